@@ -1,0 +1,1 @@
+"""Train a language model: the work, without a screen."""

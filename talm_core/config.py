@@ -1,0 +1,984 @@
+"""Every setting of every job, declared once.
+
+A field of a model below carries its name, type, default, range and, in `Setting`, everything a
+person needs to choose it: section, unit, one line of help, typical values. The command-line flag,
+the form field, the TOML key, the validation message and the reference page derive from it
+(`settings_of`). Nothing here reads files or loads anything heavy; what depends on the workspace
+is checked in `talm_core.preflight`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
+
+import tomlkit
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from tomlkit.exceptions import TOMLKitError
+
+from talm_core.errors import ConfigError, Problem, nearest
+
+CONFIG_VERSION = 1
+
+Kind = Literal["text", "paths", "tokenizer", "dataset", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a person needs to know about one field.
+
+    `help` is one line. `more` is what the form shows beside the focused field: what it costs and
+    what is usual. `flags` are short or original names of the command-line flag; the long flag is
+    always the field's name with dashes. `picks` says what a form offers instead of typing.
+    `resume` marks settings that may differ when a run is resumed.
+    """
+
+    section: str
+    help: str
+    unit: str = ""
+    more: str = ""
+    flags: tuple[str, ...] = ()
+    advanced: bool = False
+    picks: Kind = "text"
+    resume: bool = False
+    positional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One field as every front end reads it."""
+
+    key: str
+    annotation: Any
+    default: Any
+    required: bool
+    setting: Setting
+    minimum: float | None
+    maximum: float | None
+    exclusive: bool
+    choices: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def base_type(self) -> type:
+        """int, float, bool, str or tuple (of str), with `| None` taken off."""
+        return _base_type(self.annotation)
+
+    @property
+    def optional(self) -> bool:
+        return type(None) in get_args(self.annotation)
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words: `1 to 128`, `nano, talm`, `above 0`; empty: anything."""
+        if self.choices:
+            return ", ".join(self.choices)
+        low = None if self.minimum is None else f"{self.minimum:,}"
+        # The bound of a 64-bit seed is no number to choose by.
+        high = None if self.maximum is None or self.maximum > 2**53 else f"{self.maximum:,}"
+        if low and high:
+            return f"above {low}, up to {high}" if self.exclusive else f"{low} to {high}"
+        if low:
+            return f"{'above' if self.exclusive else 'at least'} {low}"
+        return f"at most {high}" if high else ""
+
+
+class JobConfig(BaseModel):
+    """The settings of one job. `kind` names the job in files and events."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+
+    def contradictions(self) -> list[Problem]:
+        """What is wrong between fields that are each right by themselves."""
+        return []
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = self.contradictions()
+        if problems:
+            raise _ContradictionError(problems)
+        return self
+
+    @property
+    def artifact(self) -> str:
+        """The artifact's name below its kind's directory, such as `nano` or `stdlib/all`."""
+        raise AssertionError("each job names its artifact")
+
+
+class _ContradictionError(ValueError):
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+SPECIAL_TOKENS = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>")
+"""End of text first, then the roles of a conversation. Ids follow the vocabulary in this order."""
+
+
+class TokenizerConfig(JobConfig):
+    """Train a byte-level BPE tokenizer."""
+
+    kind: ClassVar[str] = "tokenizer"
+    title: ClassVar[str] = "Train a tokenizer"
+
+    name: Annotated[
+        Name,
+        Setting("Tokenizer", "Name of the tokenizer.", flags=("-n",)),
+    ]
+    vocab_size: Annotated[
+        int,
+        Field(ge=256, le=1_000_000),
+        Setting(
+            "Tokenizer",
+            "Size of the vocabulary without special tokens.",
+            unit="tokens",
+            more="256 single bytes, then one token a merge. Larger means fewer tokens per text but"
+            " a larger embedding. Usual: 1,000 to 8,000 for small models, 32,768 or 50,257 for"
+            " large ones.",
+            flags=("-vs",),
+        ),
+    ] = 4096
+    text_file: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Corpus",
+            "Text files or directories to learn from; none means the corpus below.",
+            picks="paths",
+            more="Directories are read recursively. Every file is a document of its own: no token"
+            " crosses from one file into the next.",
+        ),
+    ] = ()
+    corpus: Annotated[
+        Literal["stdlib"],
+        Setting(
+            "Corpus",
+            "Built-in corpus to learn from when no file is given.",
+            more="stdlib: the Python standard library's sources and documentation topics on this"
+            " machine, about 11 MB.",
+        ),
+    ] = "stdlib"
+    max_bytes: Annotated[
+        int | None,
+        Field(ge=1),
+        Setting(
+            "Corpus",
+            "Read at most this much text; none means all.",
+            unit="bytes",
+            advanced=True,
+        ),
+    ] = None
+    val_fraction: Annotated[
+        float,
+        Field(ge=0, le=0.5),
+        Setting(
+            "Corpus",
+            "Share at the end of the corpus that the tokenizer does not see.",
+            more="Set it to the dataset's val_fraction to keep validation text unseen.",
+            advanced=True,
+        ),
+    ] = 0.0
+    pattern: Annotated[
+        Literal["default", "gpt2"],
+        Setting(
+            "Splitting",
+            "Regular expression that splits text before merging.",
+            more="default is GPT-4's with digits in groups of up to three, which llama.cpp and"
+            " Ollama split the same way; gpt2 is GPT-2's.",
+            advanced=True,
+        ),
+    ] = "default"
+    special_tokens: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Splitting",
+            "Special tokens; their ids follow the vocabulary in this order.",
+            more="The first must be the end-of-text token: data preparation puts it before each"
+            " document.",
+            advanced=True,
+        ),
+    ] = SPECIAL_TOKENS
+
+    @property
+    def artifact(self) -> str:
+        return self.name
+
+    def contradictions(self) -> list[Problem]:
+        problems = []
+        seen: set[str] = set()
+        for token in self.special_tokens:
+            if not token:
+                problems.append(Problem("special_tokens", "a special token cannot be empty"))
+            elif token in seen:
+                problems.append(Problem("special_tokens", "each may be given once", token))
+            seen.add(token)
+        if not self.special_tokens or self.special_tokens[0] != SPECIAL_TOKENS[0]:
+            problems.append(
+                Problem(
+                    "special_tokens",
+                    f"the first must be {SPECIAL_TOKENS[0]}",
+                    list(self.special_tokens),
+                )
+            )
+        return problems
+
+
+STDLIB_SAMPLES = ("all", "code", "docs")
+
+
+class DataConfig(JobConfig):
+    """Turn documents into token shards."""
+
+    kind: ClassVar[str] = "data"
+    title: ClassVar[str] = "Prepare a dataset"
+
+    source: Annotated[
+        Literal["stdlib", "text"],
+        Setting(
+            "Source",
+            "Where the documents come from.",
+            positional=True,
+            more="stdlib: the Python standard library on this machine. text: your own files and"
+            " directories, named in path.",
+        ),
+    ] = "stdlib"
+    path: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Source",
+            "Text files or directories (source text only).",
+            picks="paths",
+            more="Each file is one document; directories are read recursively in name order.",
+        ),
+    ] = ()
+    ds_sample: Annotated[
+        str | None,
+        Field(min_length=1, max_length=100),
+        Setting(
+            "Source",
+            "Part of the source, or the name for your own text.",
+            more="stdlib has all, code and docs. For text it names the dataset; without it the"
+            " first path does.",
+        ),
+    ] = None
+    tokenizer_path: Annotated[
+        str,
+        Field(min_length=1),
+        Setting(
+            "Tokens",
+            "Tokenizer: a name in the workspace, a file, or base.",
+            flags=("-t",),
+            picks="tokenizer",
+            more="base ships with talm: 4,096 tokens learned from the standard library.",
+        ),
+    ] = "base"
+    dir_prefix: Annotated[
+        str | None,
+        Field(min_length=1, max_length=100),
+        Setting(
+            "Source",
+            "Prefix of the dataset's directory name.",
+            more="data/<source>/<prefix>_<sample>: keeps two preparations of one source apart.",
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=2),
+        Setting("Tokens", "Stop after this many tokens; none means all.", unit="tokens"),
+    ] = None
+    shard_size: Annotated[
+        int,
+        Field(ge=1_000, le=2_000_000_000),
+        Setting("Tokens", "Tokens in one shard file.", unit="tokens", advanced=True),
+    ] = 100_000_000
+    val_fraction: Annotated[
+        float,
+        Field(gt=0, le=0.5),
+        Setting(
+            "Tokens",
+            "Share kept for validation when the corpus is smaller than two shards.",
+            more="The last documents (or the end of a single document). From two shards on, the"
+            " first shard is for validation instead.",
+            advanced=True,
+        ),
+    ] = 0.1
+
+    @property
+    def sample(self) -> str:
+        """The sample's name: as given, or the source's own."""
+        if self.ds_sample is not None:
+            return self.ds_sample
+        if self.source == "stdlib":
+            return STDLIB_SAMPLES[0]
+        first = self.path[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if self.path else ""
+        stem = first.split(".", 1)[0] if not first.startswith(".") else first.strip(".")
+        return stem or "text"
+
+    @property
+    def artifact(self) -> str:
+        name = f"{self.dir_prefix}_{self.sample}" if self.dir_prefix else self.sample
+        return f"{self.source}/{name}"
+
+    def contradictions(self) -> list[Problem]:
+        problems = []
+        if self.source == "text" and not self.path:
+            problems.append(Problem("path", "source text needs at least one file or directory"))
+        if self.source != "text" and self.path:
+            problems.append(
+                Problem("path", "only source text reads paths", list(self.path), "use source text")
+            )
+        if self.source == "stdlib" and self.sample not in STDLIB_SAMPLES:
+            problems.append(
+                Problem(
+                    "ds_sample",
+                    f"stdlib has {', '.join(STDLIB_SAMPLES)}",
+                    self.sample,
+                    nearest(self.sample, STDLIB_SAMPLES),
+                )
+            )
+        return problems
+
+
+class PretrainConfig(JobConfig):
+    """Train a transformer from random weights.
+
+    Defaults are those of the preset `nano`.
+    """
+
+    kind: ClassVar[str] = "pretrain"
+    title: ClassVar[str] = "Train a model"
+
+    model_name: Annotated[Name, Setting("Run", "Name of the model.", flags=("-n",))]
+    data_dir: Annotated[
+        str,
+        Field(min_length=1),
+        Setting(
+            "Run",
+            "Dataset: a name in the workspace or a directory.",
+            flags=("-d",),
+            picks="dataset",
+        ),
+    ]
+    tokenizer_path: Annotated[
+        str | None,
+        Setting(
+            "Run",
+            "Tokenizer; none means the one the dataset was made with.",
+            flags=("-t",),
+            picks="tokenizer",
+            more="It must be the dataset's own: its identity is compared before the run starts.",
+            advanced=True,
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        Field(ge=0, lt=2**63),
+        Setting(
+            "Run",
+            "Seed of weights, data order and samples.",
+            flags=("-s",),
+            more="The same seed, settings, machine and device give the same weights, bit for bit.",
+        ),
+    ] = 1337
+
+    n_layer: Annotated[
+        int,
+        Field(ge=1, le=128),
+        Setting(
+            "Model",
+            "Transformer blocks.",
+            more="More is slower and learns more from the same tokens. Usual: 4 on a laptop, 12"
+            " for 124 M.",
+        ),
+    ] = 4
+    n_head: Annotated[
+        int,
+        Field(ge=1, le=256),
+        Setting(
+            "Model",
+            "Attention heads.",
+            more="Each sees n_embd / n_head dimensions; 32 to 128 dimensions a head are usual.",
+        ),
+    ] = 4
+    n_kv_head: Annotated[
+        int | None,
+        Field(ge=1, le=256),
+        Setting(
+            "Model",
+            "Key and value heads; none means n_head.",
+            more="Fewer than n_head is grouped-query attention: less memory while sampling.",
+            advanced=True,
+        ),
+    ] = None
+    n_embd: Annotated[
+        int,
+        Field(ge=2, le=32_768),
+        Setting(
+            "Model",
+            "Width: dimensions of a token's vector.",
+            more="A multiple of n_head that gives an even number of dimensions a head. Parameters"
+            " grow with its square. Usual: 128 on a laptop, 768 for 124 M.",
+        ),
+    ] = 128
+    n_hidden: Annotated[
+        int | None,
+        Field(ge=1, le=262_144),
+        Setting(
+            "Model",
+            "Width of the feed-forward layer; none means 8/3 n_embd, rounded up to 64.",
+            advanced=True,
+        ),
+    ] = None
+    context_len: Annotated[
+        int,
+        Field(ge=2, le=1_048_576),
+        Setting(
+            "Model",
+            "Longest text the model sees at once.",
+            unit="tokens",
+            more="Cost grows with its square in attention. Usual: 128 or 256 on a laptop, 1,024"
+            " for 124 M.",
+        ),
+    ] = 128
+    rope_theta: Annotated[
+        float,
+        Field(gt=1),
+        Setting("Model", "Base of the rotary position angles.", advanced=True),
+    ] = 10_000.0
+    tie_embeddings: Annotated[
+        bool,
+        Setting(
+            "Model",
+            "Share the token embedding with the output layer.",
+            more="Saves vocabulary x n_embd parameters, which is most of a small model.",
+            advanced=True,
+        ),
+    ] = True
+
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=65_536),
+        Setting(
+            "Training",
+            "Windows of context_len in one forward and backward pass.",
+            more="Larger uses more memory for activations.",
+        ),
+    ] = 16
+    grad_accum_steps: Annotated[
+        int,
+        Field(ge=1, le=65_536),
+        Setting(
+            "Training",
+            "Passes added up before each optimizer step.",
+            more="One step sees batch_size x grad_accum_steps x context_len tokens.",
+            advanced=True,
+        ),
+    ] = 1
+    max_steps: Annotated[
+        int,
+        Field(ge=1, le=100_000_000),
+        Setting(
+            "Training",
+            "Optimizer steps of the whole run.",
+            unit="steps",
+            more="The learning rate falls over exactly these steps.",
+        ),
+    ] = 900
+    minutes: Annotated[
+        float | None,
+        Field(gt=0),
+        Setting(
+            "Training",
+            "End after this much training time, if max_steps is not reached before.",
+            unit="minutes",
+            more="The learning rate falls with whichever of steps and time is further, so that it"
+            " reaches its end either way. A run with a time limit is not repeatable bit for bit.",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float,
+        Field(gt=0, le=10),
+        Setting(
+            "Training",
+            "Highest learning rate.",
+            more="Too high diverges, too low wastes tokens. Usual with AdamW: 3e-3 for tiny models,"
+            " 6e-4 for 124 M.",
+        ),
+    ] = 3e-3
+    min_learning_rate: Annotated[
+        float,
+        Field(ge=0, le=10),
+        Setting("Training", "Learning rate at the end.", advanced=True),
+    ] = 1e-4
+    warmup_steps: Annotated[
+        int,
+        Field(ge=0),
+        Setting(
+            "Training",
+            "Steps over which the learning rate rises from zero.",
+            unit="steps",
+            advanced=True,
+        ),
+    ] = 40
+    weight_decay: Annotated[
+        float,
+        Field(ge=0, le=10),
+        Setting("Training", "AdamW's weight decay, on matrices only.", advanced=True),
+    ] = 0.1
+    beta1: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Setting("Training", "AdamW's decay of the gradient average.", advanced=True),
+    ] = 0.9
+    beta2: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Setting("Training", "AdamW's decay of the squared gradient average.", advanced=True),
+    ] = 0.95
+    grad_clip: Annotated[
+        float,
+        Field(ge=0),
+        Setting("Training", "Largest gradient norm; 0 turns clipping off.", advanced=True),
+    ] = 1.0
+
+    eval_every: Annotated[
+        int,
+        Field(ge=0),
+        Setting(
+            "Watching",
+            "Steps between evaluations; 0 evaluates only at the end.",
+            unit="steps",
+            resume=True,
+        ),
+    ] = 100
+    eval_tokens: Annotated[
+        int,
+        Field(ge=1),
+        Setting(
+            "Watching",
+            "Validation tokens an evaluation reads, always the same ones.",
+            unit="tokens",
+            advanced=True,
+        ),
+    ] = 65_536
+    sample_every: Annotated[
+        int,
+        Field(ge=0),
+        Setting(
+            "Watching",
+            "Steps between text samples; 0 samples only at the end.",
+            unit="steps",
+            resume=True,
+        ),
+    ] = 100
+    sample_prompt: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Watching",
+            "Texts that samples continue; none starts from an empty document.",
+            resume=True,
+        ),
+    ] = ("def ",)
+    sample_tokens: Annotated[
+        int,
+        Field(ge=1, le=100_000),
+        Setting("Watching", "Tokens in a sample.", unit="tokens", advanced=True, resume=True),
+    ] = 96
+    log_every: Annotated[
+        int,
+        Field(ge=0),
+        Setting(
+            "Watching",
+            "Steps between metrics; 0 means as often as is useful, at most ten a second.",
+            unit="steps",
+            advanced=True,
+            resume=True,
+        ),
+    ] = 0
+    checkpoint_every: Annotated[
+        int,
+        Field(ge=0),
+        Setting(
+            "Saving",
+            "Steps between checkpoints; 0 saves only when stopped and at the end.",
+            unit="steps",
+            resume=True,
+        ),
+    ] = 300
+    keep_checkpoints: Annotated[
+        int,
+        Field(ge=2, le=100_000),
+        Setting(
+            "Saving",
+            "Newest checkpoints to keep.",
+            more="At least two, so that a damaged one never is the only one.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = 3
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Setting("Machine", "Where to train; auto takes the fastest there is.", advanced=True),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Setting(
+            "Machine",
+            "Number format of the heavy products; weights stay fp32.",
+            more="auto takes bf16 where the device computes it faster.",
+            advanced=True,
+        ),
+    ] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        Setting(
+            "Machine",
+            "Compile the model first.",
+            more="Costs up to a minute once and makes every step faster. auto compiles on CUDA"
+            " for runs long enough to gain from it.",
+            advanced=True,
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Field(ge=0, le=1024),
+        Setting("Machine", "CPU threads; 0 means all cores.", advanced=True),
+    ] = 0
+
+    @property
+    def artifact(self) -> str:
+        return self.model_name
+
+    @property
+    def kv_heads(self) -> int:
+        return self.n_kv_head or self.n_head
+
+    @property
+    def hidden(self) -> int:
+        """Feed-forward width: as given, or 8/3 n_embd rounded up to a multiple of 64, which
+        gives SwiGLU's three matrices the parameters of a two-matrix layer of 4 n_embd
+        (Shazeer 2020, https://arxiv.org/abs/2002.05202)."""
+        return self.n_hidden or -(-8 * self.n_embd // 3 // 64) * 64
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.batch_size * self.grad_accum_steps * self.context_len
+
+    def contradictions(self) -> list[Problem]:
+        problems = []
+        step = 2 * self.n_head
+        if self.n_embd % step:
+            low, high = self.n_embd // step * step, (self.n_embd // step + 1) * step
+            near = f"{low} or {high}" if low else str(high)
+            message = f"must be a multiple of n_head ({self.n_head}), even for each head"
+            problems.append(Problem("n_embd", message, self.n_embd, near))
+        if self.n_head % self.kv_heads:
+            divisors = [str(d) for d in range(1, self.n_head + 1) if self.n_head % d == 0]
+            problems.append(
+                Problem(
+                    "n_kv_head",
+                    f"must divide n_head ({self.n_head})",
+                    self.n_kv_head,
+                    ", ".join(divisors),
+                )
+            )
+        if self.min_learning_rate > self.learning_rate:
+            problems.append(
+                Problem(
+                    "min_learning_rate",
+                    f"must not be above learning_rate ({self.learning_rate:g})",
+                    self.min_learning_rate,
+                )
+            )
+        if self.warmup_steps > self.max_steps:
+            problems.append(
+                Problem(
+                    "warmup_steps",
+                    f"must not be above max_steps ({self.max_steps})",
+                    self.warmup_steps,
+                )
+            )
+        return problems
+
+
+class SampleConfig(JobConfig):
+    """Continue a text with a trained model."""
+
+    kind: ClassVar[str] = "sample"
+    title: ClassVar[str] = "Play"
+
+    model: Annotated[
+        str,
+        Field(min_length=1),
+        Setting(
+            "Model",
+            "Model: a name in the workspace or a checkpoint directory.",
+            positional=True,
+            picks="model",
+        ),
+    ]
+    prompt: Annotated[str, Setting("Text", "Text to continue.")] = ""
+    max_tokens: Annotated[
+        int,
+        Field(ge=1, le=1_000_000),
+        Setting("Text", "Longest continuation.", unit="tokens"),
+    ] = 200
+    temperature: Annotated[
+        float,
+        Field(ge=0, le=100),
+        Setting(
+            "Sampling",
+            "Below 1 is safer, above 1 is wilder; 0 always takes the likeliest token.",
+        ),
+    ] = 0.8
+    top_k: Annotated[
+        int,
+        Field(ge=0),
+        Setting("Sampling", "Choose among this many likeliest tokens; 0 is off.", unit="tokens"),
+    ] = 0
+    top_p: Annotated[
+        float,
+        Field(gt=0, le=1),
+        Setting(
+            "Sampling",
+            "Choose among the likeliest tokens that together have this probability; 1 is off.",
+        ),
+    ] = 0.95
+    seed: Annotated[
+        int,
+        Field(ge=0, lt=2**63),
+        Setting("Sampling", "The same seed gives the same text.", flags=("-s",)),
+    ] = 1337
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Setting("Sampling", "Where to compute.", advanced=True),
+    ] = "auto"
+
+    @property
+    def artifact(self) -> str:
+        return self.model
+
+
+class QuickstartConfig(JobConfig):
+    """Tokenizer, data, model and a sample, one after the other, offline."""
+
+    kind: ClassVar[str] = "quickstart"
+    title: ClassVar[str] = "Quick start"
+
+    name: Annotated[
+        Name,
+        Setting("Run", "Name of everything that is made.", flags=("-n",)),
+    ] = "quickstart"
+    preset: Annotated[str, Field(min_length=1), Setting("Run", "Recipe of the model to train.")] = (
+        "nano"
+    )
+    text_file: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Run",
+            "Your own text; none means the Python standard library.",
+            picks="paths",
+        ),
+    ] = ()
+    vocab_size: Annotated[
+        int,
+        Field(ge=256, le=1_000_000),
+        Setting("Run", "Size of the vocabulary.", unit="tokens", flags=("-vs",)),
+    ] = 4096
+    minutes: Annotated[
+        float,
+        Field(gt=0),
+        Setting("Run", "Training time at most.", unit="minutes"),
+    ] = 1.0
+    max_steps: Annotated[
+        int | None,
+        Field(ge=1),
+        Setting("Run", "Optimizer steps at most; none means the preset's.", unit="steps"),
+    ] = None
+    val_fraction: Annotated[
+        float,
+        Field(gt=0, le=0.5),
+        Setting("Run", "Share of the text kept for validation.", advanced=True),
+    ] = 0.1
+    prompt: Annotated[str, Setting("Run", "Text the finished model continues.")] = "def "
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63), Setting("Run", "Seed of everything.", flags=("-s",))
+    ] = 1337
+
+    @property
+    def artifact(self) -> str:
+        return self.name
+
+
+CONFIGS: dict[str, type[JobConfig]] = {
+    cls.kind: cls
+    for cls in (TokenizerConfig, DataConfig, PretrainConfig, SampleConfig, QuickstartConfig)
+}
+
+C = TypeVar("C", bound=JobConfig)
+
+
+def settings_of(config: type[JobConfig]) -> tuple[Declared, ...]:
+    """Every field of a config, in order, as forms, flags and pages read it."""
+    return tuple(_declared(key, field) for key, field in config.model_fields.items())
+
+
+def _declared(key: str, field: FieldInfo) -> Declared:
+    setting = next(item for item in field.metadata if isinstance(item, Setting))
+    low: float | None = None
+    high: float | None = None
+    exclusive = False
+    for item in field.metadata:
+        match item:
+            case Ge(ge=bound):
+                low = bound  # type: ignore[assignment]
+            case Gt(gt=bound):
+                low, exclusive = bound, True  # type: ignore[assignment]
+            case Le(le=bound):
+                high = bound  # type: ignore[assignment]
+            case Lt(lt=bound):
+                high = bound  # type: ignore[assignment]
+    annotation = field.annotation
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return Declared(
+        key=key,
+        annotation=annotation,
+        default=None if field.is_required() else field.default,
+        required=field.is_required(),
+        setting=setting,
+        minimum=low,
+        maximum=high,
+        exclusive=exclusive,
+        choices=tuple(map(str, choices)),
+    )
+
+
+def _base_type(annotation: Any) -> type:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return str
+    if origin in (Union, types.UnionType):
+        inner = next(arg for arg in get_args(annotation) if arg is not type(None))
+        return _base_type(inner)
+    if origin is tuple:
+        return tuple
+    assert isinstance(annotation, type)
+    return annotation
+
+
+def build(config: type[C], values: Mapping[str, Any]) -> C:
+    """A validated config.
+
+    Raises:
+        ConfigError: with every problem at once; unknown keys name the nearest known one.
+    """
+    try:
+        return config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(*_problems(config, dict(values), error)) from None
+
+
+def _problems(
+    config: type[JobConfig], values: dict[str, Any], error: ValidationError
+) -> list[Problem]:
+    declared = {item.key: item for item in settings_of(config)}
+    problems: list[Problem] = []
+    wrong: set[str] = set()
+    for item in error.errors(include_url=False):
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, _ContradictionError):
+            problems.extend(cause.problems)
+            continue
+        key = str(item["loc"][0])
+        if key in wrong:
+            continue
+        wrong.add(key)
+        problems.append(_problem(key, item["type"], item["msg"], item.get("input"), declared))
+    if wrong:
+        # Fields that are right by themselves may still contradict each other: told as well.
+        # A required field that is missing or wrong is stood in for, so that the rest is seen.
+        rest = {key: value for key, value in values.items() if key not in wrong}
+        stand_ins = {key: "x" for key, item in declared.items() if item.required}
+        try:
+            config.model_validate(stand_ins | rest)
+        except ValidationError as second:
+            causes = (item.get("ctx", {}).get("error") for item in second.errors())
+            for cause in causes:
+                if isinstance(cause, _ContradictionError):
+                    problems.extend(p for p in cause.problems if p.key not in wrong)
+    return problems
+
+
+def _problem(
+    key: str, kind: str, message: str, value: object, declared: Mapping[str, Declared]
+) -> Problem:
+    if kind == "extra_forbidden":
+        return Problem(key, "there is no such setting", value, nearest(key, declared))
+    item = declared[key]
+    if kind == "missing":
+        return Problem(key, "must be given", hint=item.setting.help)
+    expected = {int: "a whole number", float: "a number", bool: "true or false"}
+    if kind in ("string_too_short", "string_too_long"):
+        text = "cannot be empty" if kind == "string_too_short" else "is too long"
+    elif item.choices:
+        return Problem(key, f"must be one of {item.allowed}", value)
+    elif item.allowed:
+        noun = expected.get(item.base_type, "a value")
+        text = f"must be {noun}, {item.allowed}" + (" or none" if item.optional else "")
+    elif item.base_type in expected:
+        text = f"must be {expected[item.base_type]}"
+    else:
+        text = message[:1].lower() + message[1:]
+    return Problem(key, text, value)
+
+
+def dumps(config: JobConfig) -> str:
+    """The config as TOML: its job, the format's version, then every setting that is not none,
+    each with its help as a comment."""
+    document = tomlkit.document()
+    document.add("job", tomlkit.item(config.kind))
+    document.add("version", tomlkit.item(CONFIG_VERSION))
+    section = None
+    for item in settings_of(type(config)):
+        value = getattr(config, item.key)
+        if value is None:
+            continue
+        if item.setting.section != section:
+            section = item.setting.section
+            document.add(tomlkit.nl())
+            document.add(tomlkit.comment(section))
+        entry = tomlkit.item(list(value) if isinstance(value, tuple) else value)
+        document.add(item.key, entry.comment(item.setting.help))
+    return tomlkit.dumps(document)
+
+
+def loads(text: str, *, where: str = "config.toml") -> JobConfig:
+    """The config a TOML text holds.
+
+    Raises:
+        ConfigError: not TOML, no known job, a version from a newer talm, or wrong settings.
+    """
+    try:
+        values: dict[str, Any] = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None
+    job = values.pop("job", None)
+    version = values.pop("version", CONFIG_VERSION)
+    if not isinstance(job, str) or job not in CONFIGS:
+        raise ConfigError(Problem(f"{where}: job", "unknown", job, nearest(str(job), CONFIGS)))
+    if version != CONFIG_VERSION:
+        message = f"this talm reads version {CONFIG_VERSION}"
+        raise ConfigError(Problem(f"{where}: version", message, version, "update talm"))
+    return build(CONFIGS[job], values)

@@ -1,0 +1,389 @@
+"""What a job can say, and what can be said to a job.
+
+A job is a generator that yields the frozen dataclasses below. Each becomes one line of
+`events.jsonl` and one line of `--json` output: `{"event": "Progress", "time": 1790000000.0, ...}`
+with the fields as they stand here. Times are seconds since the epoch, durations seconds, memory
+bytes, losses nats per token unless a name says otherwise.
+
+A line from a newer talm may have an unknown event or extra keys: readers skip what they do not
+know (`decode` returns None), so that an old screen can watch a new job.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something a job said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """A process has begun to work. `resumed_from` is the step it goes on from: whatever the
+    journal says about later steps was lost with the process before, and readers drop it."""
+
+    job: str
+    name: str
+    pid: int = 0
+    version: str = ""
+    resumed_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Event):
+    """A job made of several artifacts (quick start) goes on to the next one; `directory` is
+    relative to the workspace."""
+
+    kind: str
+    name: str
+    directory: str
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """How far a phase is. `total` 0 means unknown; `rate` is `unit`s a second, `eta` seconds."""
+
+    phase: str
+    done: int
+    total: int = 0
+    unit: str = ""
+    rate: float | None = None
+    eta: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged(Event):
+    """The newest merges of a tokenizer in training, as readable text, oldest first."""
+
+    vocab_size: int
+    newest: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Event):
+    """What the run is going to be, once, before the first step."""
+
+    parameters: int
+    vocab_size: int
+    device: str
+    precision: str
+    compiled: bool
+    tokens_per_step: int
+    max_steps: int
+    train_tokens: int
+    val_tokens: int
+    flops_per_token: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics(Event):
+    """Training measured over the steps since the last `Metrics`.
+
+    `loss` is their mean, `loss_ema` the debiased moving average, `steps` how many there were;
+    `tokens` counts all trained so far, `elapsed` the seconds of training so far (over resumes,
+    without evaluation). `eta` is the seconds left including evaluation, None while warming up.
+    `mfu` is a share of the device's peak, None where the peak is not known.
+    """
+
+    step: int
+    max_steps: int
+    steps: int
+    tokens: int
+    loss: float
+    loss_ema: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    elapsed: float
+    epoch: float
+    mfu: float | None = None
+    eta: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(Event):
+    """The validation loss at `step`: nats per token, and bits per raw UTF-8 byte."""
+
+    step: int
+    val_loss: float
+    bits_per_byte: float
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled(Event):
+    """A text the model wrote: `text` continues `prompt`."""
+
+    step: int
+    prompt: str
+    text: str
+    tokens: int = 0
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated(Event):
+    """A piece of text while it is being sampled. `text` may be empty while a character's bytes
+    are still incomplete. `probability` is the token's before temperature and cuts."""
+
+    token: int
+    text: str
+    probability: float
+    alternatives: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed(Event):
+    """A complete checkpoint lies in `directory`, relative to the artifact."""
+
+    step: int
+    directory: str
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMemory:
+    """Memory of one accelerator in bytes; utilisation a share, temperature °C, power W."""
+
+    name: str
+    used: int
+    total: int
+    allocated: int | None = None
+    reserved: int | None = None
+    utilisation: float | None = None
+    temperature: float | None = None
+    power: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry(Event):
+    """Memory and load at a moment, at most once a second. `process_memory` is the job's own
+    resident memory, `cpu` the share of all cores that is busy."""
+
+    process_memory: int
+    host_used: int
+    host_total: int
+    cpu: float
+    devices: list[DeviceMemory]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """Something the user should know. `level` is info, warning or error."""
+
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(Event):
+    """The job waits; its memory stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpaused(Event):
+    """The job goes on after a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Event):
+    """The job ended because it was asked to; what it had is saved and it can be resumed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The job ended by an error. `message` is for people; `log.txt` has the rest."""
+
+    message: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """The job did what it was asked. `summary` holds its few numbers worth listing, among them
+    `directory` (relative to the workspace)."""
+
+    seconds: float
+    summary: dict[str, Any]
+
+
+ENDS = (Stopped, Failed, Finished)
+"""After one of these nothing more comes from the same process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something said to a job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(Command):
+    """Wait after the current step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpause(Command):
+    """Go on after a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(Command):
+    """Save and end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Command):
+    """Write a checkpoint now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Command):
+    """Write a sample now; an empty prompt means the configured one."""
+
+    prompt: str = ""
+
+
+_EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+_COMMANDS: dict[str, type[Command]] = {cls.__name__: cls for cls in Command.__subclasses__()}
+
+T = TypeVar("T", Event, Command)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event and when it was said (seconds since the epoch)."""
+
+    time: float
+    event: Event
+
+
+def to_json(thing: Event | Command, *, time: float | None = None) -> str:
+    """One line of JSON, without the newline. Non-finite floats become the strings `"nan"`,
+    `"inf"` and `"-inf"`, which every JSON reader accepts and `float()` reads back."""
+    head: dict[str, Any] = {
+        "event" if isinstance(thing, Event) else "command": type(thing).__name__
+    }
+    if time is not None:
+        head["time"] = round(time, 3)
+    return json.dumps(_plain(head | _shallow(thing)), ensure_ascii=False, allow_nan=False)
+
+
+def decode(line: str | bytes) -> Record | None:
+    """The record of one journal line; None for a torn, foreign or unknown one."""
+    values = _loads(line)
+    if values is None:
+        return None
+    event = _build(_EVENTS, values.get("event"), values)
+    time = _number(values.get("time", 0.0))
+    if event is None or not isinstance(time, float | int) or not math.isfinite(time):
+        return None
+    return Record(float(time), event)
+
+
+def decode_command(line: str | bytes) -> Command | None:
+    """The command of one line; None for a torn, foreign or unknown one."""
+    values = _loads(line)
+    return None if values is None else _build(_COMMANDS, values.get("command"), values)
+
+
+def _loads(line: str | bytes) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _shallow(thing: object) -> dict[str, Any]:
+    return {field.name: getattr(thing, field.name) for field in fields(thing)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        # A lone surrogate cannot be written as UTF-8.
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, DeviceMemory):
+        return _plain(_shallow(value))
+    return value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+_NUMBERS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value from outside has the plain type its field declares. Containers are
+    checked by their outer type: readers treat what is inside as data."""
+    options = [part.strip() for part in annotation.split("|")]
+    if value is None:
+        return "None" in options
+    for option in options:
+        if option.startswith("list"):
+            if isinstance(value, list):
+                return True
+        elif option.startswith("dict"):
+            if isinstance(value, dict):
+                return True
+        elif isinstance(value, bool):
+            if option == "bool":
+                return True
+        elif option in _NUMBERS and isinstance(value, _NUMBERS[option]):
+            return True
+    return False
+
+
+def _build(known: dict[str, type[T]], name: Any, values: dict[str, Any]) -> T | None:
+    cls = known.get(name) if isinstance(name, str) else None
+    if cls is None:
+        return None
+    arguments: dict[str, Any] = {}
+    for field in fields(cls):
+        if field.name in values:
+            value = values[field.name]
+            if "float" in str(field.type):
+                value = _number(value)
+            if not _fits(value, str(field.type)):
+                return None
+            arguments[field.name] = value
+        elif field.default is MISSING and field.default_factory is MISSING:
+            return None
+    if cls is Telemetry:
+        devices = [_device(item) for item in arguments["devices"]]
+        if None in devices:
+            return None
+        arguments["devices"] = devices
+    return cls(**arguments)
+
+
+def _device(item: Any) -> DeviceMemory | None:
+    if not isinstance(item, dict):
+        return None
+    known = {f.name: item[f.name] for f in fields(DeviceMemory) if f.name in item}
+    types = {f.name: str(f.type) for f in fields(DeviceMemory)}
+    if not all(_fits(value, types[name]) for name, value in known.items()):
+        return None
+    try:
+        return DeviceMemory(**known)
+    except TypeError:
+        return None

@@ -1,0 +1,94 @@
+"""The append-only record of a job: `events.jsonl`, one event a line.
+
+A writer appends whole lines in single writes; a process killed in the middle leaves a torn last
+line, which the next writer closes off and every reader skips. A reader remembers where it is and
+reads only what is new, so following a long run costs what is added, not what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+from talm_core.events import Event, Record, decode, to_json
+
+FILE_NAME = "events.jsonl"
+_TAIL_BYTES = 64 * 1024
+_READ_BYTES = 4 * 1024 * 1024
+
+
+class JournalWriter:
+    """Appends events to a directory's journal. Only the holder of its lock may."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / FILE_NAME
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            os.write(self._descriptor, b"\n")
+
+    def write(self, event: Event) -> None:
+        """Append one event with the time of now."""
+        line = to_json(event, time=time.time()).encode() + b"\n"
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+    def close(self) -> None:
+        """Close the file; twice is harmless."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class JournalReader:
+    """Reads a directory's journal from its start, a part at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self._offset = 0
+        self._rest = b""
+
+    def read_new(self) -> list[Record]:
+        """Every record since the last call, at most a few megabytes at once; empty when there is
+        nothing new, the file is gone or not there yet."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read(_READ_BYTES)
+        except OSError:
+            return []
+        if not chunk:
+            return []
+        self._offset += len(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [record for line in lines if (record := decode(line)) is not None]
+
+    def read_all(self) -> list[Record]:
+        """Every record up to the end of the file."""
+        records: list[Record] = []
+        while new := self.read_new():
+            records += new
+        return records
+
+
+def last_record(directory: Path) -> Record | None:
+    """The newest readable record, found from the end of the file."""
+    try:
+        with (directory / FILE_NAME).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            tail = file.read()
+    except OSError:
+        return None
+    for line in reversed(tail.split(b"\n")):
+        if (record := decode(line)) is not None:
+            return record
+    return None

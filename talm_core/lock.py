@@ -1,0 +1,122 @@
+"""One writer per artifact.
+
+The lock is `flock` on `<directory>/lock`. The kernel drops it when its last holder dies, however
+it dies, so a killed job never leaves its artifact locked. It belongs to the open file and not to
+the process: `jobs.start` takes it and hands the descriptor to the child, and at no moment in
+between could somebody else take it or see the job as dead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from talm_core.errors import BusyError
+
+FILE_NAME = "lock"
+
+# `held` asks by taking the lock for an instant; a writer waits longer than such an instant.
+_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who took a lock last."""
+
+    pid: int
+    host: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Lock:
+    """A held lock. Releases when closed or when the process ends."""
+
+    def __init__(self, directory: Path, descriptor: int) -> None:
+        self.directory = directory
+        self.descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, directory: Path) -> Self:
+        """Take the lock of an existing directory.
+
+        Raises:
+            BusyError: another process has it.
+        """
+        descriptor = os.open(directory / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                os.close(descriptor)
+                who = owner(directory)
+                raise BusyError(
+                    f"{directory.name} is in use by {who or 'another process'}; "
+                    f"stop it with: talm stop {directory.name}"
+                ) from None
+            lock = cls(directory, descriptor)
+            lock.sign()
+            return lock
+
+    @classmethod
+    def inherit(cls, directory: Path, descriptor: int) -> Self:
+        """The lock a parent process took and passed on."""
+        os.set_inheritable(descriptor, False)
+        lock = cls(directory, descriptor)
+        lock.sign()
+        return lock
+
+    def sign(self) -> None:
+        """Write who holds the lock into it."""
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        os.pwrite(self.descriptor, text, 0)
+        os.ftruncate(self.descriptor, len(text))
+
+    def release(self) -> None:
+        """Give the lock back; twice is harmless."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def held(directory: Path) -> bool:
+    """Whether a process works in this directory now."""
+    try:
+        descriptor = os.open(directory / FILE_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def owner(directory: Path) -> Owner | None:
+    """Who took the lock last; None where nobody did or it cannot be read."""
+    try:
+        values = json.loads((directory / FILE_NAME).read_bytes())
+        return Owner(int(values["pid"]), str(values["host"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Train a language model: the screen, without the work."""
