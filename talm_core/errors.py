@@ -5,8 +5,8 @@
     │   ├── ConfigError     settings: unknown keys, values out of range, fields that contradict
     │   ├── CorpusError     text that cannot be read: missing, empty, binary, not UTF-8
     │   ├── ArtifactError   a tokenizer, dataset or model that is missing, damaged or does not fit
-    │   └── WorkspaceError  names and directories: taken, not writable, outside the workspace
-    ├── BusyError           another process works in this artifact
+    │   ├── WorkspaceError  names and directories: taken, not writable, outside the workspace
+    │   └── BusyError       another process works in this artifact
     └── RunError            a job that cannot go on: loss not finite, disk full, no memory
 
 `InputError` ends the `talm` command with exit code 2, everything else with 1. What is not a
@@ -68,7 +68,7 @@ class WorkspaceError(InputError):
     """A name or directory that is taken, not writable or outside the workspace."""
 
 
-class BusyError(TalmError):
+class BusyError(InputError):
     """Another process holds the lock of this artifact."""
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from talm_core.errors import BusyError
+from talm_core.errors import BusyError, Problem
 
 FILE_NAME = "lock"
 
@@ -60,10 +60,10 @@ class Lock:
                     time.sleep(0.01)
                     continue
                 os.close(descriptor)
-                who = owner(directory)
+                who = owner(directory) or "another process"
+                hint = f"stop it with: talm stop {directory.name}"
                 raise BusyError(
-                    f"{directory.name} is in use by {who or 'another process'}; "
-                    f"stop it with: talm stop {directory.name}"
+                    Problem("name", f"is in use by {who}", directory.name, hint)
                 ) from None
             lock = cls(directory, descriptor)
             lock.sign()

@@ -1,6 +1,6 @@
 """Where tokenizers, datasets and models live, and how their names become paths.
 
-    <root>/tokenizers/<name>/         config.toml events.jsonl log.txt tokencoder.json tokenizer.json
+    <root>/tokenizers/<name>/         config.toml events.jsonl log.txt tokencoder.json ...
     <root>/data/<source>/<sample>/    config.toml events.jsonl log.txt manifest.json *.npy
     <root>/models/<name>/             config.toml events.jsonl log.txt checkpoint-000500/ ...
     <root>/quickstarts/<name>/        config.toml events.jsonl log.txt
@@ -121,6 +121,20 @@ class Workspace:
             noun = {"pretrain": "model", "data": "dataset"}.get(kind, kind)
             problem = Problem(key, f"there is no such {noun}", text, nearest(text, known))
         raise ArtifactError(problem)
+
+    def locate(self, kind: str, text: str, *, key: str) -> Path:
+        """The directory of an artifact by name (`find`), or any existing directory by its path.
+
+        Raises:
+            ArtifactError: neither.
+        """
+        try:
+            return self.find(kind, text, key=key)
+        except ArtifactError:
+            path = Path(text).expanduser()
+            if path.is_dir():
+                return path.absolute()
+            raise
 
     def require_writable(self) -> None:
         """Create the root if it is missing.

@@ -1,0 +1,87 @@
+"""`python -m talm_core DIRECTORY`: do the job that a directory's `config.toml` asks for.
+
+This is the process behind `jobs.start`; it works by hand and in batch scripts just as well. Exit
+codes: 0 done, 1 failed, 2 invalid input, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from talm_core import jobs
+from talm_core.errors import ArtifactError, InputError, Problem, TalmError
+from talm_core.events import Finished
+from talm_core.lock import Lock
+from talm_core.workspace import FOLDERS, Workspace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m talm_core", description=__doc__)
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("directory", nargs="?", type=Path, help="an artifact's directory")
+    target.add_argument(
+        "--play", action="store_true", help="answer prompts: settings in on stdin, events out"
+    )
+    parser.add_argument("--workspace", type=Path, default=None)
+    parser.add_argument("--lock-fd", type=int, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        if options.play:
+            from talm_core.model.sampling import serve
+
+            return serve(Workspace(options.workspace), sys.stdin, sys.stdout)
+        stop_on_signals()
+        return _work(options.directory.absolute(), options.workspace, options.lock_fd)
+    except TalmError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2 if isinstance(error, InputError) else 1
+
+
+def _work(directory: Path, root: Path | None, descriptor: int | None) -> int:
+    held = None if descriptor is None else Lock.inherit(directory, descriptor)
+    config = jobs.read_config(directory)
+    workspace = Workspace(root or _root_of(directory))
+    if workspace.directory_of(config) != directory:
+        message = f"its config names {workspace.directory_of(config)}"
+        raise ArtifactError(Problem(str(directory), message, hint="give --workspace"))
+    if held is None:
+        # By hand: whatever is there is gone on with.
+        if jobs.status(directory) is jobs.Status.DONE:
+            raise ArtifactError(Problem(str(directory), "is finished"))
+        held = Lock.acquire(directory)
+    finished = False
+    for event in jobs.run(config, workspace, resume=True, held=held):
+        finished = isinstance(event, Finished)
+    return 0 if finished else 130
+
+
+def _root_of(directory: Path) -> Path:
+    for parent in directory.parents:
+        if parent.name in FOLDERS.values():
+            return parent.parent
+    raise ArtifactError(
+        Problem(str(directory), "lies in no workspace", hint="give one with --workspace")
+    )
+
+
+def stop_on_signals() -> None:
+    """Turn SIGINT, SIGTERM and SIGHUP into a stop that saves; a second one ends at once."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        jobs.request_stop(signal.Signals(number).name)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` and batch systems ignore a signal on purpose.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What a run's journal says, folded into series a screen or a table can use.
+
+A `History` takes records as they come. A `Started` that goes on from step k takes back whatever
+was said about later steps: that work was lost and is done again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from talm_core.events import (
+    ENDS,
+    Checkpointed,
+    Evaluated,
+    Event,
+    Merged,
+    Metrics,
+    Notice,
+    Planned,
+    Progress,
+    Record,
+    Sampled,
+    Stage,
+    Started,
+    Telemetry,
+)
+
+METRICS = (
+    "tokens",
+    "loss",
+    "loss_ema",
+    "learning_rate",
+    "grad_norm",
+    "tokens_per_second",
+    "elapsed",
+    "mfu",
+)
+"""Series kept of every `Metrics`, beside `step` and `time`; NaN where a value is None."""
+
+_NOTICES = 200
+_TELEMETRY = 600
+
+
+@dataclass
+class Series:
+    """Columns of equal length; `step` rises strictly."""
+
+    columns: dict[str, array[float]]
+
+    @classmethod
+    def of(cls, *names: str) -> Series:
+        return cls({name: array("d") for name in ("step", "time", *names)})
+
+    def __len__(self) -> int:
+        return len(self.columns["step"])
+
+    def __getitem__(self, name: str) -> array[float]:
+        return self.columns[name]
+
+    def append(self, record: Record) -> None:
+        """Add a record's values. A step that is there already is replaced, never doubled."""
+        step = record.event.step  # type: ignore[attr-defined]
+        self.drop_after(step - 1)
+        for name, column in self.columns.items():
+            value = record.time if name == "time" else getattr(record.event, name)
+            column.append(float("nan") if value is None else value)
+
+    def drop_after(self, step: int) -> None:
+        """Remove every row beyond `step`."""
+        steps = self.columns["step"]
+        end = len(steps)
+        while end and steps[end - 1] > step:
+            end -= 1
+        if end < len(steps):
+            for column in self.columns.values():
+                del column[end:]
+
+
+@dataclass
+class History:
+    """Everything a journal has said so far, in the shape screens need it.
+
+    `progress` holds the newest `Progress` of each phase, `telemetry` the newest ten minutes,
+    `end` the event that ended the job, None while it has not.
+    """
+
+    metrics: Series = field(default_factory=lambda: Series.of(*METRICS))
+    evaluations: Series = field(default_factory=lambda: Series.of("val_loss", "bits_per_byte"))
+    samples: list[Sampled] = field(default_factory=list)
+    checkpoints: list[Checkpointed] = field(default_factory=list)
+    notices: list[Record] = field(default_factory=list)
+    telemetry: list[Record] = field(default_factory=list)
+    progress: dict[str, Progress] = field(default_factory=dict)
+    phase: str = ""
+    started: Record | None = None
+    planned: Planned | None = None
+    last_metrics: Metrics | None = None
+    last_evaluated: Evaluated | None = None
+    merged: Merged | None = None
+    stage: Stage | None = None
+    end: Event | None = None
+    last_time: float = 0.0
+
+    def extend(self, records: Iterable[Record]) -> bool:
+        """Take records in; returns whether there were any."""
+        any_new = False
+        for record in records:
+            any_new = True
+            self.last_time = record.time
+            self._take(record)
+        return any_new
+
+    def _take(self, record: Record) -> None:
+        event = record.event
+        match event:
+            case Started():
+                self._start(record, event)
+            case Metrics():
+                self.metrics.append(record)
+                self.last_metrics = event
+                self.phase = "training"
+            case Evaluated():
+                self.evaluations.append(record)
+                self.last_evaluated = event
+            case Sampled():
+                self.samples.append(event)
+            case Checkpointed():
+                self.checkpoints.append(event)
+            case Telemetry():
+                self.telemetry.append(record)
+                del self.telemetry[:-_TELEMETRY]
+            case _ if isinstance(event, ENDS):
+                self.end = event
+            case _:
+                self._take_phase(record)
+
+    def _take_phase(self, record: Record) -> None:
+        match event := record.event:
+            case Progress():
+                self.progress[event.phase] = event
+                self.phase = event.phase
+            case Planned():
+                self.planned = event
+            case Merged():
+                self.merged = event
+            case Stage():
+                self.stage = event
+                self.progress.clear()
+            case Notice():
+                self.notices.append(record)
+                del self.notices[:-_NOTICES]
+
+    def _start(self, record: Record, event: Started) -> None:
+        self.started, self.end = record, None
+        self.progress.clear()
+        kept = -1 if event.resumed_from is None else event.resumed_from
+        self.metrics.drop_after(kept)
+        self.evaluations.drop_after(kept)
+        self.samples = [sample for sample in self.samples if sample.step <= kept]
+        self.checkpoints = [item for item in self.checkpoints if item.step <= kept]
+        if event.resumed_from is None:
+            self.planned = self.merged = self.stage = None
+        if self.last_metrics and self.last_metrics.step > kept:
+            self.last_metrics = None
+        if self.last_evaluated and self.last_evaluated.step > kept:
+            self.last_evaluated = None
+
+    @property
+    def step(self) -> int:
+        """The newest step a metric was said of."""
+        return int(self.metrics["step"][-1]) if len(self.metrics) else 0
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the job's end summed up; empty while it has not finished."""
+        return getattr(self.end, "summary", {})

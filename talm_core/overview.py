@@ -1,0 +1,140 @@
+"""What a list shows about an artifact, read from its small files and its journal.
+
+Cheap enough to be asked about hundreds of artifacts again and again: a journal is read in full
+once, then only what is new. An `Overview` is a snapshot of plain values: it can be handed to
+another thread while the next one is being read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from talm_core.config import JobConfig
+from talm_core.errors import InputError
+from talm_core.events import Failed, Metrics, Progress, Stage
+from talm_core.history import History
+from talm_core.jobs import Status, read_config, status
+from talm_core.journal import JournalReader
+from talm_core.workspace import Artifact, Workspace
+
+SPARK_POINTS = 40
+
+
+@dataclass(frozen=True)
+class Overview:
+    """An artifact at a moment.
+
+    `fraction` is how far its job is, 0 to 1, None where that cannot be known; `eta` seconds left;
+    `spark` up to forty values of the smoothed loss, oldest first; `updated` when it last said
+    something (seconds since the epoch, 0: never); `message` why it failed; `summary` what its
+    `Finished` summed up; `stage` the part a quick start is at.
+    """
+
+    artifact: Artifact
+    status: Status
+    config: JobConfig | None = None
+    fraction: float | None = None
+    eta: float | None = None
+    phase: str = ""
+    progress: Progress | None = None
+    metrics: Metrics | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    spark: tuple[float, ...] = ()
+    updated: float = 0.0
+    message: str = ""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    stage: Stage | None = None
+
+    @property
+    def name(self) -> str:
+        return self.artifact.name
+
+
+@dataclass
+class _Watched:
+    reader: JournalReader
+    history: History = field(default_factory=History)
+    config: JobConfig | None = None
+    overview: Overview | None = None
+
+
+class Overviews:
+    """Overviews of a workspace that remember what they have read. For one thread at a time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._watched: dict[Artifact, _Watched] = {}
+
+    def of(self, artifact: Artifact) -> Overview:
+        """The overview of one artifact; the same object again while nothing has changed."""
+        watched = self._watched.get(artifact)
+        if watched is None:
+            watched = self._watched[artifact] = _Watched(JournalReader(artifact.directory))
+        # Before the journal is read, so that a status is never newer than what it is shown with.
+        state = status(artifact.directory)
+        changed = False
+        while watched.history.extend(watched.reader.read_new()):
+            changed = True
+        if watched.config is None or changed:
+            with contextlib.suppress(InputError):
+                watched.config = read_config(artifact.directory)
+        if changed or watched.overview is None or watched.overview.status is not state:
+            watched.overview = _look(artifact, state, watched)
+        return watched.overview
+
+    def all(self, kind: str) -> list[Overview]:
+        """Overviews of all artifacts of a kind, the last to say something first."""
+        found = [self.of(artifact) for artifact in self.workspace.artifacts(kind)]
+        return sorted(found, key=lambda overview: (-overview.updated, overview.name))
+
+    def active(self) -> list[Overview]:
+        """Every job that is running or paused, from whatever terminal; a quick start is stood
+        for by the stage it is at."""
+        kinds = ("pretrain", "data", "tokenizer", "quickstart")
+        found = [overview for kind in kinds for overview in self.all(kind)]
+        running = [overview for overview in found if overview.status.active]
+        stages = [overview for overview in running if overview.artifact.kind != "quickstart"]
+        return stages or running
+
+
+def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
+    history = watched.history
+    metrics, evaluated = history.last_metrics, history.last_evaluated
+    progress = history.progress.get(history.phase)
+    fraction, eta = None, None
+    if metrics is not None:
+        fraction, eta = metrics.step / metrics.max_steps, metrics.eta
+    elif progress is not None:
+        fraction = progress.done / progress.total if progress.total else None
+        eta = progress.eta
+    if state is Status.DONE:
+        fraction, eta = 1.0, None
+    return Overview(
+        artifact=artifact,
+        status=state,
+        config=watched.config,
+        fraction=None if fraction is None else min(1.0, fraction),
+        eta=eta if state.active else None,
+        phase=history.phase,
+        progress=progress,
+        metrics=metrics,
+        val_loss=evaluated.val_loss if evaluated else None,
+        bits_per_byte=evaluated.bits_per_byte if evaluated else None,
+        spark=_spark(history),
+        updated=history.last_time,
+        message=history.end.message if isinstance(history.end, Failed) else "",
+        summary=history.summary,
+        stage=history.stage,
+    )
+
+
+def _spark(history: History) -> tuple[float, ...]:
+    losses = history.metrics["loss_ema"]
+    count = len(losses)
+    if count <= SPARK_POINTS:
+        return tuple(losses)
+    return tuple(losses[round(i * (count - 1) / (SPARK_POINTS - 1))] for i in range(SPARK_POINTS))

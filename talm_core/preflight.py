@@ -1,0 +1,159 @@
+"""What can be known to be wrong before a job starts, without loading anything heavy.
+
+Forms ask while somebody types, the command line and `jobs.start` ask once. A job still checks what
+only it can see, such as the middle of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from talm_core.config import (
+    DataConfig,
+    Declared,
+    JobConfig,
+    PretrainConfig,
+    QuickstartConfig,
+    TokenizerConfig,
+    build,
+    settings_of,
+)
+from talm_core.data.corpus import open_corpus
+from talm_core.data.manifest import Manifest
+from talm_core.errors import InputError, Problem
+from talm_core.presets import find_preset
+from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
+from talm_core.workspace import Workspace
+
+RESERVED = "base"
+"""The name of the tokenizer that ships with talm."""
+
+
+def check(config: JobConfig, workspace: Workspace) -> list[Problem]:
+    """Every problem a job would run into, each under its setting's name; empty: go ahead."""
+    problems = list(_collected(lambda: workspace.directory_of(config)))
+    match config:
+        case TokenizerConfig():
+            problems += _tokenizer(config)
+        case DataConfig():
+            problems += _data(config, workspace)
+        case PretrainConfig():
+            problems += _pretrain(config, workspace)
+        case QuickstartConfig():
+            problems += _quickstart(config, workspace)
+    return problems
+
+
+def settle(config: JobConfig, workspace: Workspace) -> JobConfig:
+    """The config with every path made absolute, so that it means the same from any directory.
+    Names of artifacts stay names."""
+    changes: dict[str, Any] = {}
+    for item in settings_of(type(config)):
+        value = getattr(config, item.key)
+        if item.setting.picks == "paths":
+            changes[item.key] = tuple(str(Path(part).expanduser().absolute()) for part in value)
+        elif item.setting.picks in _KINDS and value and not _known(workspace, item, value):
+            changes[item.key] = _absolute_if_there(value)
+    return build(type(config), config.model_dump() | changes) if changes else config
+
+
+_KINDS = {"dataset": "data", "tokenizer": "tokenizer"}
+
+
+def _known(workspace: Workspace, item: Declared, text: str) -> bool:
+    kind = _KINDS[item.setting.picks]
+    if kind == "tokenizer" and text == RESERVED:
+        return True
+    return not list(_collected(lambda: workspace.find(kind, text, key=item.key)))
+
+
+def _absolute_if_there(text: str) -> str:
+    path = Path(text).expanduser()
+    there = path.exists() or path.with_name(path.name + ".json").exists()
+    return str(path.absolute()) if there else text
+
+
+def _collected(look: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        look()
+    except InputError as error:
+        yield from error.problems
+
+
+def _corpus(
+    source: str, paths: tuple[str, ...], key: str, sample: str = "all"
+) -> Iterator[Problem]:
+    """Problems of a corpus, told under the setting that named it."""
+    for problem in _collected(lambda: open_corpus(source, paths=paths, sample=sample)):
+        yield Problem(key, problem.message, problem.value or problem.key, problem.hint)
+
+
+def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
+    if config.name == RESERVED:
+        message = "is the tokenizer that ships with talm"
+        yield Problem("name", message, config.name, "choose another name")
+    if config.text_file:
+        yield from _corpus("text", config.text_file, "text_file")
+    else:
+        yield from _corpus(config.corpus, (), "corpus")
+
+
+def _data(config: DataConfig, workspace: Workspace) -> Iterator[Problem]:
+    key = "path" if config.source == "text" else "source"
+    yield from _corpus(config.source, config.path, key, config.sample)
+    yield from _collected(
+        lambda: Vocabulary.load(
+            find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
+        )
+    )
+
+
+def _pretrain(config: PretrainConfig, workspace: Workspace) -> Iterator[Problem]:
+    try:
+        directory = workspace.locate("data", config.data_dir, key="data_dir")
+        manifest = Manifest.load(directory)
+    except InputError as error:
+        for problem in error.problems:
+            yield Problem("data_dir", problem.message, config.data_dir, problem.hint)
+        return
+    window = config.context_len + 1
+    for split, tokens in (("train", manifest.train_tokens), ("val", manifest.val_tokens)):
+        if tokens < window:
+            message = f"its {split} part has {tokens:,} tokens, context_len needs {window:,}"
+            yield Problem(
+                "data_dir", message, config.data_dir, "use more text or a shorter context"
+            )
+    windows = (manifest.train_tokens - 1) // config.context_len
+    if 0 < windows < config.batch_size:
+        message = f"the dataset has {windows:,} windows of {config.context_len} tokens"
+        yield Problem("batch_size", message, config.batch_size, f"at most {windows}")
+    if config.tokenizer_path is not None:
+        yield from _same_tokenizer(config.tokenizer_path, manifest, workspace)
+
+
+def _same_tokenizer(text: str, manifest: Manifest, workspace: Workspace) -> Iterator[Problem]:
+    try:
+        path = find_vocabulary(workspace, text, key="tokenizer_path")
+        identity = Vocabulary.load(path).identity
+    except InputError as error:
+        yield from error.problems
+        return
+    made_with = manifest.tokenizer
+    if identity != made_with.identity:
+        message = (
+            f"({identity[:19]}…) is not the tokenizer the dataset was made with: "
+            f"{made_with.name} ({made_with.identity[:19]}…)"
+        )
+        yield Problem("tokenizer_path", message, text, "leave it out to use the dataset's own")
+
+
+def _quickstart(config: QuickstartConfig, workspace: Workspace) -> Iterator[Problem]:
+    yield from _collected(lambda: find_preset(workspace, config.preset))
+    if config.name == RESERVED:
+        yield Problem("name", "is taken by the built-in tokenizer", config.name)
+    if config.text_file:
+        yield from _corpus("text", config.text_file, "text_file")
+    else:
+        yield from _corpus("stdlib", (), "text_file")
