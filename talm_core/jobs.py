@@ -178,7 +178,7 @@ def run(
     resume: bool = False,
     held: Lock | None = None,
     listen: Sequence[Path] = (),
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run a job in this process, with journal, lock and commands.
 
     Every event is in the journal before it is yielded. Closing this generator stops the job.
