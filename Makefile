@@ -1,0 +1,61 @@
+# make run          set up everything and open the terminal UI
+# make quickstart   the same without a screen: tokenizer, data, model, sample
+# make test         set up everything and run the gate: format, lint, types, walls, tests
+# make check        another name for it
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Tests run in two processes; give more with `make test JOBS=8`.
+JOBS ?= 2
+
+.PHONY: run quickstart test check format lint types walls tests reference snapshots clean
+
+run: $(VENV)/installed
+	$(BIN)/talm-tui
+
+quickstart: $(VENV)/installed
+	$(BIN)/talm quickstart
+
+test check: lint types walls tests
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+walls: $(VENV)/installed-dev
+	$(BIN)/lint-imports
+
+tests: $(VENV)/installed-dev
+	$(BIN)/pytest -n $(JOBS)
+
+# The page of all settings, written from their declarations.
+reference: $(VENV)/installed
+	$(BIN)/python -m talm_core.reference > docs/settings.md
+
+# Accept the screens as they are now. Look at the pictures first.
+snapshots: $(VENV)/installed-dev
+	$(BIN)/pytest tests/tui --snapshot-update
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "talm needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from talm_core.config import CONFIGS, settings_of
+from talm_core.reference import page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_in_docs_is_the_one_the_declarations_give() -> None:
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == page(), "run `make reference`"
+
+
+def test_every_setting_has_a_row() -> None:
+    text = page()
+    for config in CONFIGS.values():
+        for item in settings_of(config):
+            assert f"| `{item.key}` | `" in text
