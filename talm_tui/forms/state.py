@@ -1,0 +1,158 @@
+"""What a form knows, without a widget: texts, values, what differs, what is wrong.
+
+A form's values come from three places: the config model's defaults, a preset over them, and what
+somebody typed. `auto` values, such as a free name, are filled in by the form and replaced by it
+until somebody types there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from talm_core.config import Declared, JobConfig, build, settings_of
+from talm_core.errors import ConfigError, Problem
+from talm_tui.forms.text import TextError, parse, show
+
+
+class FormState:
+    """The values of one form and what is to be said about them.
+
+    `problems` are in the order of the fields; those that belong to no field come last.
+    """
+
+    def __init__(self, model: type[JobConfig]) -> None:
+        self.model = model
+        self.items: tuple[Declared, ...] = settings_of(model)
+        self.by_key: dict[str, Declared] = {item.key: item for item in self.items}
+        self.preset: str | None = None
+        self.defaults: dict[str, Any] = {
+            item.key: item.default for item in self.items if not item.required
+        }
+        self.texts: dict[str, str] = {
+            item.key: show(item, self.defaults.get(item.key)) for item in self.items
+        }
+        self.auto: set[str] = set()
+        self.config: JobConfig | None = None
+        self._own: list[Problem] = []
+        self._found: list[Problem] = []
+        self._refused: list[Problem] = []
+        self._values: dict[str, Any] = {}
+        self._judge()
+
+    # --- changing --------------------------------------------------------------------------
+
+    def set_text(self, key: str, text: str) -> bool:
+        """Take what somebody typed; returns whether it is something new."""
+        if self.texts[key] == text:
+            return False
+        self.texts[key] = text
+        self.auto.discard(key)
+        self._forget(key)
+        self._judge()
+        return True
+
+    def set_value(self, key: str, value: Any) -> None:
+        """Take a value, as if somebody had typed it."""
+        self.set_text(key, show(self.by_key[key], value))
+
+    def fill(self, key: str, value: Any) -> bool:
+        """Propose a value for a field nobody has typed into; returns whether it was taken."""
+        if self.texts[key] and key not in self.auto:
+            return False
+        text = show(self.by_key[key], value)
+        new = self.texts[key] != text
+        self.auto.add(key)
+        if new:
+            self.texts[key] = text
+            self._forget(key)
+            self._judge()
+        return new
+
+    def reset(self, key: str) -> None:
+        """Give a field its default back."""
+        self.set_text(key, show(self.by_key[key], self.defaults.get(key)))
+
+    def reset_all(self) -> None:
+        """Give every field its default back, except those without one."""
+        for key, value in self.defaults.items():
+            self.texts[key] = show(self.by_key[key], value)
+        self._found, self._refused = [], []
+        self._judge()
+
+    def load_preset(self, name: str, values: Mapping[str, Any]) -> None:
+        """Make a preset's values the defaults; what was typed into other fields is replaced by
+        theirs, so that the form says exactly what the preset says."""
+        self.preset = name
+        self.defaults = {item.key: item.default for item in self.items if not item.required}
+        self.defaults |= {key: value for key, value in values.items() if key in self.defaults}
+        self.reset_all()
+
+    def _forget(self, key: str) -> None:
+        """What was found wrong with another value of this field no longer counts."""
+        self._found = [problem for problem in self._found if problem.key != key]
+        self._refused = [problem for problem in self._refused if problem.key != key]
+
+    # --- judging ---------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        self._own = []
+        self._values = {}
+        for item in self.items:
+            try:
+                value = parse(item, self.texts[item.key])
+            except TextError as error:
+                self._own.append(Problem(item.key, str(error), self.texts[item.key]))
+                continue
+            if value is not None or (item.optional and self.defaults.get(item.key) is not None):
+                self._values[item.key] = value
+            elif not item.required and not item.optional:
+                # A field that was emptied is wrong rather than silently its default.
+                self._values[item.key] = ""
+        wrong = {problem.key for problem in self._own}
+        try:
+            config = build(self.model, self._values)
+        except ConfigError as error:
+            self.config = None
+            self._own += [problem for problem in error.problems if problem.key not in wrong]
+        else:
+            self.config = None if self._own else config
+
+    def found(self, problems: Iterable[Problem]) -> None:
+        """Take what a look at the workspace found wrong with the present values."""
+        self._found = list(problems)
+
+    def refused(self, problems: Iterable[Problem]) -> None:
+        """Take what a start was refused for."""
+        self._refused = list(problems)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values that are set, right or wrong."""
+        return dict(self._values)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything wrong, one problem a field at most, fields in order."""
+        first: dict[str, Problem] = {}
+        for problem in (*self._own, *self._found, *self._refused):
+            first.setdefault(problem.key, problem)
+        order = {item.key: index for index, item in enumerate(self.items)}
+        return sorted(first.values(), key=lambda problem: order.get(problem.key, len(order)))
+
+    def problem_of(self, key: str) -> Problem | None:
+        """What is wrong with one field."""
+        return next((problem for problem in self.problems if problem.key == key), None)
+
+    @property
+    def changed(self) -> list[str]:
+        """The fields that differ from their default or preset, in order; fields without a
+        default and those the form filled in are not counted."""
+        return [
+            item.key
+            for item in self.items
+            if not item.required
+            and item.key not in self.auto
+            and self.texts[item.key].strip() != show(item, self.defaults.get(item.key))
+            and self._values.get(item.key) != self.defaults.get(item.key)
+        ]

@@ -1,0 +1,115 @@
+"""What a form knows: values, changes, problems."""
+
+from __future__ import annotations
+
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.errors import Problem
+from talm_tui.forms.state import FormState
+
+
+def train_form() -> FormState:
+    state = FormState(PretrainConfig)
+    state.set_text("model_name", "a")
+    state.set_text("data_dir", "d")
+    return state
+
+
+def test_a_form_is_right_once_what_is_required_is_there() -> None:
+    state = FormState(PretrainConfig)
+    assert [problem.key for problem in state.problems] == ["model_name", "data_dir"]
+    assert state.config is None
+    state = train_form()
+    assert state.problems == []
+    assert state.config == PretrainConfig(model_name="a", data_dir="d")
+    assert state.changed == []
+
+
+def test_what_is_typed_counts_as_changed_until_it_is_the_default_again() -> None:
+    state = train_form()
+    default = str(PretrainConfig(model_name="a", data_dir="d").n_layer)
+    state.set_text("n_layer", "7")
+    assert state.changed == ["n_layer"]
+    state.set_text("n_layer", f" {default} ")
+    assert state.changed == []
+    state.set_text("n_layer", "x")
+    assert state.changed == ["n_layer"]
+    state.reset("n_layer")
+    assert state.changed == []
+
+
+def test_a_wrong_value_is_told_under_its_field() -> None:
+    state = train_form()
+    state.set_text("n_layer", "200")
+    problem = state.problem_of("n_layer")
+    assert problem is not None
+    assert problem.message == "must be a whole number, 1 to 128"
+    assert problem.value == 200
+    assert state.config is None
+
+
+def test_fields_that_contradict_each_other_are_told_with_the_nearest_values() -> None:
+    state = train_form()
+    state.set_text("n_head", "4")
+    state.set_text("n_embd", "130")
+    problem = state.problem_of("n_embd")
+    assert problem is not None
+    assert problem.hint == "128 or 136"
+    state.set_text("n_embd", "")
+    problem = state.problem_of("n_embd")
+    assert problem is not None
+    assert "must be a whole number" in problem.message
+
+
+def test_a_quote_that_is_not_closed_is_told() -> None:
+    state = train_form()
+    state.set_text("sample_prompt", '"def ')
+    problem = state.problem_of("sample_prompt")
+    assert problem is not None
+    assert "not closed" in problem.message
+    assert state.config is None
+    state.set_text("sample_prompt", "")
+    assert state.config is not None
+    assert state.config.model_dump()["sample_prompt"] == ()
+
+
+def test_what_was_found_or_refused_is_forgotten_with_the_value() -> None:
+    state = train_form()
+    state.found([Problem("data_dir", "there is no such dataset")])
+    state.refused([Problem("model_name", "exists already"), Problem("workspace", "full")])
+    assert [problem.key for problem in state.problems] == ["model_name", "data_dir", "workspace"]
+    state.set_text("data_dir", "e")
+    state.set_text("model_name", "b")
+    assert [problem.key for problem in state.problems] == ["workspace"]
+
+
+def test_a_preset_is_what_changes_are_measured_against() -> None:
+    state = train_form()
+    state.set_text("n_layer", "9")
+    state.load_preset("big", {"n_layer": 6, "minutes": 5.0})
+    assert state.texts["n_layer"] == "6"
+    assert state.texts["model_name"] == "a"
+    assert state.changed == []
+    state.set_text("minutes", "")
+    assert state.changed == ["minutes"]
+    assert state.values["minutes"] is None
+    assert state.config is not None
+    state.reset_all()
+    assert state.texts["minutes"] == "5"
+
+
+def test_proposals_give_way_to_what_is_typed() -> None:
+    state = FormState(TokenizerConfig)
+    assert state.fill("name", "one")
+    assert state.fill("name", "two")
+    assert state.texts["name"] == "two"
+    state.set_text("name", "mine")
+    assert not state.fill("name", "three")
+    assert state.texts["name"] == "mine"
+
+
+def test_a_choice_that_needs_another_field() -> None:
+    state = FormState(DataConfig)
+    state.set_value("source", "text")
+    problem = state.problem_of("path")
+    assert problem is not None
+    assert "at least one" in problem.message
