@@ -1,0 +1,128 @@
+"""A vocabulary in the files of the Hugging Face world: `tokenizer.json` with its configuration.
+
+`tokenizers` merges by a list of pairs, tiktoken by the rank of what a pair's bytes give. The pair
+of a token is recovered by encoding the token's own bytes: whatever surrounds it in a text, the
+merges inside it happen in that same order, so that no other pair ever forms it. A token its bytes
+do not merge into is reached by tiktoken only as a whole piece; `ignore_merges` does the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from talm_core import publish
+from talm_core.tokenizer import patterns
+from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
+
+FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def write_huggingface(vocabulary: Vocabulary, directory: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json`, each in one step.
+
+    Encodes any text to the ids `Tokenizer.encode(text, allowed_special="all")` gives.
+    """
+    configuration, tokenizer = _configuration(vocabulary), _tokenizer(vocabulary)
+    for name, data in zip(FILES, (tokenizer, configuration), strict=True):
+        publish.write_text(directory / name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
+    """The pair each token is merged from, in the order of the tokens' ranks; tokens that come out
+    of no merge are left out."""
+    pairs = []
+    for token, _ in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) > 1:
+            parts = _last_parts(ranks, token)
+            if len(parts) == 2:
+                pairs.append((parts[0], parts[1]))
+    return pairs
+
+
+def _last_parts(ranks: dict[bytes, int], token: bytes) -> list[bytes]:
+    """What is left of `token` before the merge that completes it, or when nothing merges."""
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        candidates = [
+            (ranks[pair], i)
+            for i in range(len(parts) - 1)
+            if (pair := parts[i] + parts[i + 1]) in ranks
+        ]
+        if not candidates:
+            break
+        _, i = min(candidates)
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts
+
+
+def byte_characters() -> dict[int, str]:
+    """The printable character that stands for each byte in `tokenizer.json`: itself where Latin-1
+    has a visible one, else the next free one from U+0100 on. GPT-2's convention."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {byte: chr(byte) for byte in visible} | {
+        byte: chr(0x100 + index) for index, byte in enumerate(hidden)
+    }
+
+
+def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
+    characters = byte_characters()
+
+    def shown(token: bytes) -> str:
+        return "".join(characters[byte] for byte in token)
+
+    ranks = sorted(vocabulary.ranks.items(), key=lambda item: item[1])
+    special = sorted(vocabulary.special_tokens.items(), key=lambda item: item[1])
+    pattern = patterns.LLAMA3 if vocabulary.pattern == patterns.DEFAULT else vocabulary.pattern
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_added_token(text, identifier) for text, identifier in special],
+        "normalizer": None,
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [split, byte_level | {"use_regex": False}],
+        },
+        "post_processor": None,
+        "decoder": byte_level | {"use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": True,
+            "vocab": {shown(token): rank for token, rank in ranks},
+            "merges": [[shown(left), shown(right)] for left, right in merges(vocabulary.ranks)],
+        },
+    }
+
+
+def _added_token(text: str, identifier: int) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": identifier, "content": text, **flags, "special": True}
+
+
+def _configuration(vocabulary: Vocabulary) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        # As transformers writes "no limit": the model's configuration knows its context.
+        "model_max_length": int(1e30),
+    }
+    if END_OF_TEXT in vocabulary.special_tokens:
+        data |= dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
+    return data
