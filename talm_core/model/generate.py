@@ -1,0 +1,129 @@
+"""Continue a text, a token at a time.
+
+    for step in stream(model, tokenizer, prompt_ids, max_tokens=200, ...): print(step.text, end="")
+
+The prompt is read once into a cache of keys and values; each token after that costs one pass over
+a single position, whatever came before.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from talm_core.model.transformer import Transformer
+from talm_core.tokenizer.tokenizer import Tokenizer
+
+ALTERNATIVES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A sampled token. `text` is what it completes: empty while a character's bytes are still
+    missing. `probability` is the model's own, before temperature and cuts, and so are those of
+    the likeliest `alternatives`, the token's own among them where it is one."""
+
+    token: int
+    text: str
+    probability: float
+    alternatives: list[tuple[str, float]]
+
+
+def stream(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    prompt_ids: Sequence[int],
+    *,
+    max_tokens: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    stop_token: int | None = None,
+) -> Iterator[Step]:
+    """Sample up to `max_tokens` tokens after `prompt_ids`; ends early before `stop_token`.
+
+    `temperature` 0 takes the likeliest token; `top_k` 0 and `top_p` 1 cut nothing. The same
+    arguments give the same tokens on the same device. Randomness comes from a generator of its
+    own and disturbs no other. A text longer than the model's context goes on from its newer half.
+    """
+    assert prompt_ids, "a model needs something to go on from"
+    generator = torch.Generator().manual_seed(seed)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    reader = _Reader(model, prompt_ids)
+    for _ in range(max_tokens):
+        logits = reader.next_logits()  # (V,)
+        # Sampling happens on the CPU in double precision: the same draw on every device.
+        likelihood = logits.double().cpu().softmax(-1)
+        token = choose(likelihood, temperature, top_k, top_p, generator)
+        if token == stop_token:
+            break
+        best, ids = likelihood.topk(min(ALTERNATIVES, len(likelihood)))
+        yield Step(
+            token,
+            decoder.decode(_bytes(tokenizer, token)),
+            float(likelihood[token]),
+            [
+                (_bytes(tokenizer, i).decode("utf-8", "replace"), p)
+                for i, p in zip(ids.tolist(), best.tolist(), strict=True)
+            ],
+        )
+        reader.append(token)
+
+
+def choose(
+    likelihood: Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator
+) -> int:
+    """One token id out of probabilities (V,), sharpened by 1 / temperature and cut to the `top_k`
+    likeliest, then to the fewest likeliest that together have `top_p`."""
+    if temperature == 0:
+        return int(likelihood.argmax())
+    logits = likelihood.log() / temperature
+    ordered, ids = logits.softmax(-1).sort(descending=True, stable=True)
+    if top_k:
+        ordered = ordered[:top_k] / ordered[:top_k].sum()
+    if top_p < 1:
+        # A token stays while those before it have not reached the share; the first always does.
+        before = ordered.cumsum(-1) - ordered
+        ordered = ordered[before < top_p]
+    return int(ids[torch.multinomial(ordered, 1, generator=generator)])
+
+
+class _Reader:
+    """Feeds a model the tokens it has not seen yet."""
+
+    def __init__(self, model: Transformer, prompt_ids: Sequence[int]) -> None:
+        self.model = model
+        self._context = model.config.context_len
+        self._text = list(prompt_ids[-self._context :])
+        self._unread = len(self._text)
+        self._cache = model.new_cache()
+
+    @torch.inference_mode()
+    def next_logits(self) -> Tensor:
+        """Logits (V,) of what follows all tokens so far."""
+        if self._cache.length + self._unread > self._context:
+            # Positions end here: begin again with the newer half, which is read at once and
+            # leaves room for as many new tokens.
+            self._text = self._text[-max(1, self._context // 2) :]
+            self._unread = len(self._text)
+            self._cache.length = 0
+        new = torch.tensor([self._text[-self._unread :]], device=self.model.embedding.device)
+        self._unread = 0
+        return self.model.last_logits(new, self._cache)[0]
+
+    def append(self, token: int) -> None:
+        self._text.append(token)
+        self._unread = 1
+
+
+def _bytes(tokenizer: Tokenizer, token: int) -> bytes:
+    try:
+        return tokenizer.decode_single_token_bytes(token)
+    except KeyError:
+        # Ids between special tokens may belong to nothing.
+        return b""

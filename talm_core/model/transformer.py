@@ -1,0 +1,227 @@
+"""A decoder-only transformer of Llama's architecture.
+
+    tokens (B, T) -> embedding (B, T, C)
+    n_layer times:   x = x + attention(normalize(x))      rotary positions, grouped-query heads
+                     x = x + feed_forward(normalize(x))   SwiGLU
+    normalize -> output layer (vocabulary, C), by default the embedding itself
+
+Nothing has a bias. Shapes in comments: B batch, T tokens, C = n_embd, H query heads, K key/value
+heads, D = C / H dimensions a head, F feed-forward width, V vocabulary.
+
+Query, key and value share one matrix, gate and up another: fewer, larger products. `talm_core.
+model.hf` splits them into the names the rest of the world knows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talm_core.config import PretrainConfig
+from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The shape of a model: all that is needed to build it."""
+
+    vocab_size: int
+    n_layer: int
+    n_head: int
+    n_kv_head: int
+    n_embd: int
+    n_hidden: int
+    context_len: int
+    rope_theta: float = 10_000.0
+    tie_embeddings: bool = True
+    norm_epsilon: float = 1e-5
+
+    @property
+    def head_dim(self) -> int:
+        return self.n_embd // self.n_head
+
+    @classmethod
+    def of(cls, config: PretrainConfig, vocab_size: int) -> ModelConfig:
+        """The shape a run asks for."""
+        return cls(
+            vocab_size=vocab_size,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            n_kv_head=config.kv_heads,
+            n_embd=config.n_embd,
+            n_hidden=config.hidden,
+            context_len=config.context_len,
+            rope_theta=config.rope_theta,
+            tie_embeddings=config.tie_embeddings,
+        )
+
+
+class Cache:
+    """Keys and values of the tokens a model has read, so that each is computed once."""
+
+    def __init__(self, config: ModelConfig, batch: int, like: Tensor) -> None:
+        shape = (config.n_layer, 2, batch, config.n_kv_head, config.context_len, config.head_dim)
+        self._store = like.new_empty(shape)  # (L, 2, B, K, context, D)
+        self.length = 0
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add (B, K, T, D) after what is there; all keys and values so far."""
+        end = self.length + key.shape[2]
+        keys, values = self._store[layer]
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+
+class Block(nn.Module):
+    """One layer: attention, then feed-forward, each added to what flows past."""
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        c, d = config.n_embd, config.head_dim
+        self.config = config
+        self.index = index
+        self.attention_norm = nn.Parameter(torch.ones(c))
+        self.qkv = nn.Parameter(torch.empty((config.n_head + 2 * config.n_kv_head) * d, c))
+        self.attention_out = nn.Parameter(torch.empty(c, c))
+        self.feed_norm = nn.Parameter(torch.ones(c))
+        self.gate_up = nn.Parameter(torch.empty(2 * config.n_hidden, c))
+        self.down = nn.Parameter(torch.empty(c, config.n_hidden))
+
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache | None) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = x + self._attention(x, cosine, sine, cache)
+        inner = swiglu(self._after_norm(x, self.feed_norm, self.gate_up))  # (B, T, F)
+        return x + functional.linear(inner, self.down.to(x.dtype))
+
+    def _attention(self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache | None) -> Tensor:
+        b, t, c = x.shape
+        h, k = self.config.n_head, self.config.n_kv_head
+        qkv = self._after_norm(x, self.attention_norm, self.qkv).view(b, t, h + 2 * k, -1)
+        # Heads become a batch axis: (B, T, heads, D) -> (B, heads, T, D).
+        query, key, value = (part.transpose(1, 2) for part in rotate(qkv, cosine, sine, h, k))
+        if cache is not None:
+            key, value = cache.extend(self.index, key, value)
+        seen = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            # A single new token may look at everything before it. Several may come only first.
+            is_causal=t > 1,
+            enable_gqa=h != k,
+        )
+        merged = seen.transpose(1, 2).reshape(b, t, c)
+        return functional.linear(merged, self.attention_out.to(x.dtype))
+
+    def _after_norm(self, x: Tensor, gain: Tensor, weight: Tensor) -> Tensor:
+        """weight · (gain * normalize(x)). With more tokens than rows in the matrix it is cheaper
+        to scale the matrix than the tokens."""
+        weight = weight.to(x.dtype)
+        y = normalize(x, self.config.norm_epsilon)
+        if x.shape[0] * x.shape[1] > weight.shape[0]:
+            return functional.linear(y, weight * gain.to(x.dtype))
+        return functional.linear(y * gain.to(x.dtype), weight)
+
+
+class Transformer(nn.Module):
+    """The whole model. Parameters are fp32; `dtype` is what the products are computed in."""
+
+    def __init__(self, config: ModelConfig, *, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = dtype
+        self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.n_embd))
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.n_layer))
+        self.norm = nn.Parameter(torch.ones(config.n_embd))
+        self.output = (
+            None
+            if config.tie_embeddings
+            else nn.Parameter(torch.empty(config.vocab_size, config.n_embd))
+        )
+        cosine, sine = _angles(config)
+        self.cosine: Tensor
+        self.sine: Tensor
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Draw all weights.
+
+        Matrices get a standard deviation of 1 / sqrt(inputs), which keeps the size of what flows
+        through them, whatever the width; the usual constant 0.02 is that only near C = 2,500
+        and starves a small model. What a layer adds to the residual starts at zero, so every
+        layer begins as the identity and depth costs no stability. The embedding starts at 0.02:
+        it is the output layer too, and small logits mean that a first guess is uniform, a loss of
+        ln(V).
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                parameter.fill_(1.0)
+            elif name.endswith(("attention_out", "down")):
+                parameter.zero_()
+            else:
+                inputs = parameter.shape[1]
+                deviation = 0.02 if name in ("embedding", "output") else 1 / math.sqrt(inputs)
+                # Drawn on the CPU, so that a seed means the same weights on every device.
+                parameter.copy_(
+                    torch.empty(parameter.shape).normal_(0, deviation, generator=generator)
+                )
+
+    @property
+    def head(self) -> Tensor:
+        """The output layer's weight, (V, C)."""
+        return self.embedding if self.output is None else self.output
+
+    def hidden(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """What the output layer reads: tokens (B, T) -> (B, T, C) in `dtype`."""
+        start = cache.length if cache is not None else 0
+        end = start + tokens.shape[1]
+        cosine, sine = self.cosine[start:end], self.sine[start:end]
+        x = functional.embedding(tokens, self.embedding).to(self.dtype)
+        for block in self.blocks:
+            x = block(x, cosine.to(self.dtype), sine.to(self.dtype), cache)
+        if cache is not None:
+            cache.length = end
+        return normalize(x, self.config.norm_epsilon)
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats. tokens, targets: (B, T) of int64."""
+        return self.loss_of(self.hidden(tokens), targets)
+
+    def loss_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The loss of what `hidden` gave. The last norm's gain is taken into the head."""
+        head = (self.head * self.norm).to(self.dtype)
+        return linear_cross_entropy(hidden.flatten(0, 1), head, targets.flatten())
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """Logits in fp32: tokens (B, T) -> (B, T, V). With a cache, tokens go on after those it
+        has; several at once only into an empty one."""
+        x = self.hidden(tokens, cache) * self.norm.to(self.dtype)
+        return functional.linear(x, self.head.to(self.dtype)).float()
+
+    def last_logits(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """Logits in fp32 of what follows the last of `tokens` (B, T) only: (B, V)."""
+        x = self.hidden(tokens, cache)[:, -1] * self.norm.to(self.dtype)
+        return functional.linear(x, self.head.to(self.dtype)).float()
+
+    def new_cache(self, batch: int = 1) -> Cache:
+        """An empty cache for `batch` texts."""
+        return Cache(self.config, batch, self.embedding.new_empty(0, dtype=self.dtype))
+
+
+def _angles(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of position x theta^(-2i/D), each (context, 1, D), for `rotate`."""
+    d = config.head_dim
+    rates = config.rope_theta ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angles = torch.outer(torch.arange(config.context_len, dtype=torch.float64), rates)
+    cosine, sine = angles.cos(), angles.sin()
+    return (
+        torch.cat((cosine, cosine), -1).unsqueeze(1).float(),
+        torch.cat((-sine, sine), -1).unsqueeze(1).float(),
+    )
