@@ -111,6 +111,20 @@ class Vocabulary:
         publish.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
+def readable(token: bytes) -> str:
+    """A token as text that can be shown anywhere: a space as ␣, what is no printable character
+    or no whole one escaped."""
+    text = token.decode("utf-8", "backslashreplace")
+    return "".join(
+        "␣" if character == " " else character if character.isprintable() else _escaped(character)
+        for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def _damaged(path: Path, message: str, value: object = None) -> ArtifactError:
     return ArtifactError(Problem(str(path), f"is no tokenizer file: {message}", value))
 

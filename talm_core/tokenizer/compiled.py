@@ -1,0 +1,37 @@
+"""Compiling the two hot loops of tokenizer training, splitting and merging.
+
+The machine code is kept beside the source, or in the user's cache directory where that cannot be
+written; where neither can, every process compiles anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+Scalar = Any
+"""A number in compiled code: an int of Python outside, an int64 or a bool inside."""
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as machine code; it is compiled, or read from the cache, at its first call."""
+    return _compiled(function, _OPTIONS)
+
+
+def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a function that only compiled ones call: without the entry from Python, which
+    takes longer to compile than what it leads to."""
+    return _compiled(function, _OPTIONS | {"no_cpython_wrapper": True})
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    machine_code: Callable[..., Any]
+    try:
+        machine_code = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no directory can be written
+        machine_code = numba.njit(**options)(function)
+    return machine_code

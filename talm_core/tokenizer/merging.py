@@ -1,0 +1,397 @@
+"""Byte-pair merging over distinct pieces: the order of merges tokencoder gives, incrementally.
+
+The rule: merge the pair that occurs most often; among equals, the one whose first occurrence
+comes first in the corpus as it is tokenized now. Pieces are laid end to end in the order of their
+first occurrence in the corpus, so that a pair's first occurrence in this text stands for its
+first occurrence in the corpus, and each counts as often as its piece occurs.
+
+Every pair has the list of its occurrences in ascending order. A merge walks one list and touches
+nothing else. Old pairs only ever lose occurrences, so what a heap entry says about its pair can
+only be too good: the entry on top is compared with the pair as it is, and put back if it has
+become worse. Lost occurrences are recognised by looking at the text, when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from talm_core.tokenizer.compiled import Scalar, compiled, inner
+
+# Places in the state array.
+MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED = range(8)
+
+# What `_advance` returns.
+DONE, MORE, GROW_PAIRS, GROW_ENTRIES = range(4)
+
+A = TypeVar("A", bound=np.generic)
+
+_NONE = -1
+_DEAD = -2  # the token of a position inside a longer token
+_WORK = 1_000_000  # occurrences in one slice: some tens of milliseconds
+
+
+Bytes = npt.NDArray[np.uint8]
+Shorts = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Distinct pieces in the order of their first occurrence.
+
+    `data` is their bytes end to end (uint8), `lengths` int32 and `counts` int64 one value each.
+    """
+
+    data: Bytes
+    lengths: Shorts
+    counts: Longs
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A pair of ids that became one: `count` is how often it occurred in the corpus."""
+
+    left: int
+    right: int
+    count: int
+
+
+class Merger:
+    """Learns merges from pieces, a slice of work at a time."""
+
+    def __init__(self, pieces: Pieces, merges: int) -> None:
+        """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`."""
+        size = len(pieces.data)
+        assert size < 2**31 - 2, "positions are 32-bit"
+        # One position more on each side, of no piece, so that a neighbour can always be asked.
+        self._tokens = np.full(size + 2, _NONE, np.int32)
+        self._tokens[1:-1] = pieces.data
+        self._spans = np.ones(size + 2, np.int32)
+        self._owners = np.full(size + 2, _NONE, np.int32)
+        numbers = np.arange(len(pieces.lengths), dtype=np.int32)
+        self._owners[1:-1] = np.repeat(numbers, pieces.lengths)
+        self._counts = np.ascontiguousarray(pieces.counts, np.int64)
+        self._state = np.zeros(8, np.int64)
+        self._state[[CURSOR, FREE]] = _NONE
+        self._state[SCANNED] = 1
+        self._results = np.zeros((max(merges, 1), 3), np.int64)
+        self._goal = merges
+        self._pairs = np.zeros((1 << 15, 4), np.int32)
+        self._pair_counts = np.zeros(1 << 15, np.int64)
+        self._slots = np.full(1 << 16, _NONE, np.int32)
+        self._entries = np.zeros((max(size + size // 8, 1 << 10), 2), np.int32)
+        self._heap = np.zeros((1 << 15, 3), np.int64)
+
+    def run(self) -> Iterator[list[Merge]]:
+        """Merge until there are as many as wanted, or no pair is left. Yields what is new after
+        every slice of some tens of milliseconds; the list may be empty."""
+        seen = 0
+        status = MORE
+        while status != DONE:
+            status = _advance(
+                self._tokens,
+                self._spans,
+                self._owners,
+                self._counts,
+                self._pairs,
+                self._pair_counts,
+                self._slots,
+                self._entries,
+                self._heap,
+                self._results,
+                self._state,
+                self._goal,
+                _WORK,
+            )
+            if status == GROW_PAIRS:
+                self._grow_pairs()
+            elif status == GROW_ENTRIES:
+                self._entries = _longer(self._entries, 1.5)
+            merged = int(self._state[MERGED])
+            yield [Merge(*row) for row in self._results[seen:merged].tolist()]
+            seen = merged
+
+    def _grow_pairs(self) -> None:
+        self._pairs = _longer(self._pairs)
+        self._pair_counts = _longer(self._pair_counts)
+        self._heap = _longer(self._heap)
+        self._slots = np.full(2 * len(self._slots), _NONE, np.int32)
+        _place(self._pairs, self._slots, int(self._state[PAIRS]))
+
+
+def _longer(array: npt.NDArray[A], factor: float = 2) -> npt.NDArray[A]:
+    grown = np.zeros((int(len(array) * factor) + 1, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+@inner
+def _home(left: Scalar, right: Scalar, mask: Scalar) -> Scalar:
+    """The slot at which the search for a pair begins."""
+    mixed = np.uint64(left) * np.uint64(0x9E3779B97F4A7C15) ^ (
+        np.uint64(right) * np.uint64(0xC2B2AE3D27D4EB4F)
+    )
+    return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(mask))
+
+
+@compiled
+def _place(pairs: Shorts, slots: Shorts, count: Scalar) -> None:
+    """Fill empty slots with the first `count` pairs."""
+    mask = len(slots) - 1
+    for pair in range(count):
+        slot = _home(pairs[pair, 0], pairs[pair, 1], mask)
+        while slots[slot] != -1:
+            slot = (slot + 1) & mask
+        slots[slot] = pair
+
+
+@inner
+def _find(left: Scalar, right: Scalar, pairs: Shorts, slots: Shorts) -> Scalar:
+    """The number of an existing pair."""
+    mask = len(slots) - 1
+    slot = _home(left, right, mask)
+    while True:
+        pair = slots[slot]
+        if pairs[pair, 0] == left and pairs[pair, 1] == right:
+            return pair
+        slot = (slot + 1) & mask
+
+
+@inner
+def _add(
+    left: Scalar,
+    right: Scalar,
+    position: Scalar,
+    weight: Scalar,
+    pairs: Shorts,
+    pair_counts: Longs,
+    slots: Shorts,
+    entries: Shorts,
+    state: Longs,
+) -> None:
+    """One more occurrence, behind all others of its pair."""
+    mask = len(slots) - 1
+    slot = _home(left, right, mask)
+    while True:
+        pair = slots[slot]
+        if pair == -1 or (pairs[pair, 0] == left and pairs[pair, 1] == right):
+            break
+        slot = (slot + 1) & mask
+    entry = state[FREE]
+    if entry == -1:
+        entry = state[ENTRIES]
+        state[ENTRIES] += 1
+    else:
+        state[FREE] = entries[entry, 1]
+    entries[entry, 0] = position
+    entries[entry, 1] = -1
+    if pair == -1:
+        pair = state[PAIRS]
+        state[PAIRS] += 1
+        slots[slot] = pair
+        pairs[pair, 0] = left
+        pairs[pair, 1] = right
+        pairs[pair, 2] = entry
+        pair_counts[pair] = weight
+    else:
+        entries[pairs[pair, 3], 1] = entry
+        pair_counts[pair] += weight
+    pairs[pair, 3] = entry
+
+
+@inner
+def _before(heap: Longs, a: Scalar, b: Scalar) -> Scalar:
+    """Whether entry a of the heap is to be merged before entry b."""
+    return heap[a, 0] > heap[b, 0] or (heap[a, 0] == heap[b, 0] and heap[a, 1] < heap[b, 1])
+
+
+@inner
+def _swap(heap: Longs, a: Scalar, b: Scalar) -> None:
+    for column in range(3):
+        heap[a, column], heap[b, column] = heap[b, column], heap[a, column]
+
+
+@inner
+def _sink(heap: Longs, size: Scalar) -> None:
+    """Put the entry on top where it belongs."""
+    at = np.int64(0)
+    while True:
+        best = at
+        for child in (2 * at + 1, 2 * at + 2):
+            if child < size and _before(heap, child, best):
+                best = child
+        if best == at:
+            return
+        _swap(heap, at, best)
+        at = best
+
+
+@inner
+def _push_new(
+    pairs: Shorts, pair_counts: Longs, entries: Shorts, heap: Longs, state: Longs
+) -> None:
+    """Put the pairs made since FIRST_NEW on the heap, those that have lost all occurrences
+    already left out."""
+    for pair in range(state[FIRST_NEW], state[PAIRS]):
+        if pair_counts[pair] == 0:
+            continue
+        at = state[HEAP]
+        state[HEAP] += 1
+        heap[at, 0] = pair_counts[pair]
+        # It may be an occurrence that is lost: too good, as a heap entry is allowed to be.
+        heap[at, 1] = entries[pairs[pair, 2], 0]
+        heap[at, 2] = pair
+        while at > 0 and _before(heap, at, (at - 1) // 2):
+            _swap(heap, at, (at - 1) // 2)
+            at = (at - 1) // 2
+    state[FIRST_NEW] = state[PAIRS]
+
+
+@inner
+def _holds(
+    position: Scalar, left: Scalar, right: Scalar, tokens: Shorts, spans: Shorts, owners: Shorts
+) -> Scalar:
+    """Whether the pair still stands at a position where it once stood."""
+    if tokens[position] != left:
+        return False
+    follower = position + spans[position]
+    return tokens[follower] == right and owners[follower] == owners[position]
+
+
+@inner
+def _best(
+    tokens: Shorts,
+    spans: Shorts,
+    owners: Shorts,
+    pairs: Shorts,
+    pair_counts: Longs,
+    entries: Shorts,
+    heap: Longs,
+    state: Longs,
+) -> Scalar:
+    """The pair to merge next, taken off the heap; -1 when none is left."""
+    while state[HEAP] > 0:
+        pair = heap[0, 2]
+        count = pair_counts[pair]
+        if count > 0:
+            left, right = pairs[pair, 0], pairs[pair, 1]
+            entry = pairs[pair, 2]
+            while not _holds(np.int64(entries[entry, 0]), left, right, tokens, spans, owners):
+                following = entries[entry, 1]
+                entries[entry, 1] = state[FREE]
+                state[FREE] = entry
+                entry = following
+            pairs[pair, 2] = entry
+            position = entries[entry, 0]
+            if heap[0, 0] != count or heap[0, 1] != position:
+                heap[0, 0], heap[0, 1] = count, position
+                _sink(heap, state[HEAP])
+                continue
+        state[HEAP] -= 1
+        for column in range(3):
+            heap[0, column] = heap[state[HEAP], column]
+        _sink(heap, state[HEAP])
+        if count > 0:
+            return pair
+    return -1
+
+
+@inner
+def _join(
+    at: Scalar,
+    left: Scalar,
+    right: Scalar,
+    new: Scalar,
+    tokens: Shorts,
+    spans: Shorts,
+    owners: Shorts,
+    counts: Longs,
+    pairs: Shorts,
+    pair_counts: Longs,
+    slots: Shorts,
+    entries: Shorts,
+    state: Longs,
+) -> None:
+    """Make one token of the pair that stands at `at`; its neighbours lose a pair and gain one."""
+    owner = owners[at]
+    weight = counts[owner]
+    middle = at + spans[at]
+    after = middle + spans[middle]
+    before = at - spans[at - 1]
+    tokens[middle] = _DEAD
+    tokens[at] = new
+    spans[at] = after - at
+    spans[after - 1] = after - at
+    if owners[before] == owner:
+        neighbour = tokens[before]
+        pair_counts[_find(neighbour, left, pairs, slots)] -= weight
+        _add(neighbour, new, before, weight, pairs, pair_counts, slots, entries, state)
+    if owners[after] == owner:
+        neighbour = tokens[after]
+        pair_counts[_find(right, neighbour, pairs, slots)] -= weight
+        _add(new, neighbour, at, weight, pairs, pair_counts, slots, entries, state)
+
+
+@compiled
+def _advance(
+    tokens: Shorts,
+    spans: Shorts,
+    owners: Shorts,
+    counts: Longs,
+    pairs: Shorts,
+    pair_counts: Longs,
+    slots: Shorts,
+    entries: Shorts,
+    heap: Longs,
+    results: Longs,
+    state: Longs,
+    goal: Scalar,
+    work: Scalar,
+) -> Scalar:
+    """Count pairs, then merge, until done, until `work` occurrences were looked at, or until an
+    array is too short. State is complete at every return: call again to go on."""
+    while True:
+        # Room for what one occurrence can add.
+        if state[PAIRS] + 2 > len(pairs):
+            return GROW_PAIRS
+        if state[FREE] == -1 and state[ENTRIES] + 2 > len(entries):
+            return GROW_ENTRIES
+        if work <= 0:
+            return MORE
+        work -= 1
+        if state[SCANNED] < len(tokens) - 2:
+            at = state[SCANNED]
+            state[SCANNED] += 1
+            if owners[at + 1] == owners[at]:
+                left, right, weight = tokens[at], tokens[at + 1], counts[owners[at]]
+                _add(left, right, at, weight, pairs, pair_counts, slots, entries, state)
+            continue
+        if state[CURSOR] == -1:
+            _push_new(pairs, pair_counts, entries, heap, state)
+            if state[MERGED] == goal:
+                return DONE
+            pair = _best(tokens, spans, owners, pairs, pair_counts, entries, heap, state)
+            if pair == -1:
+                return DONE
+            results[state[MERGED], 0] = pairs[pair, 0]
+            results[state[MERGED], 1] = pairs[pair, 1]
+            results[state[MERGED], 2] = pair_counts[pair]
+            state[CURSOR] = pairs[pair, 2]
+        left = np.int32(results[state[MERGED], 0])
+        right = np.int32(results[state[MERGED], 1])
+        new = np.int32(256 + state[MERGED])
+        entry = state[CURSOR]
+        position = np.int64(entries[entry, 0])
+        state[CURSOR] = entries[entry, 1]
+        entries[entry, 1] = state[FREE]
+        state[FREE] = entry
+        if _holds(position, left, right, tokens, spans, owners):
+            text = (tokens, spans, owners, counts)
+            _join(position, left, right, new, *text, pairs, pair_counts, slots, entries, state)
+        if state[CURSOR] == -1:
+            state[MERGED] += 1

@@ -1,0 +1,114 @@
+"""From the text of documents to a vocabulary, and tokencoder's class that does it in one call."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from talm_core.tokenizer.merging import Merge, Merger
+from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
+from talm_core.tokenizer.splitting import piece_counter
+from talm_core.tokenizer.vocabulary import Vocabulary
+
+SINGLE_BYTES = 256
+
+PathLike = str | os.PathLike[str]
+
+
+def extend(tokens: list[bytes], merges: Iterable[Merge]) -> None:
+    """Append what each merge gives to the bytes of all ids so far."""
+    for merge in merges:
+        tokens.append(tokens[merge.left] + tokens[merge.right])
+
+
+def single_bytes() -> list[bytes]:
+    """The bytes of the first 256 ids."""
+    return [bytes([byte]) for byte in range(SINGLE_BYTES)]
+
+
+def collapse(tokens: Sequence[bytes]) -> dict[bytes, int]:
+    """The rank of each token's bytes. Bytes that came out of two merges keep the place of the
+    first, and what follows moves up: fewer ranks than tokens then."""
+    return {token: rank for rank, token in enumerate(dict.fromkeys(tokens))}
+
+
+def number_special_tokens(texts: Iterable[str], ranks: int) -> dict[str, int]:
+    """Ids for special tokens, behind all ranks and in the order given."""
+    return {text: ranks + index for index, text in enumerate(dict.fromkeys(texts))}
+
+
+class TokenizerTrainer:
+    """Trains a tokenizer and saves it, with the arguments of tokencoder's class of that name.
+
+    It differs from tokencoder where that depends on chance or forgets an argument: special tokens
+    and files count in the order given, and the pattern holds for files, too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        special_tokens: Iterable[str] | None = None,
+        regex_pattern_string: str = DEFAULT_REGEX_PATTERN,
+    ) -> None:
+        """`name` becomes the file's name, without `.json`."""
+        self.name = name
+        self.special_tokens = tuple(dict.fromkeys(special_tokens or ()))
+        self.regex_pattern = regex_pattern_string
+
+    def train(
+        self,
+        *,
+        vocab_size: int,
+        files: Iterable[PathLike] | None = None,
+        text: str | None = None,
+        save_dir: PathLike | None = None,
+        file_read_chunksize: int | Sequence[int | None] | None = -1,
+    ) -> str:
+        """Learn `vocab_size` tokens (special tokens not counted) from files or a text; return the
+        path of the file written to `save_dir`, by default the current directory.
+
+        `file_read_chunksize` is the number of characters read at once, for all files or for each;
+        -1 and None mean all. No token crosses from one chunk into the next. Line ends are read
+        as line feeds.
+
+        Raises:
+            ValueError: neither files nor text, or a vocabulary below 256.
+            FileExistsError: the file exists already.
+
+        Warns:
+            UserWarning: the text does not have that many tokens in it; says how many.
+        """
+        if not files and not text:
+            raise ValueError("Give either files or a text to train on")
+        path = Path(save_dir or Path.cwd()) / f"{self.name}.json"
+        if path.exists():
+            raise FileExistsError(f"{path} exists already; choose another name or save_dir")
+        if vocab_size < SINGLE_BYTES:
+            message = f"vocab_size must be at least {SINGLE_BYTES}, not {vocab_size}"
+            raise ValueError(message)
+        chunks = _read(files, file_read_chunksize) if files else [text or ""]
+        counter = piece_counter(self.regex_pattern)
+        for chunk in chunks:
+            for _ in counter.add(chunk):
+                pass
+        tokens = single_bytes()
+        for merges in Merger(counter.pieces(), vocab_size - SINGLE_BYTES).run():
+            extend(tokens, merges)
+        ranks = collapse(tokens)
+        if len(ranks) < vocab_size:
+            message = f"The text is too short for {vocab_size} tokens: it gives {len(ranks)}"
+            warnings.warn(message, UserWarning, stacklevel=2)
+        special = number_special_tokens(self.special_tokens, len(ranks))
+        Vocabulary(self.name, self.regex_pattern, ranks, special).save(path)
+        return str(path)
+
+
+def _read(files: Iterable[PathLike], chunksize: int | Sequence[int | None] | None) -> Iterator[str]:
+    paths = list(dict.fromkeys(files))
+    sizes = chunksize if isinstance(chunksize, Sequence) else [chunksize] * len(paths)
+    for path, size in zip(paths, sizes, strict=True):
+        with open(path, encoding="utf-8") as file:
+            while chunk := file.read(-1 if size is None else size):
+                yield chunk

@@ -1,0 +1,237 @@
+"""The job that trains a tokenizer: text is read and counted, then merged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from talm_core.config import TokenizerConfig
+from talm_core.data.corpus import (
+    Corpus,
+    Document,
+    open_corpus,
+    training_documents,
+    validation_count,
+    validation_cut,
+)
+from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
+from talm_core.tokenizer import patterns
+from talm_core.tokenizer.hf import write_huggingface
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
+from talm_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from talm_core.tokenizer.splitting import PieceCounter
+
+_TICK_SECONDS = 0.1
+_NEWEST = 12
+_SAMPLE_CHARACTERS = 500_000
+_PART_CHARACTERS = 20_000
+_LONGEST_SHOWN = 60
+
+
+class _Rate:
+    """Whether it is time for the next event, and how fast something goes."""
+
+    def __init__(self) -> None:
+        self._began = self._next = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _TICK_SECONDS
+        return True
+
+    def progress(self, phase: str, done: int, total: int, unit: str) -> Progress:
+        seconds = time.monotonic() - self._began
+        rate = done / seconds if done and seconds > 0 else None
+        eta = max(total - done, 0) / rate if rate and total else None
+        return Progress(phase=phase, done=done, total=total, unit=unit, rate=rate, eta=eta)
+
+
+class _Reading:
+    """The text as far as it was read: how much, and its beginning to try the tokenizer on."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.beginning: list[str] = []
+        self._kept = 0
+
+    def keep(self, text: str) -> None:
+        part = text[: _SAMPLE_CHARACTERS - self._kept]
+        if part:
+            self.beginning.append(part)
+            self._kept += len(part)
+
+
+def train_tokenizer(
+    config: TokenizerConfig, workspace: Workspace
+) -> Generator[Event, Command | None, None]:
+    """The job. `tokencoder.json` is written last: where it is, everything is.
+
+    Raises:
+        CorpusError: text that cannot be used.
+    """
+    began = time.monotonic()
+    directory = workspace.directory_of(config)
+    yield Started(job=config.kind, name=config.artifact)
+    source = "text" if config.text_file else config.corpus
+    corpus = open_corpus(source, paths=config.text_file)
+    yield from _prepared(corpus)
+    reading = _Reading()
+    from talm_core.tokenizer.splitting import piece_counter
+
+    counter = piece_counter(patterns.NAMED[config.pattern])
+    yield from _read(config, corpus, counter, reading)
+    tokens = yield from _merged(config, counter)
+    vocabulary = _vocabulary(config, tokens)
+    if len(vocabulary.ranks) < config.vocab_size:
+        message = (
+            f"The text is too short for {config.vocab_size:,} tokens: "
+            f"the vocabulary has {len(vocabulary.ranks):,}"
+        )
+        yield Notice(message=message, level="warning")
+    held_out = list(_held_out(corpus, config.val_fraction)) or reading.beginning
+    bytes_per_token = _bytes_per_token(vocabulary, held_out)
+    _publish(vocabulary, directory)
+    yield Finished(
+        seconds=time.monotonic() - began,
+        summary={
+            "vocab_size": len(vocabulary.ranks),
+            "n_vocab": vocabulary.n_vocab,
+            "merges": len(tokens) - 256,
+            "bytes": reading.bytes,
+            "bytes_per_token": round(bytes_per_token, 3),
+            "directory": workspace.relative(directory),
+        },
+    )
+
+
+def _prepared(corpus: Corpus) -> Iterator[Event]:
+    """Load, and where this was never done compile, the hot loops beside the job, so that it can
+    be stopped meanwhile. The thread is not a daemon: machine code is better not cut off."""
+    thread = threading.Thread(target=_compile, name="compile")
+    thread.start()
+    while thread.is_alive():
+        yield Progress(
+            phase="reading", done=0, total=corpus.total_bytes, unit="bytes", note="preparing"
+        )
+        thread.join(_TICK_SECONDS)
+
+
+def _compile() -> None:
+    from talm_core.tokenizer.merging import Merger
+    from talm_core.tokenizer.splitting import FastCounter
+
+    counter = FastCounter()
+    for _ in counter.add("to be, or not to be"):
+        pass
+    for _ in Merger(counter.pieces(), 1).run():
+        pass
+
+
+def _read(
+    config: TokenizerConfig, corpus: Corpus, counter: PieceCounter, reading: _Reading
+) -> Iterator[Event]:
+    total = round(corpus.total_bytes * (1 - config.val_fraction))
+    limit = config.max_bytes
+    if limit is not None:
+        total = min(total, limit)
+    rate = _Rate()
+    yield rate.progress("reading", 0, total, "bytes")
+    for document in training_documents(corpus, config.val_fraction):
+        text = document.text
+        if limit is not None:
+            text = _first_bytes(text, limit - reading.bytes)
+        reading.keep(text)
+        for counted in counter.add(text):
+            reading.bytes += counted
+            if rate.due():
+                yield rate.progress("reading", reading.bytes, total, "bytes")
+        if limit is not None and len(text) < len(document.text):
+            break
+    yield rate.progress("reading", reading.bytes, reading.bytes, "bytes")
+
+
+def _first_bytes(text: str, count: int) -> str:
+    """As much of a text as fits into so many bytes, in whole characters."""
+    return text[:count].encode()[:count].decode("utf-8", "ignore")
+
+
+def _merged(config: TokenizerConfig, counter: PieceCounter) -> Generator[Event, None, list[bytes]]:
+    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
+    from talm_core.tokenizer.merging import Merger
+    from talm_core.tokenizer.trainer import extend, single_bytes
+
+    tokens = single_bytes()
+    first, goal = len(tokens), config.vocab_size - len(tokens)
+    told = first
+    rate = _Rate()
+    yield rate.progress("merging", 0, goal, "merges")
+    for merges in Merger(counter.pieces(), goal).run():
+        extend(tokens, merges)
+        if rate.due():
+            yield rate.progress("merging", len(tokens) - first, goal, "merges")
+            if told < len(tokens):
+                yield _newest(tokens, told)
+                told = len(tokens)
+    yield rate.progress("merging", len(tokens) - first, len(tokens) - first, "merges")
+    if told < len(tokens):
+        yield _newest(tokens, told)
+    return tokens
+
+
+def _newest(tokens: list[bytes], told: int) -> Merged:
+    newest = tokens[told:][-_NEWEST:]
+    return Merged(
+        vocab_size=len(tokens), newest=[readable(token[:_LONGEST_SHOWN]) for token in newest]
+    )
+
+
+def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
+    from talm_core.tokenizer.trainer import collapse, number_special_tokens
+
+    ranks = collapse(tokens)
+    special = number_special_tokens(config.special_tokens, len(ranks))
+    return Vocabulary(config.name, patterns.NAMED[config.pattern], ranks, special)
+
+
+def _held_out(corpus: Corpus, val_fraction: float) -> Iterator[str]:
+    """Texts the tokenizer did not see, as much as a sample needs; none when it saw all."""
+    documents: Iterable[Document] = ()
+    if val_fraction and len(corpus) > 1:
+        first = len(corpus) - validation_count(len(corpus), val_fraction)
+        documents = corpus.documents(first)
+    elif val_fraction:
+        (document,) = corpus.documents()
+        documents = [Document("", document.text[validation_cut(document.text, val_fraction) :])]
+    left = _SAMPLE_CHARACTERS
+    for document in documents:
+        yield document.text[:left]
+        left -= len(document.text)
+        if left <= 0:
+            break
+
+
+def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
+    from talm_core.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_vocabulary(vocabulary)
+    size = tokens = 0
+    for text in texts:
+        # tiktoken gives up on a run of a million spaces: no part is as long as that.
+        for start in range(0, len(text), _PART_CHARACTERS):
+            part = text[start : start + _PART_CHARACTERS]
+            size += len(part.encode())
+            tokens += len(tokenizer.encode_ordinary(part))
+    return size / max(tokens, 1)
+
+
+def _publish(vocabulary: Vocabulary, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    write_huggingface(vocabulary, directory)
+    vocabulary.save(directory / FILE_NAME)
