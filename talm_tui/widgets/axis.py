@@ -77,7 +77,7 @@ def number_labels(values: Sequence[float]) -> list[str]:
     if not values:
         return []
     largest = max(abs(value) for value in values)
-    if 0 < largest < 1e-3:
+    if 0 < largest < 1e-3 or largest >= 1e15:
         return [f"{value:.1e}" if value else "0" for value in values]
     unit, suffix = next(((u, s) for u, s in _UNITS if largest >= 10_000 and largest >= u), (1, ""))
     scaled = [value / unit for value in values]

@@ -37,14 +37,45 @@ def floats(values: array[float]) -> Floats:
 def dots(values: Floats, low: float, high: float, size: int) -> Ints:
     """The nearest of `size` dots, the first at `low` and the last at `high`; all values finite."""
     scaled = (values - low) * ((size - 1) / (high - low))
-    return np.floor(np.clip(scaled, -_FAR, _FAR) + 0.5).astype(np.int64)
+    np.clip(scaled, -_FAR, _FAR, out=scaled)
+    scaled += 0.5
+    return np.floor(scaled, out=scaled).astype(np.int64)
 
 
 def joined(x: Floats, y: Floats) -> tuple[Floats, Floats, Grid]:
     """The points that are finite, and whether each is joined to the one before it."""
-    good = np.isfinite(x) & np.isfinite(y)
+    good = np.isfinite(y)
+    good &= np.isfinite(x)
+    if good.all():
+        # Copying a million points costs more than looking at them.
+        join = np.ones(len(x), dtype=np.bool_)
+        join[:1] = False
+        return x, y, join
     after_good = np.concatenate(([False], good[:-1]))
     return x[good], y[good], after_good[good]
+
+
+def thinned(columns: Ints, y: Floats, join: Grid) -> tuple[Ints, Floats, Grid]:
+    """Fewer points that give the same line: of neighbours in one column only the first, the
+    least, the greatest and the last."""
+    if not len(columns):
+        return columns, y, join
+    starts = _groups(columns, join)
+    lasts = np.append(starts[1:], len(columns)) - 1
+    low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    few_y = np.stack((y[starts], low, high, y[lasts]), axis=1).ravel()
+    few_join = np.ones((len(starts), 4), dtype=np.bool_)
+    few_join[:, 0] = join[starts]
+    return np.repeat(columns[starts], 4), few_y, few_join.ravel()
+
+
+def _groups(columns: Ints, join: Grid) -> Ints:
+    """Where runs of joined points in one and the same column begin."""
+    new = np.ones(len(columns), dtype=np.bool_)
+    np.not_equal(columns[1:], columns[:-1], out=new[1:])
+    if not join[1:].all():
+        new[1:] |= ~join[1:]
+    return np.flatnonzero(new)
 
 
 def line(columns: Ints, rows: Ints, join: Grid, width: int, height: int) -> Grid:
@@ -55,9 +86,7 @@ def line(columns: Ints, rows: Ints, join: Grid, width: int, height: int) -> Grid
     """
     if not len(columns):
         return np.zeros((width, height), dtype=np.bool_)
-    new = np.ones(len(columns), dtype=np.bool_)
-    new[1:] = ~join[1:] | (columns[1:] != columns[:-1])
-    starts = np.flatnonzero(new)
+    starts = _groups(columns, join)
     ends = np.append(starts[1:], len(columns)) - 1
     low, high = np.minimum.reduceat(rows, starts), np.maximum.reduceat(rows, starts)
     column = columns[starts]

@@ -74,6 +74,9 @@ def test_line_is_dot_for_dot_the_naive_one(
     x, y, join = raster.joined(raster.floats(xs), raster.floats(ys))
     columns, rows = raster.dots(x, low, high, width), raster.dots(y, 1.0, 9.0, height)
     grid = raster.line(columns, rows, join, width, height)
+    few_columns, few_y, few_join = raster.thinned(columns, y, join)
+    few = raster.line(few_columns, raster.dots(few_y, 1.0, 9.0, height), few_join, width, height)
+    assert (grid == few).all()
 
     points, before_good = [], False
     for a, b in zip(xs, ys, strict=True):

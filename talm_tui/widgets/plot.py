@@ -1,0 +1,371 @@
+"""A line chart as rows of characters: what a chart shows, without a screen.
+
+`draw` takes curves and a view and returns a `Picture`: rows of pieces of text, each with an
+"ink", the name of a style. The widget only gives the inks their colours.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from talm_tui.widgets import axis
+
+if TYPE_CHECKING:
+    from talm_tui.widgets.raster import Floats
+
+Kind = Literal["whole", "number", "clock"]
+
+BLANK = " "
+RAW, BRIGHT, MARK, AXIS, LABEL, CURSOR = "raw", "line", "marker", "axis", "label", "cursor"
+INKS = ("", RAW, BRIGHT, MARK, CURSOR)
+
+_STEPS: dict[Kind, axis.StepOf] = {
+    "whole": axis.whole_step,
+    "number": axis.nice_step,
+    "clock": axis.clock_step,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One series: its values `y` over one array of x for each of the chart's x axes, ascending.
+    A curve with a `marker` is drawn as single glyphs, the others as lines."""
+
+    label: str
+    xs: Mapping[str, array[float]]
+    y: array[float]
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which part is looked at, and how. `span` None is everything; `right` None follows the
+    newest point; `cursor` is the x whose values are read out."""
+
+    x: str = "step"
+    kind: Kind = "whole"
+    log: bool = False
+    beta: float = 0.9
+    span: float | None = None
+    right: float | None = None
+    cursor: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The drawn rows, each a list of (text, ink), and where x lies in them: the plot's first
+    column and its columns, and the x of its first and last dot."""
+
+    rows: list[list[tuple[str, str]]]
+    left: int = 0
+    columns: int = 0
+    low: float = 0.0
+    high: float = 1.0
+
+    def x_at(self, column: int) -> float:
+        """The x in the middle of a character column of the whole picture."""
+        share = (2 * (column - self.left) + 0.5) / max(1, 2 * self.columns - 1)
+        return self.low + min(1.0, max(0.0, share)) * (self.high - self.low)
+
+    @property
+    def cell(self) -> float:
+        """How much x a character column is wide."""
+        return (self.high - self.low) / max(1, self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A curve's value at the point nearest to the cursor; `average` where it is smoothed."""
+
+    label: str
+    x: float
+    y: float
+    average: float | None = None
+
+
+@dataclass
+class _Layer:
+    """A part of a curve that is to be drawn."""
+
+    x: Floats
+    y: Floats
+    ink: str
+    marker: str = ""
+
+
+@dataclass
+class _Sheet:
+    """The plot's area: bounds in drawn units (logarithms on a logarithmic axis), and cells."""
+
+    columns: int
+    lines: int
+    low: float
+    high: float
+    bottom: float
+    top: float
+    glyphs: list[list[str]] = field(default_factory=list)
+    inks: list[list[str]] = field(default_factory=list)
+
+
+def extent(curves: Sequence[Curve], x: str) -> float:
+    """The greatest x there is, at least zero."""
+    return max((curve.xs[x][-1] for curve in curves if len(curve.xs[x])), default=0.0)
+
+
+def bounds(curves: Sequence[Curve], view: View) -> tuple[float, float]:
+    """The x of the plot's left and right edge.
+
+    The right edge is put on a round number ahead of the newest point, so that a growing curve
+    moves across a chart that stands still.
+    """
+    end = extent(curves, view.x)
+    step_of = _STEPS[view.kind]
+    if view.span is None:
+        step = step_of(end / 10) if end > 0 else 1.0
+        return 0.0, max(step, math.ceil(end / step - 1e-9) * step)
+    right = view.right
+    if right is None:
+        step = step_of(view.span / 10)
+        right = math.ceil(end / step - 1e-9) * step
+    return right - view.span, right
+
+
+def draw(curves: Sequence[Curve], view: View, width: int, height: int) -> Picture:
+    """The chart in `width` x `height` cells; axes are left out where there is no room for them."""
+    low, high = bounds(curves, view)
+    with_axes = width >= 20 and height >= 5
+    lines = height - 2 if with_axes else height
+    if width < 2 or lines < 1:
+        return Picture([[] for _ in range(height)])
+    layers = _layers(curves, view, low, high)
+    bottom, top = _vertical(layers, view, lines)
+    ticks = _y_ticks(bottom, top, view, lines) if with_axes else []
+    gutter = max((len(tick.label) for tick in ticks), default=0) + 2 if with_axes else 0
+    columns = width - gutter
+    sheet = _Sheet(columns, lines, low, high, bottom, top)
+    _paint(sheet, layers, view)
+    rows = [_runs(glyphs, inks) for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True)]
+    if with_axes:
+        rows = _with_y_axis(rows, ticks, sheet, gutter)
+        rows += _x_axis(view, sheet, gutter)
+    return Picture(rows, gutter, columns, low, high)
+
+
+def readings(curves: Sequence[Curve], view: View) -> list[Reading]:
+    """What each curve says nearest to the cursor."""
+    found = []
+    for curve in curves:
+        xs = curve.xs[view.x]
+        if view.cursor is None or not len(xs):
+            continue
+        index = bisect_left(xs, view.cursor)
+        if index == len(xs) or (index and view.cursor - xs[index - 1] <= xs[index] - view.cursor):
+            index -= 1
+        average = None
+        if view.beta and not curve.marker:
+            average = float(_average(curve.y, index, index + 1, view.beta)[0])
+        found.append(Reading(curve.label, xs[index], curve.y[index], average))
+    return found
+
+
+def spark(values: array[float], width: int, height: int) -> list[str]:
+    """All of a series in a few Braille rows without axes."""
+    curve = Curve("", {"": array("d", range(len(values)))}, values)
+    end = float(max(1, len(values) - 1))
+    view = View(x="", beta=0.0, span=end, right=end)
+    layers = _layers([curve], view, 0.0, end)
+    bottom, top = _vertical(layers, view, 0)
+    sheet = _Sheet(width, height, 0.0, end, bottom, top)
+    _paint(sheet, layers, view)
+    return ["".join(row) for row in sheet.glyphs]
+
+
+def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> list[_Layer]:
+    """What is to be seen between two x, one point more on each side so that lines reach the
+    edge; dim first, markers last."""
+    lines, averages, marks = [], [], []
+    for curve in curves:
+        xs = curve.xs[view.x]
+        if not len(xs):
+            continue
+        from talm_tui.widgets import raster
+
+        first, last = bisect_left(xs, low), bisect_right(xs, high)
+        if not curve.marker:
+            first, last = max(0, first - 1), min(len(xs), last + 1)
+        x, y = raster.floats(xs)[first:last], _scaled(raster.floats(curve.y)[first:last], view)
+        if curve.marker:
+            marks.append(_Layer(x, y, MARK, curve.marker))
+        elif view.beta:
+            lines.append(_Layer(x, y, RAW))
+            smooth = _average(curve.y, first, last, view.beta)
+            averages.append(_Layer(x, _scaled(smooth, view), BRIGHT))
+        else:
+            lines.append(_Layer(x, y, BRIGHT))
+    return [*lines, *averages, *marks]
+
+
+def _average(values: array[float], first: int, last: int, beta: float) -> Floats:
+    from talm_tui.widgets import raster
+
+    begin = max(0, first - raster.warm_up(beta))
+    return raster.smooth(raster.floats(values)[begin:last], beta)[first - begin :]
+
+
+def _scaled(values: Floats, view: View) -> Floats:
+    if not view.log:
+        return values
+    import numpy as np
+
+    return np.log10(np.where(values > 0, values, np.nan))
+
+
+def _vertical(layers: Sequence[_Layer], view: View, lines: int) -> tuple[float, float]:
+    """The plot's lower and upper edge: everything visible with a little air, on half a tick's
+    step so that the chart does not creep with every new point; without ticks exactly that."""
+    ranges = []
+    for layer in layers:
+        from talm_tui.widgets import raster
+
+        found = raster.finite_range(layer.y)
+        if found:
+            ranges.append(found)
+    if not ranges:
+        return (0.0, 1.0)
+    far = 100.0 if view.log else 1e100
+    low = min(far, max(-far, min(r[0] for r in ranges)))
+    high = min(far, max(-far, max(r[1] for r in ranges)))
+    if not high - low > 1e-9 * max(abs(low), abs(high)):
+        air = max(abs(low) * 0.05, 1e-6) if low else 0.5
+        return low - air, high + air
+    if not lines:
+        return low, high
+    if view.log:
+        air = (high - low) * 0.03
+        return low - air, high + air
+    step = axis.nice_step((high - low) / max(2, lines // 3)) / 2
+    return math.floor(low / step) * step, math.ceil(high / step) * step
+
+
+def _y_ticks(bottom: float, top: float, view: View, lines: int) -> list[axis.Tick]:
+    most = max(2, min(8, lines // 3))
+    if view.log:
+        values = axis.log_ticks(10**bottom, 10**top, most)
+        return [
+            axis.Tick(math.log10(value), label)
+            for value, label in zip(values, axis.number_labels(values), strict=True)
+        ]
+    values = axis.linear_ticks(bottom, top, most)
+    return list(map(axis.Tick, values, axis.number_labels(values)))
+
+
+def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
+    """Fill the sheet's cells; what is drawn later owns the whole cell, so that colours never
+    mix and the smooth line stands clear of the noise around it."""
+    if not layers:
+        sheet.glyphs = [[BLANK] * sheet.columns for _ in range(sheet.lines)]
+        sheet.inks = [[""] * sheet.columns for _ in range(sheet.lines)]
+        _paint_cursor(sheet, view)
+        return
+    import numpy as np
+
+    from talm_tui.widgets import raster
+
+    width, height = 2 * sheet.columns, 4 * sheet.lines
+    codes = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
+    owner = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
+    marks: list[tuple[int, int, str]] = []
+    for layer in layers:
+        x, y, join = raster.joined(layer.x, layer.y)
+        columns = raster.dots(x, sheet.low, sheet.high, width)
+        if not layer.marker:
+            columns, y, join = raster.thinned(columns, y, join)
+        rows = raster.dots(y, sheet.bottom, sheet.top, height)
+        if layer.marker:
+            at = zip((columns // 2).tolist(), (rows // 4).tolist(), strict=True)
+            marks += [(c, sheet.lines - 1 - r, layer.marker) for c, r in at]
+            continue
+        cells = raster.braille(raster.line(columns, rows, join, width, height))
+        lit = cells > 0
+        codes[lit], owner[lit] = cells[lit], INKS.index(layer.ink)
+    sheet.glyphs = [
+        [chr(0x2800 + code) if code else BLANK for code in row] for row in codes.tolist()
+    ]
+    sheet.inks = [[INKS[ink] for ink in row] for row in owner.tolist()]
+    _paint_cursor(sheet, view)
+    for column, row, glyph in marks:
+        if 0 <= column < sheet.columns and 0 <= row < sheet.lines:
+            sheet.glyphs[row][column], sheet.inks[row][column] = glyph, MARK
+
+
+def _paint_cursor(sheet: _Sheet, view: View) -> None:
+    if view.cursor is None or not sheet.low <= view.cursor <= sheet.high:
+        return
+    column = _column(view.cursor, sheet)
+    for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True):
+        if glyphs[column] == BLANK:
+            glyphs[column], inks[column] = "│", CURSOR
+
+
+def _column(x: float, sheet: _Sheet) -> int:
+    share = (x - sheet.low) / (sheet.high - sheet.low)
+    return math.floor(share * (2 * sheet.columns - 1) + 0.5) // 2
+
+
+def _runs(glyphs: Sequence[str], inks: Sequence[str]) -> list[tuple[str, str]]:
+    """Neighbouring cells of one ink as one piece."""
+    runs: list[tuple[str, str]] = []
+    start = 0
+    for i in range(1, len(inks) + 1):
+        if i == len(inks) or inks[i] != inks[start]:
+            runs.append(("".join(glyphs[start:i]), inks[start]))
+            start = i
+    return runs
+
+
+def _with_y_axis(
+    rows: list[list[tuple[str, str]]],
+    ticks: Sequence[axis.Tick],
+    sheet: _Sheet,
+    gutter: int,
+) -> list[list[tuple[str, str]]]:
+    labels: dict[int, str] = {}
+    height = 4 * sheet.lines
+    for tick in ticks:
+        share = (tick.value - sheet.bottom) / (sheet.top - sheet.bottom)
+        line = sheet.lines - 1 - math.floor(share * (height - 1) + 0.5) // 4
+        labels.setdefault(line, tick.label)
+    framed = []
+    for i, row in enumerate(rows):
+        label = labels.get(i)
+        text = (label or "").rjust(gutter - 2)
+        framed.append([(f"{text} ", LABEL), ("┤" if label else "│", AXIS), *row])
+    return framed
+
+
+def _x_axis(view: View, sheet: _Sheet, gutter: int) -> list[list[tuple[str, str]]]:
+    labels_of: Callable[[Sequence[float]], list[str]] = (
+        axis.clock_labels if view.kind == "clock" else axis.number_labels
+    )
+    for most in range(max(1, sheet.columns // 8), 0, -1):
+        values = axis.linear_ticks(sheet.low, sheet.high, most, _STEPS[view.kind])
+        labels = labels_of(values)
+        room = sum(len(label) + 2 for label in labels)
+        if room <= sheet.columns:
+            break
+    line, text = ["─"] * sheet.columns, [BLANK] * (sheet.columns + gutter)
+    free_from = 0
+    for value, label in zip(values, labels, strict=True):
+        column = _column(value, sheet)
+        line[column] = "┬"
+        start = min(max(0, gutter + column - len(label) // 2), len(text) - len(label))
+        if start >= free_from:
+            text[start : start + len(label)] = label
+            free_from = start + len(label) + 1
+    corner = BLANK * (gutter - 1) + "└"
+    return [[(corner + "".join(line), AXIS)], [("".join(text), LABEL)]]
