@@ -14,7 +14,7 @@ from typing import Any
 
 from talm_core.config import JobConfig
 from talm_core.errors import InputError
-from talm_core.events import Failed, Metrics, Progress, Stage
+from talm_core.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.history import History
 from talm_core.jobs import Status, read_config, status
 from talm_core.journal import JournalReader
@@ -30,7 +30,8 @@ class Overview:
     `fraction` is how far its job is, 0 to 1, None where that cannot be known; `eta` seconds left;
     `spark` up to forty values of the smoothed loss, oldest first; `updated` when it last said
     something (seconds since the epoch, 0: never); `message` why it failed; `summary` what its
-    `Finished` summed up; `stage` the part a quick start is at.
+    `Finished` summed up; `stage` the part a quick start is at; `phases` the newest progress of
+    every phase so far, in their order; `merged` the newest merges of a tokenizer.
     """
 
     artifact: Artifact
@@ -48,6 +49,8 @@ class Overview:
     message: str = ""
     summary: Mapping[str, Any] = field(default_factory=dict)
     stage: Stage | None = None
+    phases: tuple[Progress, ...] = ()
+    merged: Merged | None = None
 
     @property
     def name(self) -> str:
@@ -85,6 +88,10 @@ class Overviews:
         if changed or watched.overview is None or watched.overview.status is not state:
             watched.overview = _look(artifact, state, watched)
         return watched.overview
+
+    def forget(self, artifact: Artifact) -> None:
+        """Read an artifact anew the next time: it was deleted, or another took its place."""
+        self._watched.pop(artifact, None)
 
     def all(self, kind: str) -> list[Overview]:
         """Overviews of all artifacts of a kind, the last to say something first."""
@@ -129,6 +136,8 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
         message=history.end.message if isinstance(history.end, Failed) else "",
         summary=history.summary,
         stage=history.stage,
+        phases=tuple(history.progress.values()),
+        merged=history.merged,
     )
 
 

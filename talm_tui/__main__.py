@@ -1,0 +1,41 @@
+"""`talm-tui`: the screen of talm."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="talm-tui", description="Train a language model of your own, in the terminal."
+    )
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="where tokenizers, datasets and models live (default: $TALM_HOME)",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    options = parser.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"talm {version('talm')}\n")
+        return 0
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
+        return 2
+    from talm_tui.app import TalmApp
+
+    app = TalmApp(options.workspace)
+    app.run()
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

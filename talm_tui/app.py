@@ -1,0 +1,225 @@
+"""The app: places, bindings, palette and what connects them to the jobs. Wiring only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from talm_tui import messages, preferences
+from talm_tui.places import FORMS, PLACES, modes
+from talm_tui.theme import DARK, plain, styles, themes
+from talm_tui.watcher import Snapshot, Watcher
+
+if TYPE_CHECKING:
+    from talm_core.config import JobConfig
+    from talm_core.events import Command
+    from talm_core.workspace import Workspace
+
+
+class TalmApp(App[None]):
+    """The terminal UI over one workspace.
+
+    `snapshot` is the newest look at the workspace; places watch it. Jobs are started as processes
+    of their own: quitting leaves them running.
+    """
+
+    TITLE = "talm"
+    CSS_PATH = styles("app")
+    MODES = modes()  # type: ignore[assignment]
+    DEFAULT_MODE = "home"
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"),
+        (100, "-wide"),
+        (160, "-huge"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"),
+        (32, "-tall"),
+        (48, "-high"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(
+                entry.key,
+                f"place('{entry.mode}')",
+                entry.title,
+                show=False,
+                id=f"app.{entry.mode}",
+                tooltip=f"Go to {entry.title}",
+            )
+            for entry in PLACES
+        ),
+        Binding(
+            "f1",
+            "help_panel",
+            "help",
+            id="app.help",
+            tooltip="Show what this place is for and every key that works here",
+        ),
+        Binding(
+            "ctrl+q",
+            "quit",
+            "quit",
+            id="app.quit",
+            priority=True,
+            tooltip="Leave talm; jobs that run go on",
+        ),
+    ]
+
+    snapshot: reactive[Snapshot] = reactive(Snapshot(), init=False)
+
+    def __init__(self, workspace: Workspace | Path | None = None) -> None:
+        """`workspace` or its root; none means the usual one. Nothing is read before the first
+        frame is on the screen."""
+        super().__init__()
+        self._workspace = workspace
+        self._preferences = preferences.Preferences.load()
+        self._watcher = Watcher(
+            lambda: self.workspace,
+            lambda snapshot: self._tell(messages.WorkspaceChanged(snapshot)),
+            lambda text: self._tell(messages.Trouble(text)),
+        )
+        for theme in themes():
+            self.register_theme(theme)
+        chosen = self._preferences.theme
+        self.theme = chosen if chosen in self.available_themes else DARK
+        self.set_keymap(self._preferences.keys)
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where the artifacts are. The first use loads the settings of all jobs, which takes as
+        long as drawing the first frame: hence not in `__init__`."""
+        from talm_core.workspace import Workspace
+
+        if not isinstance(self._workspace, Workspace):
+            self._workspace = Workspace(self._workspace)
+        return self._workspace
+
+    # --- life --------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._watcher.start)
+        self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
+        if self._preferences.problem:
+            self._say(self._preferences.problem)
+
+    def on_unmount(self) -> None:
+        self._watcher.stop()
+
+    def _tell(self, message: messages.WorkspaceChanged | messages.Trouble) -> None:
+        """Post a message from the watcher's thread, unless the app is ending."""
+        if self.is_running:
+            self.post_message(message)
+
+    def refresh_workspace(self) -> None:
+        """Look at the workspace now."""
+        self._watcher.look_now()
+
+    def on_workspace_changed(self, message: messages.WorkspaceChanged) -> None:
+        self.snapshot = message.snapshot
+
+    def on_trouble(self, message: messages.Trouble) -> None:
+        self._say(message.text)
+
+    def _say(self, text: str, *, severity: str = "error") -> None:
+        self.notify(plain(text), severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]
+
+    def _remember(self, theme: str) -> None:
+        try:
+            preferences.save_theme(theme)
+        except OSError as error:
+            self._say(f"The theme cannot be remembered: {error}")
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    def start_job(self, config: JobConfig, *, resume: bool = False) -> None:
+        """Start a job as a process of its own. The screen that is shown now gets `JobStarted` or
+        `JobRefused`; what it does not stop is shown as a notification."""
+        self._start_job(config, resume, self.screen)
+
+    @work(thread=True, group="start", exit_on_error=False)
+    def _start_job(self, config: JobConfig, resume: bool, asker: Screen[Any]) -> None:
+        from talm_core import jobs
+        from talm_core.errors import InputError
+
+        try:
+            directory = jobs.start(config, self.workspace, resume=resume)
+        except InputError as error:
+            asker.post_message(messages.JobRefused(config, error.problems))
+        except OSError as error:
+            self.post_message(messages.Trouble(f"The job cannot be started: {error}"))
+        else:
+            asker.post_message(messages.JobStarted(config, directory))
+            self.refresh_workspace()
+
+    @on(messages.JobStarted)
+    def _say_started(self, message: messages.JobStarted) -> None:
+        self._say(f"{message.config.artifact} is running", severity="information")
+
+    @on(messages.JobRefused)
+    def _say_refused(self, message: messages.JobRefused) -> None:
+        self._say("\n".join(map(str, message.problems)))
+
+    @work(thread=True, group="send", exit_on_error=False)
+    def send(self, directory: Path, command: Command) -> None:
+        """Say something to the job that works in `directory`, whoever started it."""
+        from talm_core import jobs
+        from talm_core.errors import InputError
+
+        try:
+            jobs.send(directory, command)
+        except (InputError, OSError) as error:
+            self.post_message(messages.Trouble(str(error)))
+        self.refresh_workspace()
+
+    def on_worker_state_changed(self, event: Any) -> None:
+        if event.worker.error is not None:
+            self._say(f"This should not happen: {event.worker.error!r}")
+
+    # --- places ------------------------------------------------------------------------------
+
+    def action_place(self, mode: str) -> None:
+        """Go to a place."""
+        if mode in self.MODES and len(self.screen_stack) == 1:
+            self.switch_mode(mode)
+
+    def open_run(self, name: str) -> None:
+        """Show the run of a model."""
+        self._open("runs", messages.OpenRun(name))
+
+    def open_play(self, name: str) -> None:
+        """Prompt a model."""
+        self._open("play", messages.OpenPlay(name))
+
+    def open_form(self, kind: str, **values: object) -> None:
+        """Go to the form of a kind of job, with these values filled in."""
+        self._open(FORMS[kind], messages.OpenForm(values))
+
+    def _open(self, mode: str, message: Any) -> None:
+        if mode in self.MODES:
+            self.switch_mode(mode)
+            self.screen.post_message(message)
+
+    def action_help_panel(self) -> None:
+        """Show the help panel, or hide it."""
+        if self.screen.query("HelpPanel"):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: the places, every action of this screen, then Textual's."""
+        for entry in PLACES:
+            yield SystemCommand(
+                f"Go to {entry.title}",
+                f"Key {entry.key}",
+                lambda mode=entry.mode: self.action_place(mode),
+            )
+        yield from super().get_system_commands(screen)

@@ -1,0 +1,87 @@
+"""What somebody chose about the screen: `tui.toml` in the user's configuration directory.
+
+    theme = "talm-light"
+
+    [keys]
+    "home.quickstart" = "f5"
+
+Keys are remapped by the stable id of an action; several keys are separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILE_NAME = "tui.toml"
+
+
+def directory() -> Path:
+    """`$TALM_CONFIG_DIR`, else the platform's directory for configuration."""
+    chosen = os.environ.get("TALM_CONFIG_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("talm"))
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Choices as they were read; `problem` says what could not be understood."""
+
+    theme: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+    @classmethod
+    def load(cls) -> Preferences:
+        """Read the file; a missing one is no problem, a damaged one is one to tell of."""
+        path = directory() / FILE_NAME
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            return cls(problem=f"{path} cannot be read: {error}")
+        theme, keys = values.get("theme", ""), values.get("keys", {})
+        wrong = [
+            name
+            for name, kind in (("theme", str), ("keys", dict))
+            if not isinstance(values.get(name, kind()), kind)
+        ]
+        if isinstance(keys, dict):
+            wrong += [f"keys.{name}" for name, key in keys.items() if not isinstance(key, str)]
+        return cls(
+            theme=theme if isinstance(theme, str) else "",
+            keys={name: key for name, key in keys.items() if isinstance(key, str)}
+            if isinstance(keys, dict)
+            else {},
+            problem=f"{path}: cannot understand {', '.join(wrong)}" if wrong else "",
+        )
+
+
+def save_theme(name: str) -> None:
+    """Remember a theme, leaving the rest of the file and its comments as they are.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    from talm_core import publish
+
+    path = directory() / FILE_NAME
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        document = tomlkit.document()
+    except (TOMLKitError, UnicodeDecodeError):
+        # Somebody's file with a slip in it is not ours to overwrite.
+        return
+    document["theme"] = name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish.write_text(path, tomlkit.dumps(document))

@@ -1,0 +1,42 @@
+"""What every place has: the header line, its own content, the line of keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from talm_tui.widgets.header import HeaderLine
+from talm_tui.widgets.keys import KeyLine
+
+if TYPE_CHECKING:
+    from talm_tui.app import TalmApp
+
+
+class Place(Screen[None]):
+    """One of the screens that a digit leads to. A subclass gives `compose_place`."""
+
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave_field", "Leave the field", show=False, id="place.leave"),
+    ]
+
+    @property
+    def talm(self) -> TalmApp:
+        """The app, with its own type."""
+        return cast("TalmApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield HeaderLine()
+        yield from self.compose_place()
+        yield KeyLine()
+
+    def compose_place(self) -> ComposeResult:
+        """The widgets between header and footer."""
+        raise AssertionError("a place has content")
+
+    def action_leave_field(self) -> None:
+        """Take the focus off the field, so that digits switch places again."""
+        self.set_focus(None)

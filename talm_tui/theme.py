@@ -1,0 +1,99 @@
+"""How talm looks: two themes of its own, where its styles lie, and text made safe to show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from textual.theme import Theme
+
+DARK = "talm-dark"
+LIGHT = "talm-light"
+
+SERIES = 6
+"""How many colours tell series apart: `$series-1` to `$series-6`. They keep apart for every kind
+of colour vision (after Okabe and Ito, https://jfly.uni-koeln.de/color/); a glyph goes with each,
+so that nothing depends on colour alone."""
+
+_DARK_SERIES = ("#58b2ee", "#f0a020", "#2fc9a0", "#e885bb", "#f2e35c", "#e8743a")
+_LIGHT_SERIES = ("#0b62a8", "#a85f00", "#00765a", "#a03a76", "#756500", "#b23f00")
+
+
+def _series(colours: tuple[str, ...]) -> dict[str, str]:
+    return {f"series-{number}": colour for number, colour in enumerate(colours, 1)}
+
+
+def themes() -> tuple[Theme, Theme]:
+    """The dark and the light theme."""
+    dark = Theme(
+        name=DARK,
+        primary="#58b2ee",
+        secondary="#8fa8bf",
+        accent="#f0a020",
+        foreground="#d7dde4",
+        background="#10151b",
+        surface="#161d25",
+        panel="#1d2630",
+        success="#2fc9a0",
+        warning="#f0c04a",
+        error="#f2705a",
+        dark=True,
+        variables=_series(_DARK_SERIES)
+        | {
+            "border": "#46586a",
+            "border-blurred": "#33414e",
+            "footer-background": "#1d2630",
+            "footer-key-foreground": "#f0a020",
+            "input-selection-background": "#58b2ee 35%",
+        },
+    )
+    light = Theme(
+        name=LIGHT,
+        primary="#0b62a8",
+        secondary="#48607a",
+        accent="#a85f00",
+        foreground="#1a222b",
+        background="#f7f8fa",
+        surface="#eef1f4",
+        panel="#e2e7ec",
+        success="#00765a",
+        warning="#8a6500",
+        error="#b3261e",
+        dark=False,
+        variables=_series(_LIGHT_SERIES)
+        | {
+            "border": "#8fa1b3",
+            "border-blurred": "#c2ccd6",
+            "footer-background": "#e2e7ec",
+            "footer-key-foreground": "#a85f00",
+            "input-selection-background": "#0b62a8 25%",
+        },
+    )
+    return dark, light
+
+
+def styles(name: str) -> Path:
+    """The style sheet of that name: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    file = package / "styles" / f"{name}.tcss"
+    return file if file.exists() else package.parent / "styles" / f"{name}.tcss"
+
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
+)
+# Control characters but tab and newline, marks that turn the reading direction, surrogates that
+# no terminal can be sent, and line ends other than a newline.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def plain(text: str) -> str:
+    """Text from outside without anything that acts on a terminal; tabs and newlines stay."""
+    return _UNSAFE.sub("", _ESCAPES.sub("", text))
+
+
+def line(text: str) -> str:
+    """`plain`, in one line: runs of white space become a single space."""
+    return " ".join(plain(text).split())

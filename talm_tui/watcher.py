@@ -1,0 +1,193 @@
+"""One thread that looks at the workspace and tells the app when something has changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from talm_core.overview import Overview, Overviews
+    from talm_core.workspace import Artifact, Workspace
+
+LOOK_SECONDS = 1.0
+_SHOW_SECONDS = 0.5
+_KINDS = ("tokenizer", "data", "pretrain", "quickstart")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the header says about the machine: memory in bytes, 0 where it is not known."""
+
+    name: str = ""
+    memory_used: int = 0
+    memory_total: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The workspace at a moment; each list has first what said something last.
+
+    `active` are the jobs that run or are paused, from whatever terminal, a quick start stood for
+    by the stage it is at. `complete` is false while the first look is still going on.
+    """
+
+    tokenizers: tuple[Overview, ...] = ()
+    data: tuple[Overview, ...] = ()
+    models: tuple[Overview, ...] = ()
+    quickstarts: tuple[Overview, ...] = ()
+    active: tuple[Overview, ...] = ()
+    machine: Machine = Machine()
+    complete: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has been made in this workspace."""
+        return not (self.tokenizers or self.data or self.models or self.quickstarts)
+
+
+class Looker:
+    """Takes snapshots. For one thread; remembers what it has read."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._overviews: Overviews | None = None
+        self._seen: dict[Artifact, tuple[tuple[float, ...], Overview]] = {}
+        self._machine = Machine()
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """One look: snapshots of what is known so far about twice a second, then the whole."""
+        from talm_core.overview import Overviews
+
+        if self._overviews is None:
+            self._overviews = Overviews(self._workspace)
+        artifacts = [item for kind in _KINDS for item in self._workspace.artifacts(kind)]
+        signed = [(_signature(artifact), artifact) for artifact in artifacts]
+        # The newest first: what somebody looks for is there while the rest is still being read.
+        signed.sort(key=lambda pair: pair[0][0], reverse=True)
+        self._forget(set(artifacts))
+        shown = time.monotonic()
+        found: dict[Artifact, Overview] = {}
+        for signature, artifact in signed:
+            found[artifact] = self._of(artifact, signature)
+            if time.monotonic() - shown > _SHOW_SECONDS:
+                shown = time.monotonic()
+                yield self._snapshot(found, complete=False)
+        self._machine = _machine()
+        yield self._snapshot(found, complete=True)
+
+    def _of(self, artifact: Artifact, signature: tuple[float, ...]) -> Overview:
+        assert self._overviews is not None
+        seen = self._seen.get(artifact)
+        if seen is not None and seen[0] == signature and not seen[1].status.active:
+            # Nobody took its lock and nothing was written: no need to open four files.
+            return seen[1]
+        if seen is not None and seen[0][2] != signature[2]:
+            # Another journal under the same name: a run that was deleted and made again.
+            self._overviews.forget(artifact)
+        overview = self._overviews.of(artifact)
+        self._seen[artifact] = (signature, overview)
+        return overview
+
+    def _forget(self, there: set[Artifact]) -> None:
+        for artifact in self._seen.keys() - there:
+            del self._seen[artifact]
+            assert self._overviews is not None
+            self._overviews.forget(artifact)
+
+    def _snapshot(self, found: dict[Artifact, Overview], *, complete: bool) -> Snapshot:
+        def of(kind: str) -> tuple[Overview, ...]:
+            chosen = [item for artifact, item in found.items() if artifact.kind == kind]
+            return tuple(sorted(chosen, key=lambda item: (-item.updated, item.name)))
+
+        tokenizers, data, models, quickstarts = map(of, _KINDS)
+        running = [
+            item for item in (*models, *data, *tokenizers, *quickstarts) if item.status.active
+        ]
+        stages = [item for item in running if item.artifact.kind != "quickstart"]
+        return Snapshot(
+            tokenizers=tokenizers,
+            data=data,
+            models=models,
+            quickstarts=quickstarts,
+            active=tuple(stages or running),
+            machine=self._machine,
+            complete=complete,
+        )
+
+
+def _signature(artifact: Artifact) -> tuple[float, ...]:
+    """Changes when somebody writes to an artifact's journal or takes its lock; the journal's
+    time comes first."""
+    parts: list[float] = []
+    for name in ("events.jsonl", "lock", "config.toml"):
+        try:
+            state = (artifact.directory / name).stat()
+        except OSError:
+            parts += [0, 0, 0]
+        else:
+            parts += [state.st_mtime, state.st_size, state.st_ino]
+    return tuple(parts)
+
+
+def _machine() -> Machine:
+    from talm_core import hardware
+
+    now = hardware.telemetry(None)
+    # To a tenth of a GiB, as it is shown: a finer number would change with every look.
+    used = round(now.host_used / 2**30, 1) * 2**30
+    return Machine(hardware.describe(), int(used), now.host_total)
+
+
+class Watcher:
+    """Looks once a second, and at once when asked, in a daemon thread: quitting never waits for
+    a slow disk. `tell` and `fail` are called in that thread."""
+
+    def __init__(
+        self,
+        workspace: Callable[[], Workspace],
+        tell: Callable[[Snapshot], None],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._workspace = workspace
+        self._tell = tell
+        self._fail = fail
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def look_now(self) -> None:
+        """Look again without waiting for the second to end."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End at the next occasion."""
+        self._ended.set()
+        self._wake.set()
+
+    def _run(self) -> None:
+        looker = Looker(self._workspace())
+        last: Snapshot | None = None
+        said = ""
+        while not self._ended.is_set():
+            try:
+                for snapshot in looker.snapshots():
+                    if self._ended.is_set():
+                        return
+                    if snapshot != last:
+                        last = snapshot
+                        self._tell(snapshot)
+            except OSError as error:
+                # A workspace may be deleted or unmounted while it is being read: look again.
+                problem = f"The workspace cannot be read: {error}"
+                if problem != said:
+                    said = problem
+                    self._fail(problem)
+            self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()

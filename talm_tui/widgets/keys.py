@@ -1,0 +1,78 @@
+"""The last line of every place: the keys that work here."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.app import App
+from textual.binding import Binding
+from textual.content import Content
+from textual.widget import Widget
+
+
+class KeyLine(Widget):
+    """The bindings of the focused widget and its screen at the left, the app's at the right.
+
+    One widget that draws one line: changing the focus costs a repaint of a line, where
+    a widget a key would cost a new layout. What does not fit is left out at the end of the
+    left side; the palette and the help panel have everything.
+    """
+
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; background: $footer-background; color: $foreground; }
+    """
+    ALLOW_SELECT = False
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+
+    def _shown(self) -> tuple[list[Binding], list[Binding]]:
+        own: dict[str, Binding] = {}
+        general: dict[str, Binding] = {}
+        for node, binding, enabled, _ in self.screen.active_bindings.values():
+            if binding.show and enabled and not binding.system:
+                side = general if isinstance(node, App) else own
+                side.setdefault(binding.action, binding)
+        # Textual's own screen bindings (tab, copy) are not shown anywhere.
+        return list(own.values()), list(general.values())
+
+    def render(self) -> Content:
+        width = self.size.width
+        own, general = self._shown()
+        parts: list[tuple[str, str] | str] = []
+        self._spans = []
+        right = [self._text(binding) for binding in general]
+        room = width - sum(len(key) + len(text) + 3 for key, text in right) - 1
+        position = 0
+        for binding in own:
+            key, text = self._text(binding)
+            length = len(key) + len(text) + 3
+            if position + length > room:
+                break
+            position = self._add(parts, position, key, text, binding.key)
+        gap = max(0, width - 1 - sum(len(key) + len(text) + 3 for key, text in right) - position)
+        parts.append(" " * gap)
+        position += gap
+        for (key, text), binding in zip(right, general, strict=True):
+            position = self._add(parts, position, key, text, binding.key)
+        return Content.assemble(*parts)
+
+    def _text(self, binding: Binding) -> tuple[str, str]:
+        return self.app.get_key_display(binding), binding.description
+
+    def _add(
+        self, parts: list[tuple[str, str] | str], position: int, key: str, text: str, press: str
+    ) -> int:
+        end = position + len(key) + len(text) + 3
+        parts += [" ", (key, "bold $footer-key-foreground"), " ", text, " "]
+        self._spans.append((position, end, press))
+        return end
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a key is the key."""
+        for start, end, press in self._spans:
+            if start <= event.x < end:
+                self.app.simulate_key(press)
