@@ -304,9 +304,11 @@ def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
 
 
 def _paint_cursor(sheet: _Sheet, view: View) -> None:
-    if view.cursor is None or not sheet.low <= view.cursor <= sheet.high:
+    if view.cursor is None:
         return
     column = _column(view.cursor, sheet)
+    if not 0 <= column < sheet.columns:
+        return
     for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True):
         if glyphs[column] == BLANK:
             glyphs[column], inks[column] = "│", CURSOR
