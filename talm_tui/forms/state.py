@@ -33,10 +33,10 @@ class FormState:
             item.key: show(item, self.defaults.get(item.key)) for item in self.items
         }
         self.auto: set[str] = set()
+        self.touched: set[str] = set()
         self.config: JobConfig | None = None
         self._own: list[Problem] = []
-        self._found: list[Problem] = []
-        self._refused: list[Problem] = []
+        self._told: dict[str, list[Problem]] = {}
         self._values: dict[str, Any] = {}
         self._judge()
 
@@ -48,6 +48,7 @@ class FormState:
             return False
         self.texts[key] = text
         self.auto.discard(key)
+        self.touched.add(key)
         self._forget(key)
         self._judge()
         return True
@@ -57,8 +58,8 @@ class FormState:
         self.set_text(key, show(self.by_key[key], value))
 
     def fill(self, key: str, value: Any) -> bool:
-        """Propose a value for a field nobody has typed into; returns whether it was taken."""
-        if self.texts[key] and key not in self.auto:
+        """Propose a value for a field nobody has typed into; returns whether that changed it."""
+        if key in self.touched:
             return False
         text = show(self.by_key[key], value)
         new = self.texts[key] != text
@@ -70,14 +71,16 @@ class FormState:
         return new
 
     def reset(self, key: str) -> None:
-        """Give a field its default back."""
+        """Give a field its default back; the form may propose a value for it again."""
         self.set_text(key, show(self.by_key[key], self.defaults.get(key)))
+        self.touched.discard(key)
 
     def reset_all(self) -> None:
         """Give every field its default back, except those without one."""
         for key, value in self.defaults.items():
             self.texts[key] = show(self.by_key[key], value)
-        self._found, self._refused = [], []
+            self.touched.discard(key)
+        self._told.clear()
         self._judge()
 
     def load_preset(self, name: str, values: Mapping[str, Any]) -> None:
@@ -89,9 +92,9 @@ class FormState:
         self.reset_all()
 
     def _forget(self, key: str) -> None:
-        """What was found wrong with another value of this field no longer counts."""
-        self._found = [problem for problem in self._found if problem.key != key]
-        self._refused = [problem for problem in self._refused if problem.key != key]
+        """What was said about another value of this field no longer counts."""
+        for source, problems in self._told.items():
+            self._told[source] = [problem for problem in problems if problem.key != key]
 
     # --- judging ---------------------------------------------------------------------------
 
@@ -118,13 +121,10 @@ class FormState:
         else:
             self.config = None if self._own else config
 
-    def found(self, problems: Iterable[Problem]) -> None:
-        """Take what a look at the workspace found wrong with the present values."""
-        self._found = list(problems)
-
-    def refused(self, problems: Iterable[Problem]) -> None:
-        """Take what a start was refused for."""
-        self._refused = list(problems)
+    def tell(self, source: str, problems: Iterable[Problem]) -> None:
+        """Take what `source` says is wrong, in place of what it said before. What is said of a
+        field is forgotten when its value changes."""
+        self._told[source] = list(problems)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -132,10 +132,28 @@ class FormState:
         return dict(self._values)
 
     @property
+    def draft(self) -> JobConfig | None:
+        """The config, with something made up for what is still missing: enough to reckon with.
+        None while a value is wrong."""
+        if self.config is not None:
+            return self.config
+        if any(problem.key in self._values for problem in self._own):
+            return None
+        required = {item.key: "x" for item in self.items if item.required}
+        try:
+            return build(self.model, required | self._values)
+        except ConfigError:
+            return None
+
+    @property
     def problems(self) -> list[Problem]:
         """Everything wrong, one problem a field at most, fields in order."""
         first: dict[str, Problem] = {}
-        for problem in (*self._own, *self._found, *self._refused):
+        told = [problem for said in self._told.values() for problem in said]
+        # What was told knows more than "must be given".
+        missing = {problem.key for problem in told} if told else set()
+        own = [p for p in self._own if p.key not in missing or p.key in self._values]
+        for problem in (*own, *told):
             first.setdefault(problem.key, problem)
         order = {item.key: index for index, item in enumerate(self.items)}
         return sorted(first.values(), key=lambda problem: order.get(problem.key, len(order)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.config import DataConfig, JobConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import Problem
 from talm_tui.forms.state import FormState
 
@@ -40,11 +40,11 @@ def test_what_is_typed_counts_as_changed_until_it_is_the_default_again() -> None
 def test_a_wrong_value_is_told_under_its_field() -> None:
     state = train_form()
     state.set_text("n_layer", "200")
+    assert state.config is None
     problem = state.problem_of("n_layer")
     assert problem is not None
     assert problem.message == "must be a whole number, 1 to 128"
     assert problem.value == 200
-    assert state.config is None
 
 
 def test_fields_that_contradict_each_other_are_told_with_the_nearest_values() -> None:
@@ -66,16 +66,16 @@ def test_a_quote_that_is_not_closed_is_told() -> None:
     problem = state.problem_of("sample_prompt")
     assert problem is not None
     assert "not closed" in problem.message
-    assert state.config is None
     state.set_text("sample_prompt", "")
-    assert state.config is not None
-    assert state.config.model_dump()["sample_prompt"] == ()
+    config: JobConfig | None = state.config
+    assert config is not None
+    assert config.model_dump()["sample_prompt"] == ()
 
 
 def test_what_was_found_or_refused_is_forgotten_with_the_value() -> None:
     state = train_form()
-    state.found([Problem("data_dir", "there is no such dataset")])
-    state.refused([Problem("model_name", "exists already"), Problem("workspace", "full")])
+    state.tell("workspace", [Problem("data_dir", "there is no such dataset")])
+    state.tell("start", [Problem("model_name", "exists already"), Problem("workspace", "full")])
     assert [problem.key for problem in state.problems] == ["model_name", "data_dir", "workspace"]
     state.set_text("data_dir", "e")
     state.set_text("model_name", "b")
@@ -104,7 +104,11 @@ def test_proposals_give_way_to_what_is_typed() -> None:
     assert state.texts["name"] == "two"
     state.set_text("name", "mine")
     assert not state.fill("name", "three")
-    assert state.texts["name"] == "mine"
+    state.set_text("name", "")
+    assert not state.fill("name", "three")
+    assert state.texts["name"] == ""
+    state.reset("name")
+    assert state.fill("name", "four")
 
 
 def test_a_choice_that_needs_another_field() -> None:

@@ -1,0 +1,164 @@
+"""A look at the workspace and the files a form names, while somebody types."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from talm_core.config import DataConfig, JobConfig, PretrainConfig, TokenizerConfig
+from talm_core.errors import InputError, Problem
+from talm_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from talm_core.data.manifest import Manifest
+
+DELAY = 0.25
+"""Seconds of quiet before a look is taken."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """How much text a job would read."""
+
+    name: str
+    bytes: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a look found: problems, and the facts the consequences are reckoned from. `of` is
+    the config it was about."""
+
+    of: JobConfig
+    problems: tuple[Problem, ...] = ()
+    corpus: Corpus | None = None
+    manifest: Manifest | None = None
+    vocab_size: int | None = None
+    bytes_per_token: float | None = None
+
+
+def look(config: JobConfig, workspace: Workspace) -> Findings:
+    """Check a config against the workspace and gather what its consequences depend on."""
+    from talm_core.preflight import check
+
+    problems = tuple(check(config, workspace))
+    match config:
+        case TokenizerConfig():
+            source = "text" if config.text_file else config.corpus
+            return Findings(config, problems, corpus=_corpus(source, config.text_file))
+        case DataConfig():
+            corpus = _corpus(config.source, config.path, config.sample)
+            size, ratio = _tokenizer(config, workspace)
+            return Findings(config, problems, corpus, vocab_size=size, bytes_per_token=ratio)
+        case PretrainConfig():
+            return Findings(config, problems, manifest=_manifest(config, workspace))
+    return Findings(config, problems)
+
+
+def _corpus(source: str, paths: tuple[str, ...], sample: str = "all") -> Corpus | None:
+    from talm_core.data.corpus import open_corpus
+
+    try:
+        corpus = open_corpus(source, paths=paths, sample=sample)
+    except InputError:
+        return None
+    return Corpus(corpus.name, corpus.total_bytes, len(corpus))
+
+
+def _tokenizer(config: DataConfig, workspace: Workspace) -> tuple[int | None, float | None]:
+    """Ids of the tokenizer and, where a dataset was made with it, its raw bytes a token."""
+    from talm_core.data.manifest import Manifest
+    from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
+
+    try:
+        path = find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
+        vocabulary = Vocabulary.load(path)
+    except InputError:
+        return None, None
+    for artifact in workspace.artifacts("data"):
+        try:
+            manifest = Manifest.load(artifact.directory)
+        except InputError:
+            continue
+        if manifest.tokenizer.identity == vocabulary.identity:
+            tokens = manifest.train_tokens + manifest.val_tokens
+            return vocabulary.n_vocab, (manifest.train_bytes + manifest.val_bytes) / tokens
+    return vocabulary.n_vocab, None
+
+
+def _manifest(config: PretrainConfig, workspace: Workspace) -> Manifest | None:
+    from talm_core.data.manifest import Manifest
+
+    try:
+        return Manifest.load(workspace.locate("data", config.data_dir, key="data_dir"))
+    except InputError:
+        return None
+
+
+class Checker:
+    """Looks at the newest config once nothing newer has come for `DELAY`.
+
+    One daemon thread of its own rather than a worker of the app: a path that is being typed may
+    be `/` for a moment, and quitting must not wait until the whole disk was walked.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        answer: Callable[[Findings | Exception], object],
+        delay: float = DELAY,
+    ) -> None:
+        """`answer` is called from the thread with what was found, or with the exception of a
+        look that failed by a bug: let it post a message."""
+        self._workspace = workspace
+        self._answer = answer
+        self._delay = delay
+        self._changed = threading.Condition()
+        self._wanted: JobConfig | None = None
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def ask(self, config: JobConfig) -> None:
+        """Look at `config` soon; one asked for before and not yet begun is dropped."""
+        with self._changed:
+            self._wanted = config
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="form check")
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Let the thread end; returns at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _next(self) -> JobConfig | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._wanted is not None or self._closed)
+            while not self._closed:
+                config, self._wanted = self._wanted, None
+                self._changed.wait_for(
+                    lambda: self._wanted is not None or self._closed, timeout=self._delay
+                )
+                if self._wanted is None and not self._closed:
+                    return config
+        return None
+
+    def _run(self) -> None:
+        while (config := self._next()) is not None:
+            answer: Findings | Exception
+            try:
+                answer = look(config, self._workspace)
+            except Exception as error:  # noqa: BLE001 - a bug there must not silence the form
+                answer = error
+            with self._changed:
+                closed = self._closed
+            # An app that ended in this moment has no loop any more to be told.
+            with contextlib.suppress(RuntimeError):
+                if not closed:
+                    self._answer(answer)

@@ -1,0 +1,70 @@
+"""One line of a form: name, editor, whether it differs, unit; under it what is wrong."""
+
+from __future__ import annotations
+
+import textwrap
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from talm_core.config import Declared
+from talm_core.errors import Problem
+from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
+from talm_tui.theme import plain
+
+Editor = TextEditor | ChoiceEditor | PickEditor
+
+
+def reason(problem: Problem) -> str:
+    """What is wrong in one sentence; the value stands in the field above it."""
+    hint = f": {problem.hint}" if problem.hint else ""
+    return plain(f"{problem.message}{hint}")
+
+
+class Field(Widget):
+    """A setting in a form.
+
+    Name, unit and reason are drawn by this widget itself behind its one child, the editor: a
+    form of forty settings stays at eighty widgets.
+    """
+
+    LABEL = 19
+    TAIL = 11
+
+    problem: reactive[Problem | None] = reactive(None, layout=True)
+    changed: reactive[bool] = reactive(False)
+    active: reactive[bool] = reactive(False)
+
+    def __init__(self, item: Declared, editor: Editor) -> None:
+        super().__init__(editor, id=f"field-{item.key}")
+        self.item = item
+        self.editor = editor
+
+    def _reasons(self, width: int) -> list[str]:
+        if self.problem is None or width < 10:
+            return []
+        lines = textwrap.wrap(reason(self.problem), width - 6) or [""]
+        return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:3])]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        return 1 + len(self._reasons(width))
+
+    def render(self) -> Content:
+        width = self.size.width
+        mark = "✕" if self.problem else "*" if self.changed else " "
+        label = self.item.key[: self.LABEL - 1].ljust(self.LABEL)
+        gap = " " * max(0, width - self.LABEL - self.TAIL)
+        tail = f" {mark} {self.item.setting.unit}"[: self.TAIL].ljust(self.TAIL)
+        style = "$accent bold" if self.active else ""
+        line = Content.assemble(
+            (label, style),
+            gap,
+            (tail[:3], "$text-error bold" if self.problem else "$text-warning bold"),
+            (tail[3:], "dim"),
+        )
+        reasons = "\n".join(self._reasons(width))
+        if not reasons:
+            return line
+        return Content.assemble(line, "\n", (reasons, "$text-error"))

@@ -1,0 +1,235 @@
+"""A form made from a config model: sections of fields, the advanced ones folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from talm_core.config import Declared
+from talm_tui.forms.editors import ChoiceEditor, Edited, Leave, PickEditor, TextEditor
+from talm_tui.forms.field import Editor, Field
+from talm_tui.forms.state import FormState
+from talm_tui.forms.suggest import PathSuggester
+
+Options = Callable[[], Sequence[tuple[str, str]]]
+"""What can be picked for a field: (value, what is said beside it)."""
+
+
+class SectionTitle(Widget):
+    """The line above a section."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title = title
+
+    def render(self) -> Content:
+        rest = max(0, self.size.width - len(self.title) - 4)
+        return Content.assemble(
+            ("── ", "$secondary"), (self.title, "$secondary bold"), (" " + "─" * rest, "$secondary")
+        )
+
+
+class Fold(Widget, can_focus=True):
+    """The line that folds and unfolds the advanced settings."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space,left,right", "flip", "Fold", show=False)
+    ]
+
+    open: reactive[bool] = reactive(False)
+    changed: reactive[int] = reactive(0)
+
+    class Toggled(Message):
+        """The fold was opened or closed."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(id="fold")
+        self.count = count
+
+    def render(self) -> Content:
+        glyph = "▾" if self.open else "▸"
+        changed = f", {self.changed} changed" if self.changed else ""
+        style = "$accent bold" if self.has_focus else "$secondary bold"
+        hint = "fold" if self.open else "show"
+        return Content.assemble(
+            (f"{glyph} advanced ({self.count}{changed})", style), (f"  f4 {hint}", "dim")
+        )
+
+    def action_flip(self) -> None:
+        """Open or close."""
+        self.open = not self.open
+        self.post_message(self.Toggled())
+
+    def on_click(self) -> None:
+        self.action_flip()
+
+
+class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The fields of a `FormState`. Says `Changed` when a value was changed here and `Focused`
+    when the cursor came to another field."""
+
+    class Changed(Message):
+        """A value was changed by hand."""
+
+    class Focused(Message):
+        """The cursor is at the setting `item`; None: at no field."""
+
+        def __init__(self, item: Declared | None) -> None:
+            self.item = item
+            super().__init__()
+
+    def __init__(self, state: FormState, options: dict[str, Options] | None = None) -> None:
+        """`options` gives, for the fields that pick from a list, what there is to pick."""
+        super().__init__(id="form")
+        self.state = state
+        self._options = options or {}
+        advanced = [item for item in state.items if item.setting.advanced]
+        self._fold = Fold(len(advanced))
+        self._advanced: list[Widget] = []
+        self._fields: dict[str, Field] = {}
+
+    def compose(self) -> ComposeResult:
+        yield from self._sections(advanced=False)
+        if self._fold.count:
+            yield self._fold
+
+    def on_mount(self) -> None:
+        self.sync()
+
+    def _sections(self, *, advanced: bool) -> Iterator[Widget]:
+        section = None
+        # Sorted by first appearance: a section's fields need not stand together in the model.
+        order = list(dict.fromkeys(item.setting.section for item in self.state.items))
+        items = [item for item in self.state.items if item.setting.advanced is advanced]
+        for item in sorted(items, key=lambda item: order.index(item.setting.section)):
+            if item.setting.section != section:
+                section = item.setting.section
+                yield SectionTitle(section)
+            field = Field(item, self._editor(item))
+            self._fields[item.key] = field
+            yield field
+
+    def _editor(self, item: Declared) -> Editor:
+        text = self.state.texts[item.key]
+        if item.choices:
+            return ChoiceEditor(item.key, text, item.choices)
+        if item.base_type is bool:
+            return ChoiceEditor(item.key, text, ("yes", "no"))
+        empty = "none" if item.optional or item.base_type is tuple else ""
+        if item.key in self._options:
+            return PickEditor(item.key, text, self._options[item.key], placeholder=empty)
+        suggester = PathSuggester() if item.setting.picks == "paths" else None
+        return TextEditor(item.key, text, placeholder=empty, suggester=suggester)
+
+    # --- showing ---------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Show what the state says."""
+        problems = {problem.key: problem for problem in self.state.problems}
+        changed = set(self.state.changed)
+        for key, field in self._fields.items():
+            field.problem = problems.get(key)
+            field.changed = key in changed
+            field.editor.show_text(self.state.texts[key])
+        self._fold.changed = sum(
+            item.setting.advanced for item in self.state.items if item.key in changed
+        )
+
+    def refresh_options(self) -> None:
+        """Draw the picks again after the workspace has changed."""
+        for editor in self.query(PickEditor):
+            editor.refresh()
+
+    # --- events ----------------------------------------------------------------------------
+
+    def on_edited(self, event: Edited) -> None:
+        event.stop()
+        if self.state.set_text(event.key, event.text):
+            self.sync()
+            self.post_message(self.Changed())
+
+    def on_leave(self, event: Leave) -> None:
+        event.stop()
+        self.move(1)
+
+    def on_descendant_focus(self) -> None:
+        self._show_focus()
+
+    def on_descendant_blur(self) -> None:
+        self._show_focus()
+
+    def _show_focus(self) -> None:
+        # Asked rather than taken from the event: the old field's blur may come after the new
+        # one's focus.
+        focused = self.screen.focused
+        parent = focused.parent if focused is not None else None
+        field = parent if isinstance(parent, Field) else None
+        for other in self._fields.values():
+            other.active = other is field
+        self.post_message(self.Focused(field.item if field else None))
+
+    def on_fold_toggled(self, event: Fold.Toggled) -> None:
+        event.stop()
+        self._show_advanced(self._fold.open)
+
+    def _show_advanced(self, shown: bool) -> None:
+        if shown and not self._advanced:
+            # Made when they are first wanted: half of the fields, half of the time to open.
+            self._advanced = list(self._sections(advanced=True))
+            self.mount_all(self._advanced)
+            self.sync()
+        for widget in self._advanced:
+            widget.display = shown
+
+    # --- moving ----------------------------------------------------------------------------
+
+    def _stops(self) -> list[Widget]:
+        """What the cursor visits, from top to bottom."""
+        plain = [field for field in self._fields.values() if not field.item.setting.advanced]
+        stops: list[Widget] = [field.editor for field in plain]
+        if self._fold.count:
+            stops.append(self._fold)
+        if self._fold.open:
+            stops += [f.editor for f in self._fields.values() if f.item.setting.advanced]
+        return stops
+
+    def move(self, step: int) -> None:
+        """Go on by some fields, at most to the end; from outside to the first, or the last."""
+        stops = self._stops()
+        focused = self.screen.focused
+        if focused in stops:
+            index = max(0, min(len(stops) - 1, stops.index(focused) + step))
+        else:
+            index = 0 if step > 0 else len(stops) - 1
+        stops[index].focus()
+
+    def reset(self) -> None:
+        """Give the focused field its default back; from outside, every field."""
+        parent = self.screen.focused.parent if self.screen.focused else None
+        if isinstance(parent, Field):
+            self.state.reset(parent.item.key)
+        else:
+            self.state.reset_all()
+        self.sync()
+        self.post_message(self.Changed())
+
+    def fold(self) -> None:
+        """Show or hide the advanced settings."""
+        self._fold.action_flip()
+
+    def go_to(self, key: str) -> None:
+        """Bring the cursor to a setting, unfolding it if need be."""
+        if self.state.by_key[key].setting.advanced and not self._fold.open:
+            self._fold.open = True
+            self._show_advanced(True)
+        editor = self._fields[key].editor
+        # A field mounted just now can take the focus only after the next refresh.
+        self.call_after_refresh(editor.focus)

@@ -1,0 +1,111 @@
+"""A job's progress as lines of text: phases with bars, the newest merges, how it ended."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from talm_core.events import Failed, Finished, Progress, Stopped
+from talm_core.history import History
+from talm_core.jobs import Status
+from talm_tui.forms.quantity import count, duration, size
+from talm_tui.theme import plain
+
+_NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
+_STYLES = {
+    Status.RUNNING: "$accent bold",
+    Status.DONE: "$text-success bold",
+    Status.FAILED: "$text-error bold",
+}
+
+
+def amount(number: float, unit: str) -> str:
+    """A quantity in its unit: bytes as kB and MB, everything else counted."""
+    if unit in ("bytes", "byte", "B"):
+        return size(number)
+    return f"{count(number)} {unit}".rstrip()
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar of `width` cells between two edges."""
+    inner = max(1, width - 2)
+    full = round(max(0.0, min(1.0, fraction)) * inner)
+    return "▕" + "█" * full + "░" * (inner - full) + "▏"
+
+
+def phase_line(progress: Progress, width: int) -> str:
+    """One phase: name, bar and percent where the total is known, amounts, rate, time left."""
+    name = plain(progress.phase)[:11].ljust(11)
+    parts = []
+    if progress.total:
+        fraction = progress.done / progress.total
+        parts += [bar(fraction, max(10, min(34, width - 64))), f"{min(1.0, fraction):4.0%}"]
+        done = amount(progress.done, progress.unit)
+        parts.append(f"{done} of {amount(progress.total, progress.unit)}")
+    else:
+        parts.append(amount(progress.done, progress.unit))
+    if progress.rate:
+        parts.append(f"{amount(progress.rate, progress.unit)}/s")
+    if progress.eta:
+        parts.append(f"{duration(progress.eta)} left")
+    if progress.note:
+        parts.append(plain(progress.note))
+    return f"  {name}  " + "  ".join(parts)
+
+
+def newest_line(tokens: list[str], width: int) -> str:
+    """The newest tokens, newest first, as many as fit; spaces shown."""
+    line = "  " + "newest".ljust(11) + " "
+    for token in reversed(tokens):
+        word = f' "{plain(str(token)).replace(" ", "␣")}"'
+        if len(line) + len(word) > width - 2:
+            return line + " …"
+        line += word
+    return line
+
+
+def lines(
+    kind: str, name: str, status: Status, history: History, width: int, *, next_step: str = ""
+) -> Content:
+    """Everything to be said about a job in `width` columns. `next_step` is what to do once it
+    is done."""
+    head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
+    tail, body = "", []
+    match history.end:
+        case Finished(seconds=seconds):
+            tail = f"in {duration(seconds)}" + (f"   {next_step}" if next_step else "")
+            body = [_summary(history)]
+        case Failed(message=message):
+            tail = "l  log"
+            body = [f"  {line}" for line in plain(message).splitlines()[:4]]
+        case Stopped(reason=reason):
+            tail = f"{plain(reason)}   ^r starts it anew"
+        case _ if status.active:
+            tail = "k  stop"
+            body = [phase_line(progress, width) for progress in history.progress.values()]
+            if history.merged:
+                body.append(newest_line(history.merged.newest, width))
+        case _:
+            tail = "its process died   l  log   ^r starts it anew"
+    word = f"{status.glyph} {status.value}"
+    first = Content.assemble(
+        (word, _STYLES.get(status, "$text-warning bold")), f"  {head}  ", (tail, "dim")
+    )
+    return Content("\n").join(
+        [first.truncate(width, ellipsis=True)]
+        + [Content(line).truncate(width, ellipsis=True) for line in body if line]
+    )
+
+
+def _summary(history: History) -> str:
+    said = []
+    for key, value in history.summary.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        label = plain(str(key)).replace("_", " ")
+        if isinstance(value, float):
+            said.append(f"{label} {value:.3g}")
+        elif "bytes" in key:
+            said.append(f"{label} {size(value)}")
+        else:
+            said.append(f"{label} {count(value)}")
+    return "  " + " · ".join(said[:6]) if said else ""

@@ -1,0 +1,151 @@
+"""What the values of a form amount to: sizes, memory, time, disk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.overview import Overview
+from talm_tui.forms.checker import Findings
+from talm_tui.forms.quantity import count, duration, size
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: what it is and how much of it."""
+
+    name: str
+    amount: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line: what, how much, and the two in a few words (empty: not worth a word)."""
+
+    name: str
+    value: str
+    brief: str = ""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Lines, and a bar of memory by part against what there is."""
+
+    rows: tuple[Row, ...] = ()
+    bar: tuple[Part, ...] = ()
+    total: float = 0.0
+
+    @property
+    def brief(self) -> str:
+        """The same in one line."""
+        return " · ".join(row.brief for row in self.rows if row.brief)
+
+
+def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
+    """What a tokenizer is going to learn from."""
+    rows = []
+    corpus = findings.corpus if findings else None
+    if corpus is not None:
+        read = corpus.bytes
+        if config.max_bytes is not None:
+            read = min(read, config.max_bytes)
+        read = round(read * (1 - config.val_fraction))
+        files = "document" if corpus.documents == 1 else "documents"
+        text = f"{size(read)}, {count(corpus.documents)} {files}"
+        rows.append(Row("corpus", text, f"{text} to learn from"))
+    merges = count(max(0, config.vocab_size - 256))
+    rows.append(Row("merges", f"{merges} on top of 256 bytes", f"{merges} merges"))
+    ids = config.vocab_size + len(config.special_tokens)
+    rows.append(Row("ids", f"{count(ids)} with special tokens", f"{count(ids)} ids"))
+    width = "2 bytes" if ids <= 2**16 else "4 bytes"
+    rows.append(Row("on disk", f"{width} a token in datasets", f"{width} a token on disk"))
+    return Meaning(tuple(rows))
+
+
+_RATIOS = ((8.0, 1.0), (10.0, 2.5), (12.0, 3.3), (15.0, 4.2), (17.0, 4.6))
+"""Bytes a token by the vocabulary's bits, of texts like the standard library: a first guess."""
+
+
+def guessed_ratio(vocab_size: int) -> float:
+    """Bytes a token to expect of a vocabulary, where no dataset tells."""
+    bits = math.log2(max(256, vocab_size))
+    for (low, small), (high, large) in itertools.pairwise(_RATIOS):
+        if bits <= high:
+            return small + (large - small) * (bits - low) / (high - low)
+    return _RATIOS[-1][1]
+
+
+def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
+    """How many tokens and shards a corpus is going to be."""
+    corpus = findings.corpus if findings else None
+    if findings is None or corpus is None or findings.vocab_size is None:
+        return Meaning()
+    measured = findings.bytes_per_token
+    ratio = measured or guessed_ratio(findings.vocab_size)
+    tokens = corpus.bytes / ratio
+    if config.max_tokens is not None:
+        tokens = min(tokens, config.max_tokens)
+    files = "document" if corpus.documents == 1 else "documents"
+    basis = "as in an earlier dataset" if measured else "a guess"
+    width = 2 if findings.vocab_size <= 2**16 else 4
+    if tokens >= 2 * config.shard_size:
+        shards = math.ceil(tokens / config.shard_size)
+        split = f"{count(config.shard_size)} tokens (the first shard)"
+    else:
+        shards = 2
+        split = f"{count(tokens * config.val_fraction)} tokens"
+    text = f"{size(corpus.bytes)}, {count(corpus.documents)} {files}"
+    return Meaning(
+        (
+            Row("corpus", text, text),
+            Row(
+                "tokens",
+                f"about {count(tokens)}, {ratio:.1f} bytes each ({basis})",
+                f"about {count(tokens)} tokens",
+            ),
+            Row("validation", f"about {split}"),
+            Row(
+                "shards",
+                f"{count(shards)} files, {size(tokens * width)}",
+                f"{count(shards)} files, {size(tokens * width)}",
+            ),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens a second of an earlier run, scaled to this one's work a token."""
+
+    tokens_per_second: float
+    run: str
+
+
+def expected_speed(flops_per_token: float, runs: Iterable[tuple[Overview, float]]) -> Speed | None:
+    """The speed to expect of a run, from the earlier one whose work a token is nearest; None
+    where none is within a factor of eight. `runs` are with their FLOPs a token."""
+    best: tuple[float, Speed] | None = None
+    for overview, flops in runs:
+        metrics = overview.metrics
+        if metrics is None or flops <= 0 or metrics.tokens_per_second <= 0:
+            continue
+        distance = abs(math.log(flops_per_token / flops))
+        if distance <= math.log(8) and (best is None or distance < best[0]):
+            speed = metrics.tokens_per_second * flops / flops_per_token
+            best = distance, Speed(speed, overview.name)
+    return best[1] if best else None
+
+
+def time_left(config: PretrainConfig, speed: Speed | None) -> str:
+    """How long a run is going to take, and how that is known."""
+    tokens = config.max_steps * config.tokens_per_step
+    limit = None if config.minutes is None else config.minutes * 60
+    if speed is None:
+        return "not known before a first run" if limit is None else f"at most {duration(limit)}"
+    seconds = tokens / speed.tokens_per_second
+    if limit is not None and limit < seconds:
+        return f"{duration(limit)}, cut by minutes"
+    return f"about {duration(seconds)} at {count(speed.tokens_per_second)} tokens/s"

@@ -1,0 +1,34 @@
+"""Names a form proposes for what it is going to make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+
+def slug(text: str) -> str:
+    """The nearest plain name; empty where nothing of it can stay."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-.+")[:60]
+
+
+def stem(path: str) -> str:
+    """A plain name for the file or directory of a path."""
+    return slug(PurePosixPath(path.rstrip("/")).name.split(".", 1)[0])
+
+
+def short_count(number: int) -> str:
+    """`4k` for 4,096 as for 4,000, `50257` for what is no round number."""
+    for unit in (1024, 1000):
+        if number >= unit and number % unit == 0:
+            return f"{number // unit}k"
+    return str(number)
+
+
+def free(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or the first of `wanted-2`, `wanted-3` … that is not taken."""
+    number, name = 1, wanted
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name

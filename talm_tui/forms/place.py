@@ -1,0 +1,393 @@
+"""A place that is a form: fields, their help, what they amount to, the command, and the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from talm_core import publish
+from talm_core.command_line import COMMANDS, words
+from talm_core.config import JobConfig
+from talm_core.errors import Problem
+from talm_core.events import Stop
+from talm_core.jobs import Status
+from talm_core.overview import Overview
+from talm_core.workspace import Artifact, Workspace
+from talm_tui.forms.checker import Checker, Findings
+from talm_tui.forms.editors import PickEditor
+from talm_tui.forms.field import reason
+from talm_tui.forms.form import Form, Options
+from talm_tui.forms.meaning import Meaning
+from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.state import FormState
+from talm_tui.messages import JobRefused, JobStarted, OpenForm
+from talm_tui.screens.place import Place
+from talm_tui.theme import plain, styles
+from talm_tui.watcher import Snapshot
+from talm_tui.widgets.command_preview import CommandPreview
+from talm_tui.widgets.job_view import JobView
+from talm_tui.widgets.meaning_panel import MeaningPanel
+from talm_tui.widgets.setting_help import SettingHelp
+
+NARROW = 100
+"""Columns below which help and consequences stand under the form instead of beside it."""
+
+
+class FormPlace(Place):
+    """What the tokenizer, data and train places have in common."""
+
+    CSS_PATH = styles("forms")
+
+    MODEL: ClassVar[type[JobConfig]]
+    NAME_KEY: ClassVar[str]
+    ABOUT: ClassVar[str]
+    NEXT_STEP: ClassVar[str] = ""
+    PRESETS: ClassVar[bool] = False
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
+        Binding("slash,ctrl+f", "find", "find", id="form.find", tooltip="Find a setting"),
+        Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
+        Binding("down,enter", "move(1)", "Next field", show=False, id="form.next"),
+        Binding("up", "move(-1)", "Previous field", show=False, id="form.previous"),
+        Binding("pagedown", "move(8)", "Further down", show=False),
+        Binding("pageup", "move(-8)", "Further up", show=False),
+        Binding("f4", "fold", "Advanced", show=False, id="form.advanced"),
+        Binding("ctrl+z", "reset", "Reset", show=False, id="form.reset"),
+        Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
+        Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
+    ]
+
+    class Checked(Message):
+        """A look at the workspace came back, or failed by a bug."""
+
+        def __init__(self, findings: Findings | Exception) -> None:
+            self.findings = findings
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = FormState(self.MODEL)
+        self.findings: Findings | None = None
+        self._checker: Checker | None = None
+        self._form: Form | None = None
+        self._seen: tuple[tuple[str, Status], ...] = ()
+
+    # --- what the places differ in ---------------------------------------------------------
+
+    def options(self) -> dict[str, Options]:
+        """What can be picked, by field."""
+        return {}
+
+    def propose(self) -> None:
+        """Fill fields nobody has typed into, such as a free name."""
+
+    def meaning(self) -> Meaning:
+        """What the values amount to."""
+        return Meaning()
+
+    def overviews(self) -> tuple[Overview, ...]:
+        """The artifacts of this place's kind."""
+        return ()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What there is in the workspace, as last seen."""
+        return self.talm.snapshot
+
+    @property
+    def meant(self) -> Meaning:
+        """The consequences shown last: they stay while a value is being typed."""
+        return self.query_one(MeaningPanel).meaning
+
+    def go_on(self, kind: str, key: str) -> None:
+        """Open the next form with what was made here."""
+        artifact = self.query_one(JobView).artifact
+        if artifact is not None and self.query_one(JobView).status is Status.DONE:
+            self.talm.open_form(kind, **{key: artifact.name})
+
+    # --- building --------------------------------------------------------------------------
+
+    def compose_place(self) -> ComposeResult:
+        self.propose()
+        self._form = Form(self.state, self.options())
+        with Horizontal(id="form-head"):
+            yield Static(self.MODEL.title, id="form-title", markup=False)
+            yield from self.compose_head()
+            yield Static("", id="form-changed", markup=False)
+        yield JobView(self.NEXT_STEP)
+        with Horizontal(id="form-body"):
+            yield self._form
+            with Vertical(id="form-side"):
+                yield SettingHelp(self.MODEL.title, self.ABOUT)
+                yield MeaningPanel()
+        yield Static("", id="form-note", markup=False)
+        yield CommandPreview()
+
+    def compose_head(self) -> ComposeResult:
+        """What stands between title and count of changes."""
+        return iter(())
+
+    @property
+    def form(self) -> Form:
+        """The form's fields."""
+        assert self._form is not None, "the place is not composed yet"
+        return self._form
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where the form's job is going to work."""
+        return self.talm.workspace
+
+    def on_mount(self) -> None:
+        self._checker = Checker(
+            self.workspace, lambda findings: self.post_message(self.Checked(findings))
+        )
+        self.watch(self.talm, "snapshot", self._workspace_changed, init=False)
+        self.judge()
+        self._follow_active()
+
+    def on_unmount(self) -> None:
+        if self._checker is not None:
+            self._checker.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        narrow = event.size.width < NARROW
+        self.query_one(SettingHelp).brief = narrow
+        self.query_one(MeaningPanel).brief = narrow
+
+    # --- judging ---------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Show everything that follows from the present values."""
+        self.propose()
+        config = self.state.config
+        self.state.tell("place", self.taken())
+        if self.findings is not None and self.findings.of == config:
+            self.state.tell("workspace", self.findings.problems)
+        elif config is not None and self._checker is not None:
+            self._checker.ask(config)
+        self.form.sync()
+        self.query_one(MeaningPanel).show(self.meaning())
+        self.query_one(CommandPreview).show(self.command())
+        self._show_counts()
+
+    def _show_counts(self) -> None:
+        count = len(self.state.changed)
+        problems = self.state.problems
+        text = [(f"* {count} changed", "$text-warning")] if count else []
+        if problems:
+            text.append((f"  ✕ {len(problems)} to mend", "$text-error"))
+        self.query_one("#form-changed", Static).update(Content.assemble(*text))
+        others = [problem for problem in problems if problem.key not in self.state.by_key]
+        note = self.query_one("#form-note", Static)
+        note.display = bool(others)
+        note.update(
+            Content.assemble(
+                *((f"✕ {plain(p.key)}: {reason(p)}\n", "$text-error") for p in others)
+            ).rstrip()
+        )
+
+    def command(self) -> list[str]:
+        """The words of the command that does the same."""
+        usual = str(self.workspace.root) == str(Workspace().root)
+        return words(
+            self.MODEL,
+            self.state.values,
+            self.state.defaults if self.state.preset else None,
+            preset=self.state.preset,
+            workspace=None if usual else str(self.workspace.root),
+        )
+
+    def taken(self) -> Iterable[Problem]:
+        """The problem that what this form would make exists already."""
+        config = self.state.config
+        if config is None:
+            return
+        for overview in self.overviews():
+            if overview.name != config.artifact:
+                continue
+            if overview.status.active:
+                yield Problem(self.NAME_KEY, "is being worked on", None, "choose another name")
+            elif overview.status.value == "done":
+                yield Problem(self.NAME_KEY, "exists already", None, "choose another name")
+
+    def on_form_place_checked(self, event: Checked) -> None:
+        event.stop()
+        if isinstance(event.findings, Exception):
+            text = f"{type(event.findings).__name__}: {event.findings}"
+            self.notify(text, severity="error", markup=False)
+        elif event.findings.of == self.state.config:
+            self.findings = event.findings
+            self.judge()
+
+    def _workspace_changed(self) -> None:
+        shown = self.snapshot
+        seen = tuple(
+            (overview.artifact.name, overview.status)
+            for overview in (*shown.tokenizers, *shown.data, *shown.models)
+        )
+        # How far a running job is matters to its own view only.
+        if seen != self._seen:
+            self._seen = seen
+            self.findings = None
+            self.judge()
+            self.form.refresh_options()
+            self._follow_active()
+
+    # --- events of the form ----------------------------------------------------------------
+
+    def on_form_changed(self, event: Form.Changed) -> None:
+        event.stop()
+        self.judge()
+
+    def on_form_focused(self, event: Form.Focused) -> None:
+        event.stop()
+        default = self.state.defaults.get(event.item.key) if event.item else None
+        self.query_one(SettingHelp).explain(event.item, default)
+
+    def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
+        event.stop()
+        editor = event.editor
+        item = self.state.by_key.get(editor.key)
+
+        def take(value: str | None) -> None:
+            if value is not None:
+                editor.choose(value)
+                if item is not None:
+                    self.form.move(1)
+
+        free = "type the path of one" if item is not None else ""
+        self.app.push_screen(
+            PickScreen(
+                item.setting.help if item else "Presets",
+                editor.options(),
+                text=event.text,
+                current=editor.value,
+                free=free,
+            ),
+            take,
+        )
+
+    # --- actions ---------------------------------------------------------------------------
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Take values from another place."""
+        for key, value in values.items():
+            if key in self.state.by_key:
+                self.state.set_value(key, value)
+        if self.is_mounted:
+            self.judge()
+
+    def on_open_form(self, event: OpenForm) -> None:
+        event.stop()
+        self.fill(event.values)
+
+    def action_start(self) -> None:
+        """Start the job, or go to the first field that is wrong."""
+        self.state.tell("start", [])
+        problems = self.state.problems
+        config = self.state.config
+        if problems or config is None:
+            self.judge()
+            wrong = next((p.key for p in problems if p.key in self.state.by_key), None)
+            if wrong is not None:
+                self.form.go_to(wrong)
+            self.app.bell()
+            return
+        self.talm.start_job(config)
+
+    def on_job_started(self, event: JobStarted) -> None:
+        event.stop()
+        self.show_job(Artifact(event.config.kind, event.config.artifact, event.directory))
+        self.forget(self.NAME_KEY)
+        self.set_focus(None)
+
+    def forget(self, *keys: str) -> None:
+        """Let the form propose values for these fields again."""
+        for key in keys:
+            self.state.reset(key)
+
+    def show_job(self, artifact: Artifact) -> None:
+        """Show the job that works there."""
+        self.query_one(JobView).follow(artifact)
+
+    def on_job_refused(self, event: JobRefused) -> None:
+        event.stop()
+        self.state.tell("start", event.problems)
+        self.judge()
+        wrong = next((p.key for p in event.problems if p.key in self.state.by_key), None)
+        if wrong is not None:
+            self.form.go_to(wrong)
+        self.app.bell()
+
+    def _follow_active(self) -> None:
+        """Show a job of this kind that works already, from whatever terminal."""
+        view = self.query_one(JobView)
+        if view.artifact is not None and view.status.active:
+            return
+        for overview in self.overviews():
+            if overview.status.active and overview.artifact != view.artifact:
+                view.follow(overview.artifact)
+                return
+
+    def action_stop(self) -> None:
+        """Ask the job that is shown to stop."""
+        view = self.query_one(JobView)
+        if view.artifact is not None and view.status.active:
+            self.talm.send(view.artifact.directory, Stop())
+
+    def action_log(self) -> None:
+        """Show what the job that is shown printed."""
+        view = self.query_one(JobView)
+        if view.artifact is not None:
+            self.talm.open_log(view.artifact.directory)
+
+    def action_move(self, step: int) -> None:
+        """Go to the next or the previous field."""
+        self.form.move(step)
+
+    def action_fold(self) -> None:
+        """Show or hide the advanced settings."""
+        self.form.fold()
+
+    def action_reset(self) -> None:
+        """Give the focused field its default back; with none focused, every field."""
+        self.form.reset()
+
+    def action_find(self) -> None:
+        """Find a setting by its name or its help."""
+        options = [
+            (item.key, f"{item.setting.section.lower()} · {item.setting.help}")
+            for item in self.state.items
+        ]
+
+        def go(key: str | None) -> None:
+            if key is not None:
+                self.form.go_to(key)
+
+        self.app.push_screen(PickScreen("Find a setting", options), go)
+
+    def action_command(self) -> None:
+        """Copy the command and keep it in a file: not every terminal lets an app copy."""
+        command = self.query_one(CommandPreview).command
+        self.app.copy_to_clipboard(command)
+        config = self.state.config
+        name = config.artifact.replace("/", "-") if config else "draft"
+        try:
+            self.workspace.directory("tokenizer", name)
+            path = self.workspace.root / "commands" / f"{COMMANDS[self.MODEL.kind]}-{name}.sh"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            publish.write_text(path, f"#!/bin/sh\n{command}\n")
+        except (OSError, ValueError) as error:
+            self.notify(f"Copied. Not saved: {error}", severity="warning", markup=False)
+            return
+        self.notify(f"Copied, and saved as {path}", markup=False)

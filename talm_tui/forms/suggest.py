@@ -1,0 +1,60 @@
+"""Completion of paths while they are typed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+from textual.suggester import Suggester
+
+_ENTRIES = 5_000
+"""Entries of a directory that are looked at; more would be felt while typing."""
+
+
+def complete(text: str) -> str | None:
+    """`text` with its last word completed to the first path that begins with it, None where
+    there is none. Hidden files are offered only for a word that begins with a dot."""
+    word = _last_word(text)
+    if not word:
+        return None
+    folder, _, stem = word.rpartition("/")
+    directory = Path(folder + "/" if folder or word.startswith("/") else ".").expanduser()
+    names = _names(directory, stem)
+    if not names:
+        return None
+    name, is_directory = min(names)
+    completed = name[len(stem) :] + ("/" if is_directory else "")
+    return text + completed if completed else None
+
+
+def _last_word(text: str) -> str:
+    """The unquoted end of a text of words; an open quote goes up to its end."""
+    match = re.search(r"(?:^|\s)(?:\"([^\"]*)|'([^']*)|(\S+))$", text)
+    return next((group for group in match.groups() if group), "") if match else ""
+
+
+def _names(directory: Path, stem: str) -> list[tuple[str, bool]]:
+    found: list[tuple[str, bool]] = []
+    try:
+        with os.scandir(directory) as entries:
+            for _, entry in zip(range(_ENTRIES), entries, strict=False):
+                hidden = entry.name.startswith(".") and not stem.startswith(".")
+                if entry.name.startswith(stem) and not hidden and entry.name.isprintable():
+                    found.append((entry.name, entry.is_dir()))
+    except (OSError, RuntimeError):
+        return []
+    return found
+
+
+class PathSuggester(Suggester):
+    """Shows the rest of a path in grey; the right arrow takes it."""
+
+    def __init__(self) -> None:
+        # Files come and go: nothing is remembered.
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The completed text, None where there is nothing to complete."""
+        return await asyncio.to_thread(complete, value)

@@ -1,0 +1,70 @@
+"""What a training run amounts to, from its plan and from the runs before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from talm_core.config import PretrainConfig
+from talm_core.overview import Overview
+from talm_core.training.plan import Plan, plan
+from talm_tui.forms.checker import Findings
+from talm_tui.forms.meaning import Meaning, Part, Row, expected_speed, time_left
+from talm_tui.forms.quantity import count, memory, size
+from talm_tui.theme import line
+
+USUAL_VOCABULARY = 4100
+"""Ids of the vocabulary that ships with talm, reckoned with while no dataset is chosen."""
+
+
+def of_training(
+    config: PretrainConfig,
+    findings: Findings | None,
+    models: Iterable[Overview],
+    available: int = 0,
+) -> Meaning:
+    """The consequences of a run's settings. `available` is the memory there is, in bytes."""
+    manifest = findings.manifest if findings else None
+    vocab_size = manifest.tokenizer.n_vocab if manifest else USUAL_VOCABULARY
+    planned = plan(config, manifest, vocab_size)
+    runs = [
+        (overview, plan(overview.config, None, vocab_size).flops_per_token)
+        for overview in models
+        if overview.metrics is not None and isinstance(overview.config, PretrainConfig)
+    ]
+    speed = expected_speed(planned.flops_per_token, runs)
+    need = memory(planned.memory.total)
+    time = time_left(config, speed)
+    rows = [
+        Row(
+            "parameters",
+            f"{planned.parameters.total:,}",
+            f"{count(planned.parameters.total)} parameters",
+        ),
+        Row("memory", need + (f" of {memory(available)}" if available else ""), f"{need} memory"),
+        _tokens(planned),
+        Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
+    ]
+    if speed is not None:
+        rows.append(Row("", f"measured on {line(speed.run)}"))
+    disk = size(planned.disk_bytes)
+    rows.append(Row("disk", f"{disk} for {config.keep_checkpoints} checkpoints", f"{disk} on disk"))
+    used = planned.memory
+    bar = (
+        Part("weights", used.weights),
+        Part("gradients", used.gradients),
+        Part("optimizer", used.optimizer),
+        Part("activations", used.activations + used.logits),
+    )
+    return Meaning(tuple(rows), bar, float(available))
+
+
+def _tokens(planned: Plan) -> Row:
+    parts = [count(planned.tokens)]
+    brief = f"{parts[0]} tokens"
+    if planned.epochs is not None:
+        epochs = f"{planned.epochs:.2g}" if planned.epochs < 10 else count(planned.epochs)
+        parts.append(f"{epochs} epochs")
+        brief += f" ({epochs} epochs)"
+    ratio = planned.tokens_per_parameter
+    parts.append(f"{f'{ratio:.2g}' if ratio < 10 else count(ratio)} per parameter")
+    return Row("tokens", ", ".join(parts), brief)

@@ -1,0 +1,83 @@
+"""The place where a dataset is prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from talm_core.config import DataConfig
+from talm_core.jobs import Status
+from talm_core.overview import Overview
+from talm_tui.forms.form import Options
+from talm_tui.forms.meaning import Meaning, of_data
+from talm_tui.forms.names import free, slug, stem
+from talm_tui.forms.place import FormPlace
+from talm_tui.forms.quantity import count
+
+
+def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
+    """The tokenizers that can be used: the one that ships, then those that are done."""
+    options = [("base", "4,096 tokens, ships with talm")]
+    for overview in overviews:
+        if overview.status is Status.DONE:
+            size = getattr(overview.config, "vocab_size", None)
+            options.append((overview.name, f"{count(size)} tokens" if size else ""))
+    return options
+
+
+class DataScreen(FormPlace):
+    """The form of a dataset, and the one that is being prepared."""
+
+    MODEL = DataConfig
+    NAME_KEY = "dir_prefix"
+    ABOUT = (
+        "Documents become one long row of tokens in shard files, a part of it kept apart to test"
+        " the model on. A model can only be used with the tokenizer its data was prepared with."
+    )
+    NEXT_STEP = "m  train a model on it"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "use", "Train on it", id="data.use", show=False)
+    ]
+
+    def options(self) -> dict[str, Options]:
+        return {"tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers)}
+
+    def overviews(self) -> tuple[Overview, ...]:
+        return self.snapshot.data
+
+    def propose(self) -> None:
+        values = self.state.values
+        source, sample = str(values.get("source", "")), values.get("ds_sample")
+        paths = values.get("path") or ()
+        if source == "text" and "ds_sample" not in self.state.touched:
+            sample = stem(paths[0]) if paths else None
+            self.state.fill("ds_sample", sample or None)
+        elif source == "stdlib" and "ds_sample" not in self.state.touched:
+            sample = None
+            self.state.fill("ds_sample", None)
+        taken = {overview.name for overview in self.overviews() if overview.status is Status.DONE}
+        plain = sample or ("all" if source == "stdlib" else "text")
+        if f"{source}/{plain}" not in taken:
+            self.state.fill("dir_prefix", None)
+            return
+        # Its tokenizer is what a second preparation of the same text most likely differs in.
+        wanted = slug(str(values.get("tokenizer_path", "")).rsplit("/", 1)[-1]) or "again"
+        suffix = f"_{plain}"
+        used = {
+            name.removeprefix(f"{source}/").removesuffix(suffix)
+            for name in taken
+            if name.startswith(f"{source}/") and name.endswith(suffix)
+        }
+        self.state.fill("dir_prefix", free(wanted, used))
+
+    def meaning(self) -> Meaning:
+        config = self.state.draft
+        assert config is None or isinstance(config, DataConfig)
+        return self.meant if config is None else of_data(config, self.findings)
+
+    def action_use(self) -> None:
+        """Go on to training with the dataset that was made here."""
+        self.go_on("pretrain", "data_dir")

@@ -1,0 +1,157 @@
+"""The place where a training run is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from talm_core.config import PretrainConfig
+from talm_core.errors import InputError, Problem
+from talm_core.jobs import Status
+from talm_core.overview import Overview
+from talm_core.presets import Preset, find_preset, presets
+from talm_tui.forms.editors import Edited, PickEditor
+from talm_tui.forms.form import Options
+from talm_tui.forms.meaning import Meaning
+from talm_tui.forms.names import free, slug
+from talm_tui.forms.place import FormPlace
+from talm_tui.forms.quantity import count
+from talm_tui.forms.training_meaning import of_training
+from talm_tui.messages import JobStarted
+from talm_tui.screens.data import tokenizer_options
+from talm_tui.screens.save_preset import SavePresetScreen
+
+FIRST_PRESET = "nano"
+"""What the form begins with: its values are the settings' own defaults."""
+
+
+def dataset_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
+    """The datasets that are done, newest first."""
+    return [
+        (overview.name, f"{count(tokens)} tokens" if isinstance(tokens, int) else "")
+        for overview in overviews
+        if overview.status is Status.DONE
+        for tokens in (overview.summary.get("tokens"),)
+    ]
+
+
+class TrainScreen(FormPlace):
+    """The form of a training run. Once started, the run is watched in Runs."""
+
+    MODEL = PretrainConfig
+    NAME_KEY = "model_name"
+    ABOUT = (
+        "A model learns to tell which token comes next. Begin with a preset, change what you"
+        " like, and see on the right what it amounts to before you start."
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "save_preset", "save preset", id="train.save", tooltip="Keep as preset"),
+        Binding("f3", "presets", "preset", id="train.preset", tooltip="Load a preset"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._presets: list[Preset] = []
+
+    def compose_head(self) -> ComposeResult:
+        yield Static("preset", id="preset-label", markup=False)
+        yield PickEditor("preset", FIRST_PRESET, self._preset_options)
+
+    def options(self) -> dict[str, Options]:
+        return {
+            "data_dir": lambda: dataset_options(self.snapshot.data),
+            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
+        }
+
+    def overviews(self) -> tuple[Overview, ...]:
+        return self.snapshot.models
+
+    def propose(self) -> None:
+        taken = {overview.name for overview in self.overviews()}
+        stem = slug(self.state.preset or FIRST_PRESET)
+        self.state.fill("model_name", free(stem, taken))
+        done = dataset_options(self.snapshot.data)
+        self.state.fill("data_dir", done[0][0] if done else None)
+
+    def taken(self) -> list[Problem]:
+        problems = list(super().taken())
+        if not self.snapshot.data and not self.state.texts["data_dir"]:
+            problems.append(
+                Problem("data_dir", "there is no dataset yet", None, "prepare one in Data (3)")
+            )
+        config = self.state.config
+        for overview in self.overviews():
+            unfinished = overview.status in (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
+            if config is not None and overview.name == config.artifact and unfinished:
+                hint = "choose another name, or go on with it in Runs (5)"
+                problems.append(Problem("model_name", "exists and is not finished", None, hint))
+        return problems
+
+    def meaning(self) -> Meaning:
+        config = self.state.draft
+        assert config is None or isinstance(config, PretrainConfig)
+        if config is None:
+            return self.meant
+        memory = self.snapshot.machine.memory_total
+        return of_training(config, self.findings, self.snapshot.models, memory)
+
+    def on_job_started(self, event: JobStarted) -> None:
+        event.stop()
+        self.forget(self.NAME_KEY)
+        self.judge()
+        self.talm.open_run(event.config.artifact)
+
+    # --- presets ---------------------------------------------------------------------------
+
+    def _preset_options(self) -> list[tuple[str, str]]:
+        if not self._presets:
+            self._read_presets()
+        return [(preset.name, preset.description) for preset in self._presets]
+
+    def _read_presets(self) -> None:
+        self._presets = presets(self.workspace)
+
+    def action_presets(self) -> None:
+        """Choose a preset to begin with."""
+        self._read_presets()
+        self.query_one("#edit-preset", PickEditor).action_open()
+
+    def on_edited(self, event: Edited) -> None:
+        event.stop()
+        self.load_preset(event.text)
+
+    def load_preset(self, name: str) -> None:
+        """Make a preset's values the form's; what was typed gives way, name and data stay."""
+        try:
+            preset = find_preset(self.workspace, name)
+        except InputError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.state.load_preset(preset.name, preset.values)
+        self.query_one("#edit-preset", PickEditor).show_text(preset.name)
+        self.judge()
+
+    def action_save_preset(self) -> None:
+        """Keep the values that differ from the defaults under a name."""
+        config = self.state.config
+        if config is None:
+            self.notify("Mend what is wrong first: a preset holds only what can run.")
+            self.action_start()
+            return
+        values = {
+            item.key: getattr(config, item.key)
+            for item in self.state.items
+            if not item.required and getattr(config, item.key) != item.default
+        }
+        self.app.push_screen(SavePresetScreen(self.workspace, values), self._saved)
+
+    def _saved(self, preset: Preset | None) -> None:
+        if preset is not None:
+            self._read_presets()
+            self.load_preset(preset.name)
+            self.notify(f"Saved as {preset.path}", markup=False)

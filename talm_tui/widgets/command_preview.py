@@ -1,0 +1,26 @@
+"""The `talm` command that does what the form says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+from talm_core.command_line import shell
+from talm_tui.theme import plain
+
+
+class CommandPreview(Static):
+    """The equivalent command, one or two lines of it; `command` is the whole."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="command", markup=False)
+        self.command = ""
+
+    def show(self, words: Sequence[str]) -> None:
+        """Show another command."""
+        command = shell(words)
+        if command != self.command:
+            self.command = command
+            self.update(Content.assemble(("$ ", "dim"), plain(command)))

@@ -1,0 +1,73 @@
+"""What the values of a form amount to."""
+
+from __future__ import annotations
+
+import textwrap
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from talm_tui.forms.meaning import Meaning
+from talm_tui.forms.quantity import memory
+
+_FILLS = ("█", "▓", "▒", "░")
+_COLOURS = ("$primary", "$accent", "$secondary", "$warning")
+
+
+class MeaningPanel(Static):
+    """Consequences as a list with a bar of memory; `brief` says them in two lines."""
+
+    brief: reactive[bool] = reactive(False)
+
+    def __init__(self) -> None:
+        super().__init__("", id="meaning", markup=False)
+        self.border_title = Content("What this means")
+        self.meaning = Meaning()
+
+    def watch_brief(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def show(self, meaning: Meaning) -> None:
+        """Show other consequences."""
+        if meaning != self.meaning:
+            self.meaning = meaning
+            self._draw()
+
+    def _draw(self) -> None:
+        meaning, width = self.meaning, self.content_size.width
+        if self.brief:
+            self.update(Content(meaning.brief))
+            return
+        label = max((len(row.name) for row in meaning.rows), default=0) + 2
+        lines = []
+        for row in meaning.rows:
+            for index, part in enumerate(textwrap.wrap(row.value, max(10, width - label))):
+                name = row.name if index == 0 else ""
+                lines.append(Content.assemble((name.ljust(label), "dim"), part))
+            if row.name == "memory" and meaning.bar:
+                lines += _bar(meaning, max(10, width))
+        self.update(Content("\n").join(lines))
+
+
+def _bar(meaning: Meaning, width: int) -> list[Content]:
+    """The parts as a bar as wide as there is room, each with a fill of its own, and what the
+    fills mean."""
+    amount = sum(part.amount for part in meaning.bar) or 1
+    room = width - 4
+    cells: list[tuple[str, str]] = [("  ▕", "dim")]
+    legend = [Content("  ")]
+    for index, part in enumerate(meaning.bar):
+        fill, colour = _FILLS[index % len(_FILLS)], _COLOURS[index % len(_COLOURS)]
+        if not part.amount:
+            continue
+        cells.append((fill * max(1, round(room * part.amount / amount)), colour))
+        said = Content.assemble((fill, colour), f" {part.name} {memory(part.amount)}  ")
+        if legend[-1].cell_length + said.cell_length > width + 2:
+            legend.append(Content("  "))
+        legend[-1] += said
+    cells.append(("▏", "dim"))
+    return [Content.assemble(*cells).truncate(width), *legend]

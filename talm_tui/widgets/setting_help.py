@@ -1,0 +1,84 @@
+"""What the focused setting is, costs and may be."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from talm_core.config import Declared
+from talm_tui.forms.text import show
+from talm_tui.theme import plain
+
+_HOW = {
+    "paths": "The right arrow takes the grey completion. Several: separated by spaces; quote"
+    " what has spaces.",
+    "tokenizer": "Enter opens the list; a path can be typed there, too.",
+    "dataset": "Enter opens the list; a path can be typed there, too.",
+    "model": "Enter opens the list; a path can be typed there, too.",
+}
+
+
+def facts(item: Declared, default: object) -> str:
+    """Range, default and unit in one line: `1 to 128 · default 4 · steps`."""
+    shown = show(item, default)
+    parts = [
+        item.allowed if not item.choices else "",
+        f"default {shown}" if shown else "default none" if not item.required else "required",
+        item.setting.unit,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def usage(item: Declared) -> str:
+    """How the field is used, where that does not go without saying; empty otherwise."""
+    if item.setting.picks in _HOW:
+        return _HOW[item.setting.picks]
+    if item.base_type is tuple:
+        return 'Several: separated by spaces; quote what has spaces, such as "def ".'
+    if item.choices or item.base_type is bool:
+        return "Left and right choose."
+    return ""
+
+
+class SettingHelp(Static):
+    """Help of one setting, or of the form while no field has the focus. `brief` says it in
+    three lines, for narrow screens."""
+
+    brief: reactive[bool] = reactive(False)
+
+    def __init__(self, title: str, about: str) -> None:
+        super().__init__(id="help", markup=False)
+        self._title = title
+        self._about = about
+        self._item: Declared | None = None
+        self._default: object = None
+
+    def on_mount(self) -> None:
+        self._show()
+
+    def watch_brief(self) -> None:
+        if self.is_mounted:
+            self._show()
+
+    def explain(self, item: Declared | None, default: object = None) -> None:
+        """Show the help of `item`; None: of the form."""
+        self._item, self._default = item, default
+        self._show()
+
+    def _show(self) -> None:
+        item = self._item
+        if item is None:
+            self.border_title = Content(plain(self._title))
+            self.update(Content(self._about))
+            return
+        self.border_title = Content(item.key)
+        said = facts(item, self._default)
+        if self.brief:
+            # The range first: with three lines, what is long may be cut.
+            text = " ".join(part for part in (item.setting.help, item.setting.more) if part)
+            self.update(Content.assemble((said, "$secondary"), "\n", text))
+            return
+        parts = [item.setting.help, item.setting.more, usage(item)]
+        body = "\n\n".join(part for part in parts if part)
+        self.update(Content.assemble(body, "\n\n", (said, "$secondary")))
