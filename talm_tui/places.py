@@ -28,7 +28,12 @@ class Entry:
         return cast("Place", getattr(import_module(module), name)())
 
 
-PLACES = (Entry("home", "1", "Home", "talm_tui.screens.home:HomeScreen"),)
+PLACES = (
+    Entry("home", "1", "Home", "talm_tui.screens.home:HomeScreen"),
+    Entry("tokenizer", "2", "Tokenizer", "talm_tui.screens.tokenizer:TokenizerScreen"),
+    Entry("data", "3", "Data", "talm_tui.screens.data:DataScreen"),
+    Entry("train", "4", "Train", "talm_tui.screens.train:TrainScreen"),
+)
 
 FORMS = {"tokenizer": "tokenizer", "data": "data", "pretrain": "train"}
 """The mode of the form for each kind of job."""
