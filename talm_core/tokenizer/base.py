@@ -12,32 +12,17 @@ from pathlib import Path
 
 from talm_core.config import TokenizerConfig
 from talm_core.data.corpus import open_corpus
-from talm_core.tokenizer import patterns
-from talm_core.tokenizer.merging import Merger
-from talm_core.tokenizer.splitting import piece_counter
-from talm_core.tokenizer.trainer import (
-    SINGLE_BYTES,
-    collapse,
-    extend,
-    number_special_tokens,
-    single_bytes,
-)
-from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from talm_core.tokenizer.patterns import DEFAULT
+from talm_core.tokenizer.trainer import from_tokens, learn
+from talm_core.tokenizer.vocabulary import BASE
 
 
 def make(path: Path = BASE) -> None:
     """Train the vocabulary and write it to `path`."""
     config = TokenizerConfig(name=BASE.stem)
-    counter = piece_counter(patterns.DEFAULT)
-    for document in open_corpus("stdlib").documents():
-        for _ in counter.add(document.text):
-            pass
-    tokens = single_bytes()
-    for merges in Merger(counter.pieces(), config.vocab_size - SINGLE_BYTES).run():
-        extend(tokens, merges)
-    ranks = collapse(tokens)
-    special = number_special_tokens(config.special_tokens, len(ranks))
-    Vocabulary(config.name, patterns.DEFAULT, ranks, special).save(path)
+    texts = (document.text for document in open_corpus("stdlib").documents())
+    tokens = learn(texts, DEFAULT, config.vocab_size)
+    from_tokens(config.name, DEFAULT, tokens, config.special_tokens).save(path)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ do not merge into is reached by tiktoken only as a whole piece; `ignore_merges` 
 from __future__ import annotations
 
 import json
+from heapq import heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +44,40 @@ def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
 
 
 def _last_parts(ranks: dict[bytes, int], token: bytes) -> list[bytes]:
-    """What is left of `token` before the merge that completes it, or when nothing merges."""
-    parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 2:
-        candidates = [
-            (ranks[pair], i)
-            for i in range(len(parts) - 1)
-            if (pair := parts[i] + parts[i + 1]) in ranks
-        ]
-        if not candidates:
-            break
-        _, i = min(candidates)
-        parts[i : i + 2] = [parts[i] + parts[i + 1]]
-    return parts
+    """What is left of `token` before the merge that completes it, or when nothing merges.
+
+    A heap of (rank, start, end): a token of many thousand bytes is a matter of milliseconds.
+    """
+    ends = list(range(1, len(token) + 1))  # the end of the part that begins at each byte
+    starts = list(range(len(token)))  # the start of the part that ends with each byte
+    heap: list[tuple[int, int, int]] = []
+
+    def offer(start: int) -> None:
+        middle = ends[start]
+        if middle < len(token):
+            rank = ranks.get(token[start : ends[middle]])
+            if rank is not None:
+                heappush(heap, (rank, start, ends[middle]))
+
+    for start in range(len(token) - 1):
+        offer(start)
+    parts = len(token)
+    while heap and parts > 2:
+        _, start, end = heappop(heap)
+        middle = ends[start]
+        # The pair may be gone: its first part may be inside another now, or longer, or its second.
+        if not 0 < middle < end or starts[middle - 1] != start or ends[middle] != end:
+            continue
+        ends[start], starts[end - 1] = end, start
+        starts[middle - 1] = ends[middle] = -1
+        parts -= 1
+        offer(start)
+        if start:
+            offer(starts[start - 1])
+    cuts = [0]
+    while cuts[-1] < len(token):
+        cuts.append(ends[cuts[-1]])
+    return [token[start:end] for start, end in pairwise(cuts)]
 
 
 def byte_characters() -> dict[int, str]:

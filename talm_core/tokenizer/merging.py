@@ -13,6 +13,7 @@ become worse. Lost occurrences are recognised by looking at the text, when their
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,7 +33,6 @@ A = TypeVar("A", bound=np.generic)
 
 _NONE = -1
 _DEAD = -2  # the token of a position inside a longer token
-_WORK = 1_000_000  # occurrences in one slice: some tens of milliseconds
 
 
 Bytes = npt.NDArray[np.uint8]
@@ -64,8 +64,14 @@ class Merge:
 class Merger:
     """Learns merges from pieces, a slice of work at a time."""
 
-    def __init__(self, pieces: Pieces, merges: int) -> None:
-        """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`."""
+    def __init__(
+        self, pieces: Pieces, merges: int, *, room: int = 1 << 15, work: int = 1_000_000
+    ) -> None:
+        """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`.
+
+        `room`, a power of two, is for how many pairs there is room before arrays grow; `work` is
+        how many occurrences a slice looks at: a million take some tens of milliseconds.
+        """
         size = len(pieces.data)
         assert size < 2**31 - 2, "positions are 32-bit"
         # One position more on each side, of no piece, so that a neighbour can always be asked.
@@ -81,11 +87,12 @@ class Merger:
         self._state[SCANNED] = 1
         self._results = np.zeros((max(merges, 1), 3), np.int64)
         self._goal = merges
-        self._pairs = np.zeros((1 << 15, 4), np.int32)
-        self._pair_counts = np.zeros(1 << 15, np.int64)
-        self._slots = np.full(1 << 16, _NONE, np.int32)
-        self._entries = np.zeros((max(size + size // 8, 1 << 10), 2), np.int32)
-        self._heap = np.zeros((1 << 15, 3), np.int64)
+        self._work = work
+        self._pairs = np.zeros((room, 4), np.int32)
+        self._pair_counts = np.zeros(room, np.int64)
+        self._slots = np.full(2 * room, _NONE, np.int32)
+        self._entries = np.zeros((size + room // 2, 2), np.int32)
+        self._heap = np.zeros((room, 3), np.int64)
 
     def run(self) -> Iterator[list[Merge]]:
         """Merge until there are as many as wanted, or no pair is left. Yields what is new after
@@ -106,7 +113,7 @@ class Merger:
                 self._results,
                 self._state,
                 self._goal,
-                _WORK,
+                self._work,
             )
             if status == GROW_PAIRS:
                 self._grow_pairs()
@@ -125,7 +132,7 @@ class Merger:
 
 
 def _longer(array: npt.NDArray[A], factor: float = 2) -> npt.NDArray[A]:
-    grown = np.zeros((int(len(array) * factor) + 1, *array.shape[1:]), array.dtype)
+    grown = np.zeros((math.ceil(len(array) * factor), *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
     return grown
 

@@ -8,6 +8,7 @@ grows with the distinct pieces, not with the text.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ LONGEST_PIECE = 1 << 16
 """A piece of more bytes is cut at the next character, so that a text without a space gives no
 token as long as itself."""
 
-_WINDOW = 1 << 21  # characters counted at once: a few hundredths of a second
+_REPORT_BYTES = 1 << 18
 _OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = range(5)
 
 
@@ -68,7 +69,7 @@ class RegexCounter:
             for start in range(0, len(piece), LONGEST_PIECE):
                 part = piece[start : start + LONGEST_PIECE]
                 counts[part] = counts.get(part, 0) + 1
-            if done - reported > _WINDOW // 8:
+            if done - reported > _REPORT_BYTES:
                 yield done - reported
                 reported = done
         yield done - reported
@@ -84,22 +85,26 @@ class RegexCounter:
 class FastCounter:
     """Counts pieces of tokencoder's default pattern."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, room: int = 1 << 16, window: int = 1 << 21) -> None:
+        """`room`, a power of two, is for how many pieces there is room before arrays grow;
+        `window` is how many characters are counted at once: two million take some hundredths of
+        a second."""
+        self._window = window
         self._classes = _character_classes()
-        self._slots = np.full(1 << 17, -1, np.int32)
-        self._hashes = np.zeros(1 << 16, np.uint64)
-        self._starts = np.zeros((1 << 16) + 1, np.int64)
-        self._counts = np.zeros(1 << 16, np.int64)
+        self._slots = np.full(2 * room, -1, np.int32)
+        self._hashes = np.zeros(room, np.uint64)
+        self._starts = np.zeros(room + 1, np.int64)
+        self._counts = np.zeros(room, np.int64)
         self._bytes = np.zeros(1 << 20, np.uint8)
         self._used = np.zeros(1, np.int64)
 
     def add(self, text: str) -> Iterator[int]:
         start = 0
         while start < len(text):
-            window = text[start : start + _WINDOW]
+            window = text[start : start + self._window]
             data = np.frombuffer(window.encode(), np.uint8)
             # What begins near the end of a window could go on behind it.
-            whole = start + _WINDOW >= len(text)
+            whole = start + self._window >= len(text)
             stop = len(data) if whole else len(data) - 2 * LONGEST_PIECE
             at = 0
             while at < stop:
@@ -143,6 +148,7 @@ class FastCounter:
         )
 
 
+@cache
 def _character_classes() -> Bytes:
     """The class of each code point, as the patterns tell them apart."""
     classes = np.zeros(0x110000, np.uint8)

@@ -28,15 +28,30 @@ def single_bytes() -> list[bytes]:
     return [bytes([byte]) for byte in range(SINGLE_BYTES)]
 
 
-def collapse(tokens: Sequence[bytes]) -> dict[bytes, int]:
-    """The rank of each token's bytes. Bytes that came out of two merges keep the place of the
-    first, and what follows moves up: fewer ranks than tokens then."""
-    return {token: rank for rank, token in enumerate(dict.fromkeys(tokens))}
+def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
+    """The bytes of every id, learned from texts across which no token goes; fewer than
+    `vocab_size` when no pair is left."""
+    counter = piece_counter(pattern)
+    for text in texts:
+        for _ in counter.add(text):
+            pass
+    tokens = single_bytes()
+    for merges in Merger(counter.pieces(), vocab_size - SINGLE_BYTES).run():
+        extend(tokens, merges)
+    return tokens
 
 
-def number_special_tokens(texts: Iterable[str], ranks: int) -> dict[str, int]:
-    """Ids for special tokens, behind all ranks and in the order given."""
-    return {text: ranks + index for index, text in enumerate(dict.fromkeys(texts))}
+def from_tokens(
+    name: str, pattern: str, tokens: Iterable[bytes], special_tokens: Iterable[str]
+) -> Vocabulary:
+    """The vocabulary of the tokens that were learned. Bytes that came out of two merges keep the
+    place of the first, and what follows moves up; ids of special tokens follow the ranks, in the
+    order given."""
+    ranks = {token: rank for rank, token in enumerate(dict.fromkeys(tokens))}
+    special = dict.fromkeys(special_tokens)
+    return Vocabulary(
+        name, pattern, ranks, {text: len(ranks) + index for index, text in enumerate(special)}
+    )
 
 
 class TokenizerTrainer:
@@ -89,19 +104,13 @@ class TokenizerTrainer:
             message = f"vocab_size must be at least {SINGLE_BYTES}, not {vocab_size}"
             raise ValueError(message)
         chunks = _read(files, file_read_chunksize) if files else [text or ""]
-        counter = piece_counter(self.regex_pattern)
-        for chunk in chunks:
-            for _ in counter.add(chunk):
-                pass
-        tokens = single_bytes()
-        for merges in Merger(counter.pieces(), vocab_size - SINGLE_BYTES).run():
-            extend(tokens, merges)
-        ranks = collapse(tokens)
-        if len(ranks) < vocab_size:
-            message = f"The text is too short for {vocab_size} tokens: it gives {len(ranks)}"
+        tokens = learn(chunks, self.regex_pattern, vocab_size)
+        vocabulary = from_tokens(self.name, self.regex_pattern, tokens, self.special_tokens)
+        reached = len(vocabulary.ranks)
+        if reached < vocab_size:
+            message = f"The text is too short for {vocab_size} tokens: it gives {reached}"
             warnings.warn(message, UserWarning, stacklevel=2)
-        special = number_special_tokens(self.special_tokens, len(ranks))
-        Vocabulary(self.name, self.regex_pattern, ranks, special).save(path)
+        vocabulary.save(path)
         return str(path)
 
 

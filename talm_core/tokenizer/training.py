@@ -193,11 +193,10 @@ def _newest(tokens: list[bytes], told: int) -> Merged:
 
 
 def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
-    from talm_core.tokenizer.trainer import collapse, number_special_tokens
+    from talm_core.tokenizer.trainer import from_tokens
 
-    ranks = collapse(tokens)
-    special = number_special_tokens(config.special_tokens, len(ranks))
-    return Vocabulary(config.name, patterns.NAMED[config.pattern], ranks, special)
+    pattern = patterns.NAMED[config.pattern]
+    return from_tokens(config.name, pattern, tokens, config.special_tokens)
 
 
 def _held_out(corpus: Corpus, val_fraction: float) -> Iterator[str]:

@@ -1,0 +1,219 @@
+"""Splitting and merging, each against a slow and obvious version of the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talm_core.tokenizer import patterns
+from talm_core.tokenizer.compiled import compiled
+from talm_core.tokenizer.merging import Merger, Pieces
+from talm_core.tokenizer.splitting import (
+    LONGEST_PIECE,
+    FastCounter,
+    PieceCounter,
+    RegexCounter,
+    piece_counter,
+)
+from talm_core.tokenizer.trainer import extend, from_tokens, learn, single_bytes
+
+TRICKY = (
+    *"aZsdmtlverSDMTLVER'’ſK019٣½Ⅷéß中ʼn한\u0301\u200d😀🏽",
+    *' \t\n\r\v\f\x85\xa0\u2028\u3000\x00\x1b\x1c\x7f.,;_-=#"<|>',
+    *("'ll", "'VE", "'ſ", "  ", "\r\n", "\n\n ", "don't", "1234"),
+)
+
+texts = st.one_of(
+    st.text(st.sampled_from("ab"), max_size=40),
+    st.text(st.sampled_from("abc \n"), max_size=60),
+    st.lists(st.sampled_from(TRICKY), max_size=30).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+)
+
+
+def slow_merges(chunks: Sequence[list[int]], vocab_size: int) -> list[bytes]:
+    """The rule as it is said: count every pair anew for every merge; `max` takes the first of the
+    most frequent, and a dict has pairs in the order of their first occurrence."""
+    tokens = [bytes([byte]) for byte in range(256)]
+    chunks = [list(chunk) for chunk in chunks]
+    while len(tokens) < vocab_size:
+        counts: dict[tuple[int, int], int] = {}
+        for chunk in chunks:
+            for pair in pairwise(chunk):
+                counts[pair] = counts.get(pair, 0) + 1
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: counts[pair])
+        new = len(tokens)
+        tokens.append(tokens[best[0]] + tokens[best[1]])
+        for chunk in chunks:
+            at = 0
+            while at < len(chunk) - 1:
+                if (chunk[at], chunk[at + 1]) == best:
+                    chunk[at : at + 2] = [new]
+                at += 1
+    return tokens
+
+
+def slow_learn(documents: Sequence[str], pattern: str, vocab_size: int) -> list[bytes]:
+    chunks = [list(p.encode()) for text in documents for p in regex.findall(pattern, text)]
+    return slow_merges(chunks, vocab_size)
+
+
+def counted(counter: PieceCounter, documents: Sequence[str]) -> dict[bytes, int]:
+    """What a counter counted, in its order, without pieces of one byte."""
+    for text in documents:
+        assert sum(counter.add(text)) == len(text.encode())
+    pieces = counter.pieces()
+    assert pieces.lengths.sum() == len(pieces.data)
+    data, ends = pieces.data.tobytes(), np.cumsum(pieces.lengths)
+    starts = ends - pieces.lengths
+    found = {
+        data[start:end]: int(count)
+        for start, end, count in zip(starts, ends, pieces.counts, strict=True)
+    }
+    assert len(found) == len(pieces.lengths)
+    return {piece: count for piece, count in found.items() if len(piece) > 1}
+
+
+def slow_count(documents: Sequence[str], pattern: str = patterns.DEFAULT) -> dict[bytes, int]:
+    counts: dict[bytes, int] = {}
+    for text in documents:
+        for piece in regex.findall(pattern, text):
+            counts[piece.encode()] = counts.get(piece.encode(), 0) + 1
+    return {piece: count for piece, count in counts.items() if len(piece) > 1}
+
+
+class TestSplitting:
+    @given(st.lists(texts, max_size=4))
+    @settings(max_examples=200, deadline=None)
+    def test_cuts_as_the_default_pattern(self, documents: list[str]) -> None:
+        expected = slow_count(documents)
+        found = counted(FastCounter(room=2), documents)
+        assert found == expected
+        assert list(found) == list(expected)  # in the order of first occurrence
+
+    @given(st.lists(texts, max_size=4))
+    @settings(deadline=None)
+    def test_cuts_as_any_pattern(self, documents: list[str]) -> None:
+        found = counted(RegexCounter(patterns.GPT2), documents)
+        expected = slow_count(documents, patterns.GPT2)
+        assert list(found.items()) == list(expected.items())
+
+    def test_knows_characters_of_every_script(self) -> None:
+        codes = [*range(0x3100), *range(0x3100, 0xD800, 37), *range(0xE000, 0x110000, 37)]
+        text = "".join(f"a{c}a{c}1 {c}" for c in map(chr, codes))
+        assert counted(FastCounter(), [text]) == slow_count([text])
+
+    def test_windows_do_not_show(self) -> None:
+        source = random.Random(3)
+        text = "".join(source.choices(TRICKY, k=400_000))
+        found = counted(FastCounter(window=150_000), [text])
+        assert list(found.items()) == list(slow_count([text]).items())
+
+    @pytest.mark.parametrize("pattern", [patterns.DEFAULT, patterns.GPT2])
+    def test_very_long_pieces_are_cut(self, pattern: str) -> None:
+        for character in "aé中 ":
+            text = character * 300_000
+            found = counted(piece_counter(pattern), [text])
+            assert max(map(len, found)) <= LONGEST_PIECE + 3
+            assert sum(len(piece) * count for piece, count in found.items()) >= (
+                len(text.encode()) - 1
+            )
+
+    def test_a_lone_surrogate_is_refused(self) -> None:
+        for pattern in (patterns.DEFAULT, patterns.GPT2):
+            with pytest.raises(UnicodeEncodeError):
+                list(piece_counter(pattern).add("a\ud800b"))
+
+    def test_nothing(self) -> None:
+        assert counted(FastCounter(), ["", "a", ""]) == {}
+
+
+class TestMerging:
+    @given(st.lists(texts, min_size=1, max_size=4), st.integers(0, 60))
+    @settings(max_examples=250, deadline=None)
+    def test_learns_what_the_rule_says(self, documents: list[str], merges: int) -> None:
+        expected = slow_learn(documents, patterns.DEFAULT, 256 + merges)
+        assert learn(documents, patterns.DEFAULT, 256 + merges) == expected
+
+    @given(
+        st.lists(st.binary(min_size=1, max_size=30).map(lambda b: bytes(x % 3 for x in b))),
+        st.integers(1, 40),
+    )
+    @settings(max_examples=250, deadline=None)
+    def test_counts_grow_and_slices_do_not_show(self, chunks: list[bytes], merges: int) -> None:
+        counts: dict[bytes, int] = {}
+        for chunk in chunks:
+            counts[chunk] = counts.get(chunk, 0) + 1
+        pieces = Pieces(
+            np.frombuffer(b"".join(counts), np.uint8),
+            np.array([len(piece) for piece in counts], np.int32),
+            np.array(list(counts.values()), np.int64),
+        )
+        tokens = single_bytes()
+        for new in Merger(pieces, merges, room=2, work=3).run():
+            extend(tokens, new)
+        assert tokens == slow_merges([list(chunk) for chunk in chunks], 256 + merges)
+
+    def test_a_longer_text(self) -> None:
+        source = random.Random(5)
+        words = ["".join(source.choices("abcdeé ", k=source.randint(1, 9))) for _ in range(300)]
+        text = " ".join(source.choices(words, k=3_000))
+        expected = slow_learn([text], patterns.DEFAULT, 600)
+        assert learn([text], patterns.DEFAULT, 600) == expected
+
+    def test_the_first_of_the_most_frequent_wins(self) -> None:
+        # All pairs are equal in number: the order of the text decides.
+        assert learn(["xy", "ab"], patterns.DEFAULT, 258)[256:] == [b"xy", b"ab"]
+        assert learn(["ab", "xy"], patterns.DEFAULT, 258)[256:] == [b"ab", b"xy"]
+        # Overlapping occurrences count: "aaa" has two pairs.
+        assert learn(["bc", "aaa"], patterns.DEFAULT, 257)[256:] == [b"aa"]
+
+    def test_counts_of_merges(self) -> None:
+        pieces = Pieces(
+            np.frombuffer(b"abcab", np.uint8),
+            np.array([3, 2], np.int32),
+            np.array([5, 7], np.int64),
+        )
+        merges = [merge for slice_ in Merger(pieces, 9).run() for merge in slice_]
+        assert [(m.left, m.right, m.count) for m in merges] == [(97, 98, 12), (256, 99, 5)]
+
+    def test_stops_when_no_pair_is_left(self) -> None:
+        assert learn(["abc", ""], patterns.DEFAULT, 1_000)[256:] == [b"ab", b"abc"]
+        assert learn([], patterns.DEFAULT, 1_000) == single_bytes()
+        assert learn(["abc"], patterns.DEFAULT, 256) == single_bytes()
+
+    def test_no_token_crosses_documents(self) -> None:
+        assert b"ab" not in learn(["a", "b"] * 9, patterns.DEFAULT, 300)
+        assert b"ab" in learn(["ab"] * 9, patterns.DEFAULT, 300)
+
+    def test_a_run_of_one_letter_takes_no_square_of_time(self) -> None:
+        tokens = learn(["a" * 3_000_000], patterns.DEFAULT, 266)
+        assert [len(token) for token in tokens[256:]] == [2**n for n in range(1, 11)]
+
+    def test_nul_bytes_are_bytes(self) -> None:
+        assert learn(["\0\0"] * 2, patterns.DEFAULT, 257)[256:] == [b"\0\0"]
+
+
+def test_bytes_that_come_out_twice_collapse() -> None:
+    tokens = [*single_bytes(), b"ab", b"bc", b"abc", b"abc", b"abcd"]
+    vocabulary = from_tokens("x", patterns.DEFAULT, tokens, ("<|endoftext|>", "<|user|>"))
+    assert vocabulary.ranks[b"abc"] == 258
+    assert vocabulary.ranks[b"abcd"] == 259
+    assert vocabulary.special_tokens == {"<|endoftext|>": 260, "<|user|>": 261}
+
+
+def test_compiles_where_no_cache_can_be_written() -> None:
+    namespace: dict[str, object] = {}
+    exec("def twice(x):\n    return x + x\n", namespace)
+    function = namespace["twice"]
+    assert callable(function)
+    assert compiled(function)(21) == 42
