@@ -1,0 +1,186 @@
+"""Checkpoint directories: written complete or not at all, checked before they are trusted.
+
+    checkpoint-000500/
+      config.json generation_config.json model.safetensors tokenizer.json ...   a model as it stands
+      training.safetensors    what exact resumption needs besides the weights
+      checkpoint.json         version, step, state, and size and SHA-256 of every other file
+
+Nothing here loads torch: who lists checkpoints must not wait for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from talm_core import publish
+from talm_core.errors import ArtifactError, Problem, RunError
+
+INDEX = "checkpoint.json"
+VERSION = 1
+_NAME = re.compile(r"checkpoint-([0-9]{6,})")
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The newest checkpoint that can be trusted, None where there is none, and what is wrong
+    with newer ones."""
+
+    path: Path | None = None
+    step: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+    damaged: tuple[Problem, ...] = ()
+
+
+def name_of(step: int) -> str:
+    """The directory's name: `checkpoint-000500`."""
+    return f"checkpoint-{step:06d}"
+
+
+def checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    """Step and path of every checkpoint in a model's directory, oldest first, unchecked."""
+    found = []
+    for path in directory.glob("checkpoint-*"):
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_dir():
+            found.append((int(match[1]), path))
+    return sorted(found)
+
+
+def latest(directory: Path) -> Path | None:
+    """The newest valid checkpoint of a model's directory."""
+    return find(directory).path
+
+
+def find(directory: Path) -> Found:
+    """The newest valid checkpoint, and why newer ones were passed over."""
+    damaged: list[Problem] = []
+    for step, path in reversed(checkpoints(directory)):
+        try:
+            state = verify(path)
+        except ArtifactError as error:
+            damaged += error.problems
+        else:
+            return Found(path, step, state, tuple(damaged))
+    return Found(damaged=tuple(damaged))
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The state a checkpoint was written with, after comparing every byte with its checksums.
+
+    Raises:
+        ArtifactError: something is missing, damaged, or from a newer talm.
+    """
+    index = _index(path)
+    for name, entry in index["files"].items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != entry["bytes"]:
+            raise ArtifactError(Problem(str(file), "is missing or cut short"))
+        if _sha256(file) != entry["sha256"]:
+            raise ArtifactError(Problem(str(file), "is damaged: its checksum differs"))
+    state: dict[str, Any] = index["state"]
+    return state
+
+
+def _index(path: Path) -> dict[str, Any]:
+    file = path / INDEX
+    try:
+        index = json.loads(file.read_bytes())
+        version = index["version"]
+        if version == VERSION:
+            if index.pop("checksum") != _checksum(index):
+                raise ValueError("its checksum differs")
+            for name, entry in index["files"].items():
+                # What is read from outside must not lead out of the directory.
+                if Path(name).name != name or set(entry) != {"bytes", "sha256"}:
+                    raise ValueError(f"{name!r} is no file entry")
+    except OSError as error:
+        raise ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}")) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(Problem(str(file), f"is damaged: {error}")) from None
+    if version != VERSION:
+        message = f"this talm reads version {VERSION} of checkpoints"
+        raise ArtifactError(Problem(str(file), message, version, "update talm"))
+    assert isinstance(index, dict)
+    return index
+
+
+def write(
+    directory: Path,
+    step: int,
+    fill: Callable[[Path], None],
+    state: dict[str, Any],
+    *,
+    keep: int,
+    expected_bytes: int,
+) -> Path:
+    """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
+    path; older checkpoints beyond the `keep` newest are removed after.
+
+    Raises:
+        RunError: the disk has too little room; what was there before is untouched.
+    """
+    require_space(directory, expected_bytes)
+    path = directory / name_of(step)
+    try:
+        with publish.new_directory(path) as temporary:
+            fill(temporary)
+            files = {
+                file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+                for file in sorted(temporary.iterdir())
+            }
+            index = {"version": VERSION, "step": step, "files": files, "state": state}
+            text = json.dumps(index | {"checksum": _checksum(index)}, indent=1)
+            (temporary / INDEX).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(f"{path.name} could not be written: {error.strerror}") from None
+    _prune(directory, step, keep)
+    return path
+
+
+def require_space(directory: Path, expected_bytes: int) -> None:
+    """Check that a checkpoint fits before anything is written.
+
+    Raises:
+        RunError: it does not.
+    """
+    free = shutil.disk_usage(directory).free
+    if free < expected_bytes:
+        raise RunError(
+            f"a checkpoint takes {expected_bytes / 1e6:,.0f} MB and the disk of {directory} has"
+            f" {free / 1e6:,.0f} MB left"
+        )
+
+
+def _prune(directory: Path, step: int, keep: int) -> None:
+    known = checkpoints(directory)
+    # A run that is at `step` and finds a later checkpoint could not use it when it began.
+    later = [path for number, path in known if number > step]
+    for path in later + [path for number, path in known if number <= step][:-keep]:
+        # Renamed first: what is half removed must not look like a checkpoint.
+        aside = Path(tempfile.mkdtemp(prefix=publish.PREFIX, dir=directory))
+        path.rename(aside / path.name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _checksum(index: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()

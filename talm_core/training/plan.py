@@ -1,0 +1,128 @@
+"""What a run is going to be, worked out before it starts and without torch.
+
+Every number has its reason beside it, so that a form can show the consequences of a setting while
+it is being typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from talm_core.config import PretrainConfig
+from talm_core.data.manifest import Manifest
+
+_FLOAT = 4  # bytes; weights, gradients and averages are fp32
+_CHECKPOINT_TEXTS = 2_000_000  # tokenizer files and configurations
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """How many numbers are learned, by part."""
+
+    embedding: int
+    attention: int
+    feed_forward: int
+    norms: int
+    output: int
+
+    @property
+    def total(self) -> int:
+        return self.embedding + self.attention + self.feed_forward + self.norms + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes a training step needs, by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run in numbers. `epochs` and what depends on it is None without a dataset."""
+
+    vocab_size: int
+    parameters: Parameters
+    flops_per_token: float
+    memory: Memory
+    tokens_per_step: int
+    tokens: int
+    epochs: float | None
+    tokens_per_parameter: float
+    checkpoint_bytes: int
+    disk_bytes: int
+
+
+def plan(config: PretrainConfig, manifest: Manifest | None, vocab_size: int) -> Plan:
+    """The plan of a run on a dataset (None: not chosen yet) with a vocabulary of this size."""
+    parameters = count_parameters(config, vocab_size)
+    tokens = config.tokens_per_step * config.max_steps
+    # Weights once, the optimizer's two averages of each.
+    checkpoint_bytes = 3 * _FLOAT * parameters.total + _CHECKPOINT_TEXTS
+    return Plan(
+        vocab_size=vocab_size,
+        parameters=parameters,
+        flops_per_token=flops_per_token(config, parameters),
+        memory=_memory(config, parameters, vocab_size),
+        tokens_per_step=config.tokens_per_step,
+        tokens=tokens,
+        epochs=None if manifest is None else tokens / max(1, manifest.train_tokens),
+        tokens_per_parameter=tokens / parameters.total,
+        checkpoint_bytes=checkpoint_bytes,
+        # One more than are kept: a new one is complete before an old one goes.
+        disk_bytes=checkpoint_bytes * (config.keep_checkpoints + 1),
+    )
+
+
+def count_parameters(config: PretrainConfig, vocab_size: int) -> Parameters:
+    """The model's parameters by part; shapes as in `talm_core.model.transformer`."""
+    c, layers = config.n_embd, config.n_layer
+    head = c // config.n_head
+    return Parameters(
+        embedding=vocab_size * c,
+        # queries and output: c x c each; keys and values: one c x head for each of their heads.
+        attention=layers * (2 * c * c + 2 * c * head * config.kv_heads),
+        feed_forward=layers * 3 * c * config.hidden,
+        norms=(2 * layers + 1) * c,
+        output=0 if config.tie_embeddings else vocab_size * c,
+    )
+
+
+def flops_per_token(config: PretrainConfig, parameters: Parameters) -> float:
+    """Floating-point operations to train on one token: two for each weight of a product on the
+    way forward and four on the way back, and attention's products over the whole context, which
+    is how the usual figures of utilisation count (Chowdhery et al. 2022, appendix B,
+    https://arxiv.org/abs/2204.02311)."""
+    head = parameters.output or parameters.embedding
+    weights = parameters.attention + parameters.feed_forward + head
+    attention = 12 * config.n_layer * config.n_embd * config.context_len
+    return float(6 * weights + attention)
+
+
+def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> Memory:
+    weights = _FLOAT * parameters.total
+    c, h, f = config.n_embd, config.n_head, config.hidden
+    key = c // h * config.kv_heads
+    size = 2 if config.precision == "bf16" else _FLOAT
+    # Kept for the way back, per token and layer: both normalised inputs, what attention was
+    # given and gave, and the feed-forward layer's two halves and their product.
+    per_layer = 2 * c + (c + 2 * key) + c + 3 * f
+    tokens = config.batch_size * config.context_len
+    # The widest moment of the way back holds as much as one layer again, and the last norm.
+    kept = (config.n_layer + 1) * per_layer + 2 * c
+    return Memory(
+        weights=weights,
+        gradients=weights,
+        optimizer=2 * weights,
+        activations=size * tokens * kept,
+        # A few rows at a time, at most 8 MB on a CPU, and the head's own gradient.
+        logits=min(_FLOAT * tokens * vocab_size, 8 * 1024 * 1024) + _FLOAT * vocab_size * c,
+    )

@@ -1,0 +1,441 @@
+"""The job `pretrain`: train a model, watch it, keep it safe.
+
+The loop is a generator that says what happens and hears what is asked of it between two steps. At
+each step where something is due, the order is: metrics, evaluation, samples, checkpoint. What is
+still due is part of a checkpoint's state, so that a run stopped in the middle of an evaluation
+goes on with that evaluation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talm_core.config import PretrainConfig, dumps
+from talm_core.errors import RunError
+from talm_core.events import (
+    Checkpoint,
+    Checkpointed,
+    Command,
+    Evaluated,
+    Event,
+    Finished,
+    Metrics,
+    Notice,
+    Planned,
+    Progress,
+    Sample,
+    Sampled,
+    Started,
+    Stop,
+    Telemetry,
+)
+from talm_core.hardware import telemetry
+from talm_core.training import checkpoint
+from talm_core.training.inputs import Inputs
+from talm_core.training.pace import Clock, Pace
+from talm_core.training.plan import plan
+from talm_core.training.schedule import Schedule
+from talm_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from talm_core.training.trainer import Trainer
+
+Talk = Generator[Event, Command | None, None]
+
+_OFTEN, _SELDOM = 0.1, 0.5  # seconds between signs of life: at first, and after five minutes
+
+
+class _StopError(Exception):
+    """Somebody said Stop."""
+
+
+def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
+    """Train a model, going on from the newest valid checkpoint in its directory if there is one.
+
+    Takes the commands Checkpoint, Sample and Stop. Closed at a yield, it saves what it has.
+
+    Raises:
+        ArtifactError: the dataset or its tokenizer is missing, damaged or does not fit.
+        ConfigError: a device that is not here, or more windows in a batch than there are.
+        RunError: a loss that is not finite, or no room on the disk.
+    """
+    began = time.monotonic()
+    directory = workspace.directory_of(config)
+    directory.mkdir(parents=True, exist_ok=True)
+    found = checkpoint.find(directory)
+    resumed_from = found.step if found.path else None
+    yield Started(job=config.kind, name=config.artifact, resumed_from=resumed_from)
+    for problem in found.damaged:
+        yield Notice(message=f"checkpoint passed over: {problem}", level="warning")
+    run = _Run(config, workspace, found)
+    try:
+        yield from run.open()
+        yield from run.steps()
+        yield from run.settle()
+    except _StopError:
+        yield from run.stop()
+        return
+    except GeneratorExit:
+        run.save_unsaved()
+        raise
+    yield Finished(seconds=time.monotonic() - began, summary=run.summary())
+
+
+class _Run:
+    """One process' work on a run."""
+
+    def __init__(
+        self, config: PretrainConfig, workspace: Workspace, found: checkpoint.Found
+    ) -> None:
+        self.config = config
+        self.workspace = workspace
+        self.directory = workspace.directory_of(config)
+        self.found = found
+        self.schedule = Schedule.of(config)
+        self.trainer: Trainer | None = None
+        self.last_saved: Checkpointed | None = None
+        state = found.state
+        # What is still to be done at this step: what, and a sample's prompt.
+        self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
+        self.over = bool(state.get("over", False))
+        self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
+        self.rate = float(state.get("rate", 0.0))
+        self.clock = Clock(float(state.get("elapsed", 0.0)))
+        self.pace = Pace(
+            self.clock,
+            first_step=found.step,
+            max_steps=config.max_steps,
+            seconds=self.schedule.seconds,
+            every={
+                "evaluate": config.eval_every,
+                "sample": config.sample_every,
+                "checkpoint": config.checkpoint_every,
+            },
+        )
+        self._said = self._measured = self._next_telemetry = 0.0
+
+    # --- before the first step ---------------------------------------------------------------
+
+    def open(self) -> Talk:
+        """Load everything and say what the run is going to be."""
+        self.inputs = Inputs.of(self.config, self.workspace)
+        vocabulary = self.inputs.vocabulary
+        self.plan = plan(self.config, self.inputs.manifest, vocabulary.n_vocab)
+        checkpoint.require_space(self.directory, self.plan.checkpoint_bytes)
+        yield from self.say(Progress(phase="loading", done=0))
+
+        # Here torch comes in, a second or two.
+        from talm_core.model.transformer import ModelConfig
+        from talm_core.tokenizer.tokenizer import Tokenizer
+        from talm_core.training.machine import Machine, choose, choose_device, prepare
+        from talm_core.training.trainer import Trainer
+
+        machine = choose(self.config)
+        if self.found.path:
+            machine = Machine(**self.found.state["machine"])
+            choose_device(machine.device)
+        prepare(machine)
+        shape = ModelConfig.of(self.config, vocabulary.n_vocab)
+        trainer = Trainer(self.config, shape, machine, self.inputs.dataset)
+        self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
+        if self.found.path:
+            trainer.restore(self.found.path, self.found.step, self.found.state)
+            self.last_saved = checkpointed(self.found.path, self.found.step)
+        if machine.compiled:
+            yield from self.say(Progress(phase="compiling", done=0))
+            if reason := trainer.compile():
+                text = f"the model could not be compiled and runs as it is: {reason}"
+                yield from self.say(Notice(message=text, level="warning"))
+        self.trainer = trainer
+        yield from self.say(self._planned())
+
+    def _planned(self) -> Planned:
+        machine, manifest = self._trainer.machine, self.inputs.manifest
+        return Planned(
+            parameters=self.plan.parameters.total,
+            vocab_size=self.plan.vocab_size,
+            device=machine.device,
+            precision=machine.precision,
+            compiled=machine.compiled,
+            tokens_per_step=self.plan.tokens_per_step,
+            max_steps=self.config.max_steps,
+            train_tokens=manifest.train_tokens,
+            val_tokens=manifest.val_tokens,
+            flops_per_token=self.plan.flops_per_token,
+        )
+
+    @property
+    def _trainer(self) -> Trainer:
+        assert self.trainer is not None
+        return self.trainer
+
+    # --- talking -----------------------------------------------------------------------------
+
+    def say(self, event: Event) -> Talk:
+        """Yield an event with the clock held, and do what is answered."""
+        with self.pace.waiting():
+            command = yield event
+            self._said = time.monotonic()
+        match command:
+            case Stop():
+                raise _StopError
+            case Checkpoint():
+                yield from self._at_once("checkpoint", "")
+            case Sample():
+                yield from self._at_once("sample", command.prompt or self._prompts[0])
+
+    def _at_once(self, kind: str, prompt: str) -> Talk:
+        # While something is due its turn comes after; before the first step there is nothing.
+        waiting = bool(self.due)
+        self.due.append((kind, prompt))
+        if self.trainer is not None and not waiting:
+            yield from self.settle()
+
+    def sign_of_life(self, event: Event) -> Talk:
+        """Yield an event if the last was some time ago."""
+        now = time.monotonic()
+        if now >= self._next_telemetry:
+            self._next_telemetry = now + 1
+            yield from self.say(self._telemetry())
+        if now - self._said >= self._interval:
+            yield from self.say(event)
+
+    def _telemetry(self) -> Telemetry:
+        event = telemetry()
+        if self.trainer is not None and self.trainer.device.type == "cuda" and event.devices:
+            allocated, reserved = self.trainer.memory()
+            first = replace(event.devices[0], allocated=allocated, reserved=reserved)
+            event = replace(event, devices=[first, *event.devices[1:]])
+        return event
+
+    @property
+    def _interval(self) -> float:
+        return min(_SELDOM, max(_OFTEN, self.clock.now() / 600))
+
+    @property
+    def _prompts(self) -> tuple[str, ...]:
+        return self.config.sample_prompt or ("",)
+
+    # --- steps -------------------------------------------------------------------------------
+
+    def steps(self) -> Talk:
+        """Every step that is left, and what is due after each."""
+        trainer = self._trainer
+        yield from self.settle()
+        self.clock.start()
+        self.pace.begin()
+        while not self.over:
+            self.rate = self.schedule.rate(trainer.step, self.clock.now())
+            while not trainer.forward_backward():
+                yield from self.sign_of_life(self._progress())
+            trainer.update(self.rate)
+            self.pace.stepped(trainer.step)
+            self.over = self.schedule.progress(trainer.step, self.clock.now()) >= 1
+            self.due = self._due_now()
+            if self.due or self._wants_metrics():
+                yield from self._metrics()
+            yield from self.settle()
+            yield from self.sign_of_life(self._progress())
+        self.clock.stop()
+
+    def _due_now(self) -> list[tuple[str, str]]:
+        def every(count: int) -> bool:
+            return self.over or (count > 0 and self._trainer.step % count == 0)
+
+        due = [("evaluate", "")] if every(self.config.eval_every) else []
+        if every(self.config.sample_every):
+            due += [("sample", prompt) for prompt in self._prompts]
+        if every(self.config.checkpoint_every):
+            due.append(("checkpoint", ""))
+        return due
+
+    def settle(self) -> Talk:
+        """Do what is due."""
+        while self.due:
+            kind, prompt = self.due[0]
+            if kind == "evaluate":
+                yield from self._evaluate()
+            elif kind == "sample":
+                yield from self._sample(prompt)
+            else:
+                yield from self._metrics()
+                self.due.pop(0)
+                yield from self._checkpoint()
+
+    def _wants_metrics(self) -> bool:
+        step = self._trainer.step
+        if self.config.log_every:
+            return step % self.config.log_every == 0
+        first = step == self.pace.first_step + 1
+        return first or time.monotonic() - self._measured >= self._interval
+
+    def _metrics(self) -> Talk:
+        readings = self._trainer.read()
+        if readings is None:
+            return
+        self._measured = time.monotonic()
+        step, per_step = self._trainer.step, self.plan.tokens_per_step
+        speed = self.pace.speed(step) * per_step
+        peak = self._trainer.machine.peak
+        yield from self.say(
+            Metrics(
+                step=step,
+                max_steps=self.config.max_steps,
+                steps=readings.steps,
+                tokens=step * per_step,
+                loss=readings.loss,
+                loss_ema=readings.loss_ema,
+                learning_rate=self.rate,
+                grad_norm=readings.grad_norm,
+                tokens_per_second=speed,
+                elapsed=self.clock.now(),
+                epoch=self._trainer.epoch,
+                mfu=None if peak is None else speed * self.plan.flops_per_token / peak,
+                eta=self.pace.eta(step),
+            )
+        )
+
+    def _progress(self) -> Progress:
+        step, total = self._trainer.step, self.config.max_steps
+        return Progress(
+            phase="training", done=step, total=total, unit="steps", eta=self.pace.eta(step)
+        )
+
+    # --- what is due -------------------------------------------------------------------------
+
+    def _evaluate(self) -> Talk:
+        from talm_core.training.evaluation import evaluate
+
+        inputs = self.inputs
+        total = min(self.config.eval_tokens, inputs.manifest.val_tokens)
+        with self.pace.costing("evaluate"):
+            for score in evaluate(self._trainer, inputs.dataset, inputs.vocabulary):
+                event = Progress(phase="evaluating", done=score.tokens, total=total, unit="tokens")
+                yield from self.sign_of_life(event)
+        self.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
+        self.due.pop(0)
+        yield from self.say(
+            Evaluated(
+                step=self._trainer.step,
+                val_loss=score.loss,
+                bits_per_byte=score.bits_per_byte,
+                tokens=score.tokens,
+                seconds=self.pace.cost("evaluate"),
+            )
+        )
+
+    def _sample(self, prompt: str) -> Talk:
+        from talm_core.model.generate import stream
+
+        end = self.inputs.vocabulary.end_of_text
+        ids = [end, *self.tokenizer.encode_ordinary(prompt)]
+        total, pieces = self.config.sample_tokens, []
+        with self.pace.costing("sample"):
+            for step in stream(
+                self._trainer.model,
+                self.tokenizer,
+                ids,
+                max_tokens=total,
+                temperature=0.8,
+                top_p=0.95,
+                seed=self.config.seed,
+                stop_token=end,
+            ):
+                pieces.append(step.text)
+                event = Progress(phase="sampling", done=len(pieces), total=total, unit="tokens")
+                yield from self.sign_of_life(event)
+        self.due.pop(0)
+        yield from self.say(
+            Sampled(
+                step=self._trainer.step,
+                prompt=prompt,
+                text="".join(pieces),
+                tokens=len(pieces),
+                tokens_per_second=len(pieces) / max(1e-9, self.pace.cost("sample")),
+            )
+        )
+
+    def _checkpoint(self) -> Talk:
+        try:
+            self._save()
+        except RunError as error:
+            if self.over:
+                raise
+            # Training can go on; perhaps there is room again next time.
+            yield from self.say(Notice(message=str(error), level="error"))
+            return
+        assert self.last_saved is not None
+        yield from self.say(self.last_saved)
+
+    # --- checkpoints -------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        trainer = self._trainer
+        if self.last_saved is not None and self.last_saved.step == trainer.step and not self.due:
+            return
+        with self.pace.costing("checkpoint"):
+            path = checkpoint.write(
+                self.directory,
+                trainer.step,
+                lambda temporary: trainer.save(temporary, self.inputs.vocabulary),
+                self._state(),
+                keep=self.config.keep_checkpoints,
+                expected_bytes=self.plan.checkpoint_bytes,
+            )
+        self.last_saved = checkpointed(path, trainer.step, self.pace.cost("checkpoint"))
+
+    def _state(self) -> dict[str, Any]:
+        return self._trainer.state | {
+            "elapsed": self.clock.now(),
+            "due": [list(item) for item in self.due if item[0] != "checkpoint"],
+            "over": self.over,
+            "evaluated": self.evaluated,
+            "rate": self.rate,
+            "machine": asdict(self._trainer.machine),
+            "config": dumps(self.config),
+        }
+
+    @property
+    def _unsaved(self) -> bool:
+        if self.trainer is None or self.trainer.step == 0:
+            return False
+        return self.last_saved is None or self.last_saved.step < self.trainer.step
+
+    def stop(self) -> Talk:
+        """Save, say so."""
+        if not self._unsaved:
+            return
+        # Metrics that were not said yet; a second Stop changes nothing.
+        with contextlib.suppress(_StopError):
+            yield from self._metrics()
+        self._save()
+        assert self.last_saved is not None
+        yield self.last_saved
+
+    def save_unsaved(self) -> None:
+        """Save without a word: nobody listens any more."""
+        if self._unsaved:
+            self._save()
+
+    def summary(self) -> dict[str, Any]:
+        """The few numbers worth listing."""
+        trainer = self._trainer
+        return {
+            "step": trainer.step,
+            **self.evaluated,
+            "parameters": self.plan.parameters.total,
+            "tokens": trainer.step * self.plan.tokens_per_step,
+            "elapsed": self.clock.now(),
+            "directory": self.workspace.relative(self.directory),
+        }
+
+
+def checkpointed(path: Path, step: int, seconds: float = 0.0) -> Checkpointed:
+    """The event of a checkpoint that lies in `path`."""
+    size = sum(file.stat().st_size for file in path.iterdir())
+    return Checkpointed(step=step, directory=path.name, bytes=size, seconds=seconds)

@@ -1,0 +1,227 @@
+"""Model, optimizer and data of one run: everything that changes with a step, and nothing that
+talks about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from talm_core.config import PretrainConfig
+from talm_core.data.loader import TokenLoader
+from talm_core.errors import ArtifactError, Problem, RunError
+from talm_core.model import hf
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.tokenizer.vocabulary import Vocabulary
+from talm_core.training import optimizer as optimizers
+from talm_core.training.machine import Machine
+
+TENSORS = "training.safetensors"
+EMA_DECAY = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the device was asked for: the mean loss of `steps` steps, the debiased moving average
+    of the loss over all, the newest gradient norm before clipping."""
+
+    steps: int
+    loss: float
+    loss_ema: float
+    grad_norm: float
+
+
+class Trainer:
+    """Takes optimizer steps. Numbers stay on the device until `read` asks for them."""
+
+    def __init__(
+        self, config: PretrainConfig, shape: ModelConfig, machine: Machine, dataset: Path
+    ) -> None:
+        self.config = config
+        self.machine = machine
+        self.device = torch.device(machine.device)
+        self.model = Transformer(shape, dtype=machine.dtype)
+        self.model.initialise(config.seed)
+        self.model.to(self.device)
+        self.optimizer = optimizers.adamw(self.model, config)
+        self.loader = TokenLoader(
+            dataset,
+            "train",
+            batch_size=config.batch_size,
+            context_len=config.context_len,
+            seed=config.seed,
+        )
+        self.step = 0
+        # Where the loader was after the last whole step: what a checkpoint needs.
+        self.loader_state = dict(self.loader.state)
+        self.epoch = self.loader.epoch_progress
+        self._passes = 0
+        self._hidden = self.model.hidden
+        self._loss = self._zero()  # of the step in progress
+        self._losses = self._zero()  # sum over the steps since the last reading
+        self._steps = 0
+        self._ema = self._zero()
+        self._norm = self._zero()
+        # Step, loss, rate and norm of the first step that must not be taken; step 0: none.
+        self._failure = torch.zeros(4, device=self.device)
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), device=self.device)
+
+    @property
+    def _asynchronous(self) -> bool:
+        """Whether asking for a value would make the device wait."""
+        return self.device.type == "cuda"
+
+    def compile(self) -> str:
+        """Compile the model and try it; returns why that failed, or nothing."""
+        tokens = torch.zeros(
+            self.config.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
+        )
+        compiled = torch.compile(self.model.hidden)
+        try:
+            torch.autograd.backward(self.model.loss_of(compiled(tokens), tokens))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, OSError, ImportError) as error:
+            return str(error).strip().split("\n", 1)[0]
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        self._hidden = compiled
+        return ""
+
+    def forward_backward(self) -> bool:
+        """One pass over the next batch; returns whether a whole step's passes are done."""
+        batch = self._to_device(self.loader.next_batch())
+        tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
+        loss = self.model.loss_of(self._hidden(tokens), targets) / self.config.grad_accum_steps
+        torch.autograd.backward(loss)
+        self._loss += loss.detach()
+        self._passes += 1
+        return self._passes == self.config.grad_accum_steps
+
+    def _to_device(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+        tensor = torch.from_numpy(batch)
+        if self._asynchronous:
+            # From pinned memory the copy runs beside what the device is computing.
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def update(self, rate: float) -> None:
+        """Take the optimizer step of the passes so far.
+
+        Raises:
+            RunError: loss or gradient is not finite; the weights are as they were. On a device
+                that works ahead, the step is skipped there and `read` raises.
+        """
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        if self.config.grad_clip:
+            self._norm = nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)
+        else:
+            self._norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self._refuse_non_finite(rate)
+        optimizers.set_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._losses += self._loss
+        self._ema.lerp_(self._loss, 1 - EMA_DECAY)
+        self._loss = self._zero()
+        self._steps += 1
+        self.step += 1
+        self._passes = 0
+        self.loader_state = dict(self.loader.state)
+        self.epoch = self.loader.epoch_progress
+
+    def _refuse_non_finite(self, rate: float) -> None:
+        # One sum is not finite if any part of it is not.
+        finite = torch.isfinite(self._loss + self._norm)
+        if not self._asynchronous:
+            if not finite:
+                raise self._failed(self.step + 1, self._loss.item(), rate, self._norm.item())
+            return
+        # Once a step has failed, it and all later ones change nothing, until somebody looks.
+        step, used = (torch.full_like(self._norm, value) for value in (self.step + 1, rate))
+        now = torch.stack((step, self._loss, used, self._norm))
+        unseen = (self._failure[0] == 0) & ~finite
+        self._failure = torch.where(unseen, now, self._failure)
+        self.optimizer.found_inf = (self._failure[0] != 0).float()  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _failed(step: int, loss: float, rate: float, norm: float) -> RunError:
+        return RunError(
+            f"step {step:,} gave a loss of {loss:g} and a gradient norm of {norm:g} at learning"
+            f" rate {rate:.3g}; the weights before it are kept in the last checkpoint. Try a lower"
+            " learning_rate, a longer warmup_steps or a smaller grad_clip"
+        )
+
+    def read(self) -> Readings | None:
+        """The readings since the last call, None when no step was taken. Waits for the device.
+
+        Raises:
+            RunError: a step since then was not finite.
+        """
+        if not self._steps:
+            return None
+        values = torch.stack((self._losses / self._steps, self._ema, self._norm)).tolist()
+        if self._asynchronous:
+            step, loss, rate, norm = self._failure.tolist()
+            if step:
+                raise self._failed(int(step), loss, rate, norm)
+        loss, ema, norm = values
+        readings = Readings(self._steps, loss, ema / (1 - EMA_DECAY**self.step), norm)
+        self._losses, self._steps = self._zero(), 0
+        return readings
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that tensors have, and that are held for them, on a CUDA device."""
+        return torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+
+    # --- checkpoints -------------------------------------------------------------------------
+
+    def save(self, directory: Path, vocabulary: Vocabulary) -> None:
+        """Write the model and what exact resumption needs."""
+        hf.save(self.model, vocabulary, directory)
+        tensors = optimizers.state_tensors(self.model, self.optimizer)
+        tensors |= {"loop/ema": self._ema, "loop/losses": self._losses}
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state()
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, directory / TENSORS
+        )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The rest of what `restore` needs, as JSON."""
+        return {"loader": self.loader_state, "unread_steps": self._steps}
+
+    def restore(self, path: Path, step: int, state: dict[str, Any]) -> None:
+        """Be as the trainer was that wrote this checkpoint.
+
+        Raises:
+            ArtifactError: it belongs to another run or is damaged.
+        """
+        hf.load_weights(dict(self.model.named_parameters()), path / hf.WEIGHTS)
+        try:
+            tensors = load_file(path / TENSORS)
+            optimizers.load_state_tensors(self.model, self.optimizer, tensors)
+            self._ema = tensors["loop/ema"].to(self.device)
+            self._losses = tensors["loop/losses"].to(self.device)
+            torch.set_rng_state(tensors["random/cpu"])
+            if self.device.type == "cuda" and "random/cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random/cuda"])
+            self.loader.load_state(state["loader"])
+            self._steps = int(state["unread_steps"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ArtifactError):
+                raise
+            raise ArtifactError(Problem(str(path), f"cannot be resumed from: {error}")) from None
+        self.step = step
+        self.loader_state = dict(self.loader.state)
+        self.epoch = self.loader.epoch_progress
