@@ -33,6 +33,7 @@ PLACES = (
     Entry("tokenizer", "2", "Tokenizer", "talm_tui.screens.tokenizer:TokenizerScreen"),
     Entry("data", "3", "Data", "talm_tui.screens.data:DataScreen"),
     Entry("train", "4", "Train", "talm_tui.screens.train:TrainScreen"),
+    Entry("runs", "5", "Runs", "talm_tui.screens.runs:RunsScreen"),
 )
 
 FORMS = {"tokenizer": "tokenizer", "data": "data", "pretrain": "train"}

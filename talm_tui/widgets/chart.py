@@ -62,9 +62,9 @@ class Chart(Widget, can_focus=True):
         border-title-color: $foreground;
         border-subtitle-color: $foreground 80%;
         &:focus { border: round $primary; }
-        .chart--raw { color: $primary 50%; }
+        .chart--raw { color: $primary 45%; }
         .chart--line { color: $primary; text-style: bold; }
-        .chart--marker { color: $warning; text-style: bold; }
+        .chart--marker { color: $accent; text-style: bold; }
         .chart--axis { color: $foreground 35%; }
         .chart--label { color: $foreground 70%; }
         .chart--cursor { color: $foreground 55%; }

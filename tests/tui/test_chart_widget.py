@@ -143,7 +143,6 @@ def test_values_by_keyboard() -> None:
         low, high = bounds(chart.curves, chart.view)
         assert not follows(chart)
         assert low - 1e-6 <= (cursor(chart) or 0) <= high
-        assert any("│" in line[10:] for line in lines(chart))
         await pilot.press("i")
         assert cursor(chart) is None
 

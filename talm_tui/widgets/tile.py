@@ -1,0 +1,54 @@
+"""A number in a frame with its course below it."""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+from textual.content import Content
+from textual.widget import Widget
+
+from talm_tui.widgets import axis, plot
+
+
+class Tile(Widget):
+    """The newest value of a series and a small picture of all of it."""
+
+    DEFAULT_CSS = """
+    Tile {
+        width: 1fr;
+        height: 4;
+        color: $primary;
+        border: round $foreground 25%;
+        border-title-color: $foreground;
+        border-subtitle-color: $foreground 60%;
+    }
+    """
+
+    def __init__(self, name: str, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._caption = name
+        self._values: array[float] = array("d")
+        self._text = ""
+        self.border_title = Content(name)
+
+    @property
+    def value(self) -> str:
+        """What the title says beside the name."""
+        return self._text
+
+    def show(self, values: array[float]) -> None:
+        """Show a series; the last value that is a number stands in the title."""
+        self._values = values
+        newest = next((value for value in reversed(values) if math.isfinite(value)), math.nan)
+        text = axis.short_number(newest)
+        if text != self._text:
+            self._text = text
+            self.border_title = Content(f"{self._caption} {text}")
+        self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size
+        if not (width and height):
+            return Content("")
+        return Content("\n".join(plot.spark(self._values, width, height)))
