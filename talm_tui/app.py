@@ -207,6 +207,12 @@ class TalmApp(App[None]):
             self.switch_mode(mode)
             self.screen.post_message(message)
 
+    def open_log(self, directory: Path, *others: Path) -> None:
+        """Show what the job in `directory` printed; where that is nothing, one of `others`."""
+        from talm_tui.screens.log import LogScreen
+
+        self.push_screen(LogScreen(directory, *others))
+
     def action_help_panel(self) -> None:
         """Show the help panel, or hide it."""
         if self.screen.query("HelpPanel"):

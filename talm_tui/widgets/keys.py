@@ -32,12 +32,18 @@ class KeyLine(Widget):
     def _shown(self) -> tuple[list[Binding], list[Binding]]:
         own: dict[str, Binding] = {}
         general: dict[str, Binding] = {}
+        palette = self.app.COMMAND_PALETTE_BINDING
         for node, binding, enabled, _ in self.screen.active_bindings.values():
-            if binding.show and enabled and not binding.system:
-                side = general if isinstance(node, App) else own
-                side.setdefault(binding.action, binding)
-        # Textual's own screen bindings (tab, copy) are not shown anywhere.
-        return list(own.values()), list(general.values())
+            if not enabled or not (binding.show or binding.key == palette):
+                continue
+            if isinstance(node, App):
+                general.setdefault(binding.action, binding)
+            elif not binding.system:
+                own.setdefault(binding.action, binding)
+        # The palette is the way to everything that is not shown; quitting is always last.
+        order = {palette: 0, "ctrl+q": 2}
+        last = sorted(general.values(), key=lambda binding: order.get(binding.key, 1))
+        return list(own.values()), last
 
     def render(self) -> Content:
         width = self.size.width
@@ -61,7 +67,8 @@ class KeyLine(Widget):
         return Content.assemble(*parts)
 
     def _text(self, binding: Binding) -> tuple[str, str]:
-        return self.app.get_key_display(binding), binding.description
+        text = "palette" if binding.key == self.app.COMMAND_PALETTE_BINDING else binding.description
+        return self.app.get_key_display(binding), text
 
     def _add(
         self, parts: list[tuple[str, str] | str], position: int, key: str, text: str, press: str

@@ -57,9 +57,14 @@ def bar(fraction: float | None, width: int) -> Content:
     )
 
 
-def ago(then: float, *, now: float | None = None) -> str:
-    """When something was: `now`, `5 min ago`, `3 h ago`, `yesterday`, `12 days ago`."""
-    seconds = (time.time() if now is None else now) - then
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+def ago(then: float) -> str:
+    """When something was: `just now`, `5 min ago`, `3 h ago`, `yesterday`, `12 days ago`."""
+    seconds = now() - then
     if seconds < 60:
         return "just now"
     if seconds < 3600:

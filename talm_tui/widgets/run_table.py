@@ -1,0 +1,225 @@
+"""The recent runs, one a line, with a line to choose one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import RenderOptions
+
+from talm_tui.forms.quantity import count, duration
+from talm_tui.widgets.cells import left, right
+from talm_tui.widgets.sparkline import sparkline
+from talm_tui.widgets.status import ago, colour, percent
+
+if TYPE_CHECKING:
+    from talm_core.overview import Overview
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths of the columns for a width of the table; 0 leaves a column out."""
+
+    name: int
+    state: int
+    step: int
+    loss: int
+    bits: int
+    rate: int
+    spark: int
+    end: int
+
+    @classmethod
+    def of(cls, width: int) -> Columns:
+        """Shares of `width`, of which two cells are the glyph's."""
+        room = width - 2
+        end = 10 if room >= 40 else 0
+        step = 12 if room >= 56 else 0
+        loss = 10 if room >= 98 else 7 if room >= 64 else 0
+        bits = 10 if room >= 98 else 6 if room >= 74 else 0
+        rate = 9 if room >= 78 else 0
+        rest = room - 12 - end - step - loss - bits - rate
+        name = max(6, min(32, rest if rest < 22 else rest // 2))
+        spark = min(30, rest - name - 2)
+        return cls(name, 12, step, loss, bits, rate, max(0, spark), end)
+
+
+class RunTable(ScrollView):
+    """Runs with a cursor. The screen moves it: the table takes no focus, so that letters are
+    always actions. A click chooses, a second one opens."""
+
+    ALLOW_SELECT = False
+
+    class Opened(Message):
+        """A run was clicked twice."""
+
+    class Moved(Message):
+        """The cursor is at another run."""
+
+    def __init__(self) -> None:
+        super().__init__(id="runs")
+        self.can_focus = False
+        self._rows: tuple[Overview, ...] = ()
+        self._cursor = 0
+
+    @property
+    def selected(self) -> Overview | None:
+        """The run under the cursor."""
+        return self._rows[self._cursor] if self._cursor < len(self._rows) else None
+
+    def show(self, rows: Sequence[Overview]) -> None:
+        """Show these; the cursor stays with its run, wherever that is now."""
+        chosen = self.selected
+        changed = tuple(rows) != self._rows
+        self._rows = tuple(rows)
+        if chosen is not None:
+            self.select(chosen.artifact.directory.as_posix())
+        self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
+        if changed:
+            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+            self.refresh()
+
+    def select(self, directory: str) -> None:
+        """Put the cursor on the run in `directory`, if it is there."""
+        for index, row in enumerate(self._rows):
+            if row.artifact.directory.as_posix() == directory:
+                self._go(index)
+                return
+
+    def move(self, by: int) -> None:
+        """Move the cursor, as far as there are runs."""
+        self._go(max(0, min(len(self._rows) - 1, self._cursor + by)))
+
+    def _go(self, index: int) -> None:
+        if index == self._cursor:
+            return
+        self._cursor = index
+        self.scroll_to_region(
+            Region(0, index + 1, 1, 1) if index else Region(0, 0, 1, 2),
+            animate=False,
+            force=True,
+        )
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose; twice: open."""
+        index = int(event.y + self.scroll_y) - 1
+        if 0 <= index < len(self._rows):
+            self._go(index)
+            if event.chain > 1:
+                self.post_message(self.Opened())
+
+    def render_line(self, y: int) -> Strip:
+        index = int(self.scroll_y) + y - 1
+        width = self.size.width
+        if not self._rows or not -1 <= index < len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        columns = Columns.of(width)
+        if index < 0:
+            content = Content.styled(_head(columns), "$secondary bold")
+        else:
+            content = _row(self._rows[index], columns)
+            if index == self._cursor:
+                content = content.stylize_before("bold on $primary 18%")
+        return self._strip(content, width)
+
+    def _strip(self, content: Content, width: int) -> Strip:
+        strips = content.render_strips(
+            width, 1, self.visual_style, RenderOptions(self._get_style, {})
+        )
+        strip = strips[0] if strips else Strip([Segment(" " * width, Style())])
+        return strip.adjust_cell_length(width, self.rich_style)
+
+
+def _head(columns: Columns) -> str:
+    return "".join(
+        (
+            "  ",
+            left("Recent runs", columns.name + columns.state),
+            right("step", columns.step),
+            right("val loss" if columns.loss > 8 else "val", columns.loss),
+            right("bits/byte" if columns.bits > 9 else "b/B", columns.bits),
+            right("tokens/s" if columns.rate > 8 else "tok/s", columns.rate),
+            " ",
+            left("loss" if columns.spark > 4 else "", columns.spark),
+        )
+    )
+
+
+def _row(run: Overview, columns: Columns) -> Content:
+    style = colour(run.status.value)
+    middle = columns.step + columns.loss + columns.bits + columns.rate + columns.spark + 2
+    numbers: Content
+    if run.status.value == "failed" and run.message:
+        numbers = Content.styled(" " + left(run.message, middle - 1), "$text-error")
+    else:
+        numbers = _numbers(run, columns)
+    return Content.assemble(
+        (run.status.glyph, style),
+        " ",
+        left(run.name, columns.name - 1),
+        " ",
+        (left(run.status.value, columns.state), style),
+        numbers,
+        (right(_end(run), columns.end), "$secondary"),
+    )
+
+
+def _numbers(run: Overview, columns: Columns) -> Content:
+    metrics = run.metrics
+    step = rate = ""
+    if metrics is not None:
+        step = f"{metrics.step:,}/{metrics.max_steps:,}"
+        if len(step) >= columns.step:
+            step = f"{count(metrics.step)}/{count(metrics.max_steps)}"
+        if len(step) >= columns.step:
+            step = percent(run.fraction)
+        rate = _short(metrics.tokens_per_second)
+    elif run.status.active:
+        step = percent(run.fraction)
+    loss = f"{run.val_loss:.2f}" if run.val_loss is not None else ""
+    bits = f"{run.bits_per_byte:.2f}" if run.bits_per_byte is not None else ""
+    return Content.assemble(
+        right(step, columns.step),
+        right(loss, columns.loss),
+        right(bits, columns.bits),
+        right(rate, columns.rate),
+        " ",
+        (left(sparkline(run.spark, columns.spark), columns.spark), "$series-1"),
+        " ",
+    )
+
+
+def _short(number: float) -> str:
+    """`640`, `4.1 k`, `41 k`, `1.2 M`: a rate at a glance."""
+    for factor, suffix in ((1e6, " M"), (1e3, " k")):
+        if number >= factor:
+            scaled = number / factor
+            return f"{scaled:.1f}{suffix}" if scaled < 10 else f"{scaled:,.0f}{suffix}"
+    return f"{number:.0f}"
+
+
+def _end(run: Overview) -> str:
+    match run.status.value:
+        case "running":
+            return f"{duration(run.eta)} left" if run.eta is not None else run.phase
+        case "paused":
+            return "paused"
+        case "stopped" | "interrupted":
+            return "r  resume"
+        case "failed":
+            return "l  log"
+    return ago(run.updated) if run.updated else ""

@@ -1,0 +1,122 @@
+"""A step of the pipeline: a box that lists what there is of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.widget import Widget
+
+from talm_tui.forms.quantity import count
+from talm_tui.theme import line
+from talm_tui.widgets.cells import left, right
+from talm_tui.widgets.status import colour, percent
+
+if TYPE_CHECKING:
+    from talm_core.overview import Overview
+
+
+def figure(overview: Overview, width: int = 80) -> str:
+    """The one thing worth knowing about an artifact in a list, the longest wording that fits."""
+    wordings = [text for text in _figures(overview) if text]
+    return next((text for text in wordings if len(text) <= width), "")
+
+
+def _figures(overview: Overview) -> tuple[str, ...]:
+    status, share = overview.status, percent(overview.fraction)
+    if status.active:
+        metrics = overview.metrics
+        if metrics is not None:
+            steps = f"{count(metrics.step)}/{count(metrics.max_steps)}"
+            return (f"{steps}  {share}", share)
+        return (share or line(overview.phase) or status.value, status.value)
+    if status.value == "failed":
+        return ("failed",)
+    if status.value != "done":
+        return (f"{status.value} {share}".rstrip(), share or status.value)
+    if overview.artifact.kind == "tokenizer":
+        size = overview.summary.get("vocab_size", getattr(overview.config, "vocab_size", None))
+        return (f"{count(size)} tokens", count(size)) if isinstance(size, int) else ()
+    if overview.artifact.kind == "data":
+        tokens = _tokens(overview)
+        return (f"{tokens} tokens", tokens) if tokens else ()
+    bits = overview.bits_per_byte
+    return (f"{bits:.2f} bits/byte", f"{bits:.2f}") if bits is not None else ()
+
+
+def _tokens(overview: Overview) -> str:
+    counts = [overview.summary.get(key) for key in ("train_tokens", "val_tokens")]
+    known = [number for number in counts if isinstance(number, int)]
+    return count(sum(known)) if known else ""
+
+
+def title(overview: Overview) -> str:
+    """An artifact's name as lists show it: the whole of a source goes by the source's name."""
+    return overview.name.removesuffix("/all")
+
+
+class Step(Widget):
+    """The newest artifacts of a kind, and the key that makes one more. A click is that key."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, name: str, about: str, key: str, verb: str, *, built_in: str = "") -> None:
+        super().__init__(id=f"step-{name.lower()}")
+        self.border_title = Content(name)
+        self._about = about
+        self._key = key
+        self._verb = verb
+        self._built_in = built_in
+        self._items: Sequence[Overview] = ()
+        self._complete = False
+
+    def show(self, items: Sequence[Overview], *, complete: bool) -> None:
+        """List these. Before the first look is complete, nothing is said to be missing."""
+        if (tuple(items), complete) != (tuple(self._items), self._complete):
+            self._items, self._complete = tuple(items), complete
+            self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size
+        if width < 8 or height < 2:
+            return Content("")
+        key = Content.assemble((self._key, "bold $accent"), f"  {self._verb}")
+        lines = self._list(width, height - 1)
+        if not self._items and self._complete:
+            about = Content(self._about).wrap(width)[: height - 1]
+            lines = [part.stylize("$secondary") for part in about]
+        lines += [Content("")] * (height - 1 - len(lines))
+        return Content("\n").join([*lines[: height - 1], key])
+
+    def _list(self, width: int, room: int) -> list[Content]:
+        shown = list(self._items[:room])
+        hidden = len(self._items) - len(shown)
+        lines = [self._line(item, width) for item in shown]
+        if hidden:
+            more = f"  … {hidden + 1:,} more"
+            lines[-1] = Content.styled(more, "$secondary")
+        elif self._built_in and len(lines) < room and self._complete:
+            name, said = self._built_in.split("|")
+            lines.append(_row("●", colour("done"), name, said, width))
+        return lines
+
+    def _line(self, item: Overview, width: int) -> Content:
+        name = title(item)
+        # The name is what tells two apart: it gets its cells, or twelve, before the figure.
+        room = width - 3 - min(12, cell_len(name))
+        return _row(item.status.glyph, colour(item.status.value), name, figure(item, room), width)
+
+    def on_click(self, event: events.Click) -> None:
+        """Make one more."""
+        event.stop()
+        self.app.simulate_key(self._key)
+
+
+def _row(glyph: str, style: str, name: str, said: str, width: int) -> Content:
+    room = width - 3 - len(said)
+    return Content.assemble(
+        (glyph, style), " ", left(name, room), " ", (right(said, len(said)), "$secondary")
+    )

@@ -1,0 +1,63 @@
+"""What tests of the screen share: a machine, a clock and workspaces that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from talm_core.lock import Lock
+from talm_core.workspace import Workspace
+from talm_tui import watcher
+from talm_tui.widgets import status
+from tests.tui import canned
+
+
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine the tests run on: no workspace, no configuration, no theme."""
+    monkeypatch.setenv("TALM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TALM_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("TEXTUAL_THEME", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def hardware(monkeypatch: pytest.MonkeyPatch) -> watcher.Machine:
+    """The machine every header shows."""
+    machine = watcher.Machine("2 cores", int(4.1 * canned.GIB), 23 * canned.GIB)
+    monkeypatch.setattr(watcher, "_machine", lambda: machine)
+    return machine
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The time at which `ago` looks."""
+    monkeypatch.setattr(status, "now", lambda: canned.NOW)
+    return canned.NOW
+
+
+@pytest.fixture(autouse=True)
+def still_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor that blinks makes every second snapshot another one."""
+    from textual.widgets import Input, TextArea
+
+    monkeypatch.setattr(Input, "cursor_blink", False)
+    monkeypatch.setattr(TextArea, "cursor_blink", False)
+
+
+@pytest.fixture
+def empty_workspace(tmp_path: Path) -> Workspace:
+    """A workspace in which nothing was made."""
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace with a tokenizer, datasets and runs of every status; `nano` is running, with
+    this process as the one that works on it."""
+    made = Workspace(tmp_path / "workspace")
+    directories = canned.fill(made)
+    with Lock.acquire(directories["nano"]):
+        yield made
