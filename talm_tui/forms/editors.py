@@ -174,7 +174,7 @@ class PickEditor(Widget, can_focus=True):
         shown = plain(self.value) or self.placeholder
         room = max(1, self.size.width - 2)
         line = Content.assemble(
-            (shown, "" if self.value else "$text-disabled"),
+            (shown, "" if self.value else "dim"),
             (f" · {plain(note)}" if note else "", "dim"),
         ).truncate(room, ellipsis=True)
         return Content.assemble(

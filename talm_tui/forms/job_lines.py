@@ -11,6 +11,7 @@ from talm_tui.forms.quantity import count, duration, size
 from talm_tui.theme import plain
 
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
+_HIDE = "esc  hide"
 _STYLES = {
     Status.RUNNING: "$accent bold",
     Status.DONE: "$text-success bold",
@@ -72,10 +73,12 @@ def lines(
     tail, body = "", []
     match history.end:
         case Finished(seconds=seconds):
-            tail = f"in {duration(seconds)}" + (f"   {next_step}" if next_step else "")
+            tail = "   ".join(
+                part for part in (f"in {duration(seconds)}", next_step, _HIDE) if part
+            )
             body = [_summary(history)]
         case Failed(message=message):
-            tail = "l  log"
+            tail = f"l  log   {_HIDE}"
             body = [f"  {line}" for line in plain(message).splitlines()[:4]]
         case Stopped(reason=reason):
             tail = f"{plain(reason)}   ^r starts it anew"

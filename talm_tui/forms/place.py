@@ -347,9 +347,18 @@ class FormPlace(Place):
 
     def action_log(self) -> None:
         """Show what the job that is shown printed."""
+        from talm_tui.screens.log import LogScreen
+
         view = self.query_one(JobView)
         if view.artifact is not None:
-            self.talm.open_log(view.artifact.directory)
+            self.app.push_screen(LogScreen(view.artifact.directory))
+
+    def action_leave_field(self) -> None:
+        """Leave the field; with none focused, hide a job that is over."""
+        view = self.query_one(JobView)
+        if self.focused is None and view.artifact is not None and not view.status.active:
+            view.dismiss()
+        super().action_leave_field()
 
     def action_move(self, step: int) -> None:
         """Go to the next or the previous field."""

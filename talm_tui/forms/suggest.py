@@ -20,8 +20,7 @@ def complete(text: str) -> str | None:
     if not word:
         return None
     folder, _, stem = word.rpartition("/")
-    directory = Path(folder + "/" if folder or word.startswith("/") else ".").expanduser()
-    names = _names(directory, stem)
+    names = _names(folder + "/" if folder or word.startswith("/") else ".", stem)
     if not names:
         return None
     name, is_directory = min(names)
@@ -35,15 +34,15 @@ def _last_word(text: str) -> str:
     return next((group for group in match.groups() if group), "") if match else ""
 
 
-def _names(directory: Path, stem: str) -> list[tuple[str, bool]]:
+def _names(folder: str, stem: str) -> list[tuple[str, bool]]:
     found: list[tuple[str, bool]] = []
     try:
-        with os.scandir(directory) as entries:
+        with os.scandir(Path(folder).expanduser()) as entries:
             for _, entry in zip(range(_ENTRIES), entries, strict=False):
                 hidden = entry.name.startswith(".") and not stem.startswith(".")
                 if entry.name.startswith(stem) and not hidden and entry.name.isprintable():
                     found.append((entry.name, entry.is_dir()))
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):  # no such place, no such user, a null character
         return []
     return found
 

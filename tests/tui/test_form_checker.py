@@ -1,0 +1,52 @@
+"""The look at workspace and files while somebody types."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, build
+from talm_core.workspace import Workspace
+from talm_tui.forms.checker import Checker, Corpus, Findings, look
+
+
+def test_a_look_finds_problems_and_facts(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some text\n")
+    workspace = Workspace(tmp_path / "ws")
+    config = build(TokenizerConfig, {"name": "a", "text_file": (str(tmp_path / "a.txt"),)})
+    found = look(config, workspace)
+    assert found.problems == ()
+    assert found.corpus == Corpus(str(tmp_path / "a.txt"), 10, 1)
+    missing = build(TokenizerConfig, {"name": "base", "text_file": (str(tmp_path / "b"),)})
+    found = look(missing, workspace)
+    assert [problem.key for problem in found.problems] == ["name", "text_file"]
+    assert found.corpus is None
+
+
+def test_a_look_at_data_knows_the_tokenizer(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    found = look(build(DataConfig, {}), workspace)
+    assert found.vocab_size == 4100
+    assert found.bytes_per_token is None
+    unknown = look(build(DataConfig, {"tokenizer_path": "nosuch"}), workspace)
+    assert [problem.key for problem in unknown.problems] == ["tokenizer_path"]
+    run = build(PretrainConfig, {"model_name": "a", "data_dir": "nosuch"})
+    assert [problem.key for problem in look(run, workspace).problems] == ["data_dir"]
+
+
+def test_only_the_newest_is_looked_at(tmp_path: Path) -> None:
+    answers: queue.Queue[Findings | Exception] = queue.Queue()
+    checker = Checker(Workspace(tmp_path), answers.put, delay=0.05)
+    configs = [build(TokenizerConfig, {"name": name}) for name in ("a", "b", "base")]
+    for config in configs:
+        checker.ask(config)
+    found = answers.get(timeout=20)
+    assert isinstance(found, Findings)
+    assert found.of == configs[-1]
+    assert [problem.key for problem in found.problems] == ["name"]
+    checker.ask(configs[0])
+    again = answers.get(timeout=20)
+    assert isinstance(again, Findings)
+    assert again.of == configs[0]
+    checker.close()
+    assert answers.empty()

@@ -1,0 +1,144 @@
+"""What the values of a form amount to, in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, build
+from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
+from talm_core.events import Metrics
+from talm_core.jobs import Status
+from talm_core.overview import Overview
+from talm_core.training.plan import plan
+from talm_core.workspace import Artifact
+from talm_tui.forms.checker import Corpus, Findings
+from talm_tui.forms.meaning import (
+    Meaning,
+    expected_speed,
+    guessed_ratio,
+    of_data,
+    of_tokenizer,
+    time_left,
+)
+from talm_tui.forms.training_meaning import of_training
+
+
+def said(meaning: Meaning) -> dict[str, str]:
+    return {row.name: row.value for row in meaning.rows}
+
+
+def run(name: str, rate: float, config: PretrainConfig | None = None) -> Overview:
+    metrics = Metrics(
+        step=1,
+        max_steps=1,
+        steps=1,
+        tokens=1,
+        loss=1.0,
+        loss_ema=1.0,
+        learning_rate=1.0,
+        grad_norm=1.0,
+        tokens_per_second=rate,
+        elapsed=1.0,
+        epoch=0.0,
+    )
+    artifact = Artifact("pretrain", name, Path(name))
+    return Overview(artifact, Status.DONE, config=config, metrics=metrics)
+
+
+def manifest() -> Manifest:
+    shard = {"documents": 1, "sha256": "0" * 64}
+    return Manifest(
+        source="stdlib",
+        sample="all",
+        tokenizer=TokenizerInfo(name="base", identity="sha256:" + "0" * 64, n_vocab=4100),
+        dtype="uint16",
+        shards=[
+            Shard(file="val_000001.npy", split="val", tokens=1000, bytes=3000, **shard),
+            Shard(file="train_000001.npy", split="train", tokens=921_600, bytes=9000, **shard),
+        ],
+    )
+
+
+def test_a_tokenizer() -> None:
+    config = build(TokenizerConfig, {"name": "a", "vocab_size": 1000, "val_fraction": 0.1})
+    found = Findings(config, corpus=Corpus("stdlib", 9_000_000, 531))
+    meaning = of_tokenizer(config, found)
+    assert said(meaning) == {
+        "corpus": "8.1 MB, 531 documents",
+        "merges": "744 on top of 256 bytes",
+        "ids": "1,004 with special tokens",
+        "on disk": "2 bytes a token in datasets",
+    }
+    assert meaning.brief.startswith("8.1 MB, 531 documents to learn from · 744 merges")
+    large = build(TokenizerConfig, {"name": "a", "vocab_size": 2**16, "max_bytes": 1000})
+    assert said(of_tokenizer(large, found))["on disk"].startswith("4 bytes")
+    assert said(of_tokenizer(large, found))["corpus"].startswith("1.0 kB")
+
+
+def test_a_small_dataset() -> None:
+    config = build(DataConfig, {})
+    found = Findings(config, corpus=Corpus("stdlib", 9_000_000, 1), vocab_size=4096)
+    assert said(of_data(config, found)) == {
+        "corpus": "9.0 MB, 1 document",
+        "tokens": "about 2.7 M, 3.3 bytes each (a guess)",
+        "validation": "about 273 k tokens",
+        "shards": "2 files, 5.5 MB",
+    }
+    assert of_data(config, Findings(config)) == Meaning()
+
+
+def test_a_dataset_of_many_shards() -> None:
+    config = build(DataConfig, {"shard_size": 100_000, "max_tokens": 1_000_000})
+    found = Findings(
+        config, corpus=Corpus("a", 9_000_000, 9), vocab_size=100_000, bytes_per_token=3.0
+    )
+    assert said(of_data(config, found)) == {
+        "corpus": "9.0 MB, 9 documents",
+        "tokens": "about 1.0 M, 3.0 bytes each (as in an earlier dataset)",
+        "validation": "about 100 k tokens (the first shard)",
+        "shards": "10 files, 4.0 MB",
+    }
+
+
+def test_the_guess_grows_with_the_vocabulary() -> None:
+    ratios = [guessed_ratio(size) for size in (256, 1024, 4096, 50_257, 10**6)]
+    assert ratios == sorted(ratios)
+    assert ratios[0] == 1.0
+    assert ratios[2] == pytest.approx(3.3)
+
+
+def test_a_run() -> None:
+    values = {"max_steps": 900, "batch_size": 16, "context_len": 128, "keep_checkpoints": 3}
+    config = build(PretrainConfig, {"model_name": "a", "data_dir": "d", **values})
+    planned = plan(config, manifest(), 4100)
+    other = run("before", 40_000.0, config)
+    meaning = of_training(config, Findings(config, manifest=manifest()), [other], 2**35)
+    rows = said(meaning)
+    assert rows["parameters"] == f"{planned.parameters.total:,}"
+    assert rows["memory"].endswith("of 32 GiB")
+    assert rows["tokens"].startswith("1.8 M, 2 epochs, ")
+    assert rows["time"] == "about 0:46 at 40,000 tokens/s"
+    assert rows[""] == "measured on before"
+    assert rows["disk"].endswith("for 3 checkpoints")
+    assert sum(part.amount for part in meaning.bar) == planned.memory.total
+    assert "(2 epochs) · about 0:46 · " in meaning.brief
+    bare = of_training(config, None, [])
+    assert said(bare)["time"] == "not known before a first run"
+
+
+def test_the_nearest_earlier_run_tells_the_speed() -> None:
+    runs = [(run("small", 100.0), 1e6), (run("near", 10.0), 2e7), (run("none", 0.0), 1e7)]
+    speed = expected_speed(1e7, runs)
+    assert speed is not None
+    assert (speed.run, speed.tokens_per_second) == ("near", 20.0)
+    assert expected_speed(1e9, runs) is None
+
+
+def test_time_is_cut_by_minutes() -> None:
+    values = {"model_name": "a", "data_dir": "d", "max_steps": 900, "minutes": 0.5}
+    config = build(PretrainConfig, values)
+    speed = expected_speed(1.0, [(run("a", 1000.0), 1.0)])
+    assert time_left(config, speed) == "0:30, cut by minutes"
+    assert time_left(config, None) == "at most 0:30"

@@ -1,0 +1,129 @@
+"""The small parts of forms: names, quantities, completion, help, progress lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talm_core.config import PretrainConfig, TokenizerConfig, settings_of
+from talm_core.events import Failed, Finished, Merged, Progress, Record, Started, Stopped
+from talm_core.history import History
+from talm_core.jobs import Status
+from talm_tui.forms.job_lines import bar, lines, newest_line, phase_line
+from talm_tui.forms.names import free, short_count, slug, stem
+from talm_tui.forms.quantity import count, duration, memory, size
+from talm_tui.forms.suggest import complete
+from talm_tui.widgets.setting_help import facts, usage
+
+
+def test_names() -> None:
+    assert free("nano", {"nano", "nano-2"}) == "nano-3"
+    assert free("nano", ()) == "nano"
+    assert slug("../my book!.txt") == "my-book-.txt"
+    assert stem("/home/me/my books/") == "my-books"
+    assert stem("a/b.tar.gz") == "b"
+    assert stem("/") == ""
+    assert [short_count(n) for n in (4096, 8000, 50_257, 300)] == ["4k", "8k", "50257", "300"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (99_999, "99,999"), (100_000, "100 k"), (999_960, "1.0 M"), (3.44e6, "3.4 M")],
+)
+def test_counts(number: float, text: str) -> None:
+    assert count(number) == text
+
+
+def test_sizes_and_times() -> None:
+    assert [size(n) for n in (999, 1000, 31_400, 2.5e9)] == ["999 B", "1.0 kB", "31 kB", "2.5 GB"]
+    assert [memory(n) for n in (999, 1024, 24 * 2**30)] == ["999 B", "1.0 KiB", "24 GiB"]
+    assert [duration(n) for n in (0, 48.4, 3599, 3600, 200_000)] == [
+        *("0:00", "0:48", "59:59", "1 h 0 min", "2 d 7 h"),
+    ]
+
+
+def test_paths_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "a.txt").touch()
+    (tmp_path / "boo.txt").touch()
+    (tmp_path / ".hidden").touch()
+    at = str(tmp_path)
+    assert complete(f"{at}/books") == f"{at}/books/"
+    assert complete(f"x {at}/boo") == f"x {at}/boo.txt"
+    assert complete(f"{at}/books/") == f"{at}/books/a.txt"
+    assert complete(f'"{at}/books/a') == f'"{at}/books/a.txt'
+    assert complete(f"{at}/.h") == f"{at}/.hidden"
+    assert complete(f"{at}/books/a.txt") is None
+    assert complete(f"{at}/nothing/") is None
+    assert complete("") is None
+    assert complete("~nobody-of-this-name/x") is None
+
+
+def test_help_says_range_default_and_unit() -> None:
+    declared = {item.key: item for item in settings_of(PretrainConfig)}
+    assert facts(declared["n_layer"], 4) == "1 to 128 · default 4"
+    assert facts(declared["minutes"], None) == "above 0 · default none · minutes"
+    assert facts(declared["model_name"], None) == "required"
+    assert "Left and right" in usage(declared["device"])
+    assert "quote" in usage(declared["sample_prompt"])
+    files = next(item for item in settings_of(TokenizerConfig) if item.key == "text_file")
+    assert "completion" in usage(files)
+
+
+def history(*events: object) -> History:
+    made = History()
+    made.extend(Record(float(i), event) for i, event in enumerate(events))  # type: ignore[arg-type]
+    return made
+
+
+def test_bars() -> None:
+    assert bar(0.5, 12) == "▕█████░░░░░▏"
+    assert bar(2.0, 4) == "▕██▏"
+    assert bar(0.0, 4) == "▕░░▏"
+
+
+def test_a_phase_in_one_line() -> None:
+    event = Progress(
+        phase="reading", done=6_600_000, total=9_300_000, unit="bytes", rate=33e6, eta=3.0
+    )
+    said = phase_line(event, 100)
+    assert "reading" in said
+    assert " 71%" in said
+    assert "6.6 MB of 9.3 MB  33 MB/s  0:03 left" in said
+    unknown = phase_line(Progress(phase="splitting", done=5, unit="documents"), 80)
+    assert unknown.split() == ["splitting", "5", "documents"]
+
+
+def test_the_newest_tokens_that_fit() -> None:
+    line = newest_line(["ab", " return", "self."], 34)
+    assert line == '  newest       "self." "␣return" …'
+
+
+def test_a_running_job_shows_every_phase_and_the_newest_tokens() -> None:
+    said = history(
+        Started(job="tokenizer", name="a"),
+        Progress(phase="reading", done=10, total=10, unit="bytes"),
+        Progress(phase="merging", done=5, total=20, unit="tokens"),
+        Merged(vocab_size=300, newest=["th", "the"]),
+    )
+    text = lines("tokenizer", "a", Status.RUNNING, said, 100).plain
+    assert [line.split()[0] for line in text.splitlines()] == ["▶", "reading", "merging", "newest"]
+    assert "k  stop" in text
+
+
+def test_how_a_job_ended() -> None:
+    started = Started(job="tokenizer", name="a")
+    done = history(started, Finished(seconds=61, summary={"merges": 3840, "bytes": 9_258_180}))
+    text = lines("tokenizer", "a", Status.DONE, done, 100, next_step="d  go on").plain
+    assert (
+        text == "● done  Tokenizer a  in 1:01   d  go on   esc  hide\n  merges 3,840 · bytes 9.3 MB"
+    )
+    failed = history(started, Failed(message="\x1b[31mno\nspace [bold]left"))
+    text = lines("data", "a", Status.FAILED, failed, 100).plain
+    assert text == "✕ failed  Dataset a  l  log   esc  hide\n  no\n  space [bold]left"
+    stopped = history(started, Stopped(reason="asked to stop"))
+    assert "asked to stop" in lines("data", "a", Status.STOPPED, stopped, 100).plain
+    died = history(started, Progress(phase="reading", done=1))
+    assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100).plain
+    assert all(line.cell_length <= 20 for line in lines("data", "a", Status.DONE, done, 20).split())
