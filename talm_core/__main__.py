@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from talm_core import jobs
+from talm_core import inbox, jobs
 from talm_core.errors import ArtifactError, InputError, Problem, TalmError
 from talm_core.events import Finished
 from talm_core.lock import Lock
@@ -55,6 +55,7 @@ def _work(directory: Path, root: Path | None, descriptor: int | None) -> int:
         if jobs.status(directory) is jobs.Status.DONE:
             raise ArtifactError(Problem(str(directory), "is finished"))
         held = Lock.acquire(directory)
+        inbox.forget(directory)
     finished = False
     for event in jobs.run(config, workspace, resume=True, held=held):
         finished = isinstance(event, Finished)

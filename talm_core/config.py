@@ -9,16 +9,16 @@ is checked in `talm_core.preflight`.
 
 from __future__ import annotations
 
+import re
+import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
-import tomlkit
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from tomlkit.exceptions import TOMLKitError
 
 from talm_core.errors import ConfigError, Problem, nearest
 
@@ -93,7 +93,14 @@ class Declared:
 class JobConfig(BaseModel):
     """The settings of one job. `kind` names the job in files and events."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        # A command builds the validators of the one or two configs it uses.
+        defer_build=True,
+    )
 
     kind: ClassVar[str]
     title: ClassVar[str]
@@ -323,7 +330,7 @@ class DataConfig(JobConfig):
             return STDLIB_SAMPLES[0]
         first = self.path[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if self.path else ""
         stem = first.split(".", 1)[0] if not first.startswith(".") else first.strip(".")
-        return stem or "text"
+        return re.sub(r"[^A-Za-z0-9_+-]+", "-", stem).strip("-") or "text"
 
     @property
     def artifact(self) -> str:
@@ -947,6 +954,9 @@ def _problem(
 def dumps(config: JobConfig) -> str:
     """The config as TOML: its job, the format's version, then every setting that is not none,
     each with its help as a comment."""
+    # Not at the top: whoever only reads does without it.
+    import tomlkit
+
     document = tomlkit.document()
     document.add("job", tomlkit.item(config.kind))
     document.add("version", tomlkit.item(CONFIG_VERSION))
@@ -971,8 +981,8 @@ def loads(text: str, *, where: str = "config.toml") -> JobConfig:
         ConfigError: not TOML, no known job, a version from a newer talm, or wrong settings.
     """
     try:
-        values: dict[str, Any] = tomlkit.parse(text).unwrap()
-    except TOMLKitError as error:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None
     job = values.pop("job", None)
     version = values.pop("version", CONFIG_VERSION)

@@ -349,7 +349,8 @@ def _fits(value: Any, annotation: str) -> bool:
             if option == "bool":
                 return True
         elif option in _NUMBERS and isinstance(value, _NUMBERS[option]):
-            return True
+            # No count of ours is that large, and arrays of floats could not hold it.
+            return not isinstance(value, int) or abs(value) < 2**63
     return False
 
 

@@ -26,14 +26,18 @@ class JournalWriter:
         path = directory / FILE_NAME
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         size = os.fstat(self._descriptor).st_size
-        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            os.write(self._descriptor, b"\n")
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def write(self, event: Event) -> None:
         """Append one event with the time of now."""
         line = to_json(event, time=time.time()).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        # Until all of it is there: on a full disk a part may be.
+        self._torn = True
         while line:
             line = line[os.write(self._descriptor, line) :]
+        self._torn = False
 
     def close(self) -> None:
         """Close the file; twice is harmless."""
@@ -55,18 +59,30 @@ class JournalReader:
         self.path = directory / FILE_NAME
         self._offset = 0
         self._rest = b""
+        self._file: tuple[int, int] | None = None
 
     def read_new(self) -> list[Record]:
-        """Every record since the last call, at most a few megabytes at once; empty when there is
-        nothing new, the file is gone or not there yet."""
+        """Records since the last call, at most a few megabytes at once; empty only when there is
+        nothing new, or the file is gone or not there yet. A file that took the place of the one
+        read before is read from its start."""
         try:
             with self.path.open("rb") as file:
+                self._look(os.fstat(file.fileno()))
                 file.seek(self._offset)
-                chunk = file.read(_READ_BYTES)
+                while chunk := file.read(_READ_BYTES):
+                    if records := self._split(chunk):
+                        return records
         except OSError:
-            return []
-        if not chunk:
-            return []
+            pass
+        return []
+
+    def _look(self, stat: os.stat_result) -> None:
+        identity = (stat.st_dev, stat.st_ino)
+        if self._file not in (None, identity) or stat.st_size < self._offset:
+            self._offset, self._rest = 0, b""
+        self._file = identity
+
+    def _split(self, chunk: bytes) -> list[Record]:
         self._offset += len(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [record for line in lines if (record := decode(line)) is not None]
@@ -83,12 +99,16 @@ def last_record(directory: Path) -> Record | None:
     """The newest readable record, found from the end of the file."""
     try:
         with (directory / FILE_NAME).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            tail = file.read()
+            end = file.seek(0, os.SEEK_END)
+            size = _TAIL_BYTES
+            while True:
+                file.seek(max(0, end - size))
+                for line in reversed(file.read(min(size, end)).split(b"\n")):
+                    if (record := decode(line)) is not None:
+                        return record
+                if size >= end:
+                    return None
+                # A sample can be longer than that.
+                size *= 16
     except OSError:
         return None
-    for line in reversed(tail.split(b"\n")):
-        if (record := decode(line)) is not None:
-            return record
-    return None

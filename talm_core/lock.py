@@ -50,24 +50,31 @@ class Lock:
         Raises:
             BusyError: another process has it.
         """
-        descriptor = os.open(directory / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = directory / FILE_NAME
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                os.close(descriptor)
                 if time.monotonic() < deadline:
                     time.sleep(0.01)
                     continue
-                os.close(descriptor)
                 who = owner(directory) or "another process"
                 hint = f"stop it with: talm stop {directory.name}"
                 raise BusyError(
                     Problem("name", f"is in use by {who}", directory.name, hint)
                 ) from None
-            lock = cls(directory, descriptor)
-            lock.sign()
-            return lock
+            except OSError:
+                os.close(descriptor)
+                raise
+            if _same_file(descriptor, path):
+                lock = cls(directory, descriptor)
+                lock.sign()
+                return lock
+            # Its last holder removed the directory, and somebody made it anew.
+            os.close(descriptor)
 
     @classmethod
     def inherit(cls, directory: Path, descriptor: int) -> Self:
@@ -94,6 +101,13 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def held(directory: Path) -> bool:

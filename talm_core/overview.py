@@ -16,7 +16,7 @@ from talm_core.config import JobConfig
 from talm_core.errors import InputError
 from talm_core.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.history import History
-from talm_core.jobs import Status, read_config, status
+from talm_core.jobs import CONFIG_FILE, Status, read_config, status
 from talm_core.journal import JournalReader
 from talm_core.workspace import Artifact, Workspace
 
@@ -62,7 +62,22 @@ class _Watched:
     reader: JournalReader
     history: History = field(default_factory=History)
     config: JobConfig | None = None
+    config_stamp: tuple[int, int] | None = None
     overview: Overview | None = None
+
+    def reread_config(self, artifact: Artifact) -> bool:
+        """Read the config if its file is another than before; returns whether it was."""
+        try:
+            stat = (artifact.directory / CONFIG_FILE).stat()
+        except OSError:
+            return False
+        stamp = (stat.st_ino, stat.st_mtime_ns)
+        if stamp == self.config_stamp:
+            return False
+        self.config_stamp = stamp
+        with contextlib.suppress(InputError):
+            self.config = read_config(artifact.directory)
+        return True
 
 
 class Overviews:
@@ -82,9 +97,7 @@ class Overviews:
         changed = False
         while watched.history.extend(watched.reader.read_new()):
             changed = True
-        if watched.config is None or changed:
-            with contextlib.suppress(InputError):
-                watched.config = read_config(artifact.directory)
+        changed = watched.reread_config(artifact) or changed
         if changed or watched.overview is None or watched.overview.status is not state:
             watched.overview = _look(artifact, state, watched)
         return watched.overview
@@ -113,10 +126,10 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
     metrics, evaluated = history.last_metrics, history.last_evaluated
     progress = history.progress.get(history.phase)
     fraction, eta = None, None
-    if metrics is not None:
+    if metrics is not None and metrics.max_steps > 0:
         fraction, eta = metrics.step / metrics.max_steps, metrics.eta
     elif progress is not None:
-        fraction = progress.done / progress.total if progress.total else None
+        fraction = progress.done / progress.total if progress.total > 0 else None
         eta = progress.eta
     if state is Status.DONE:
         fraction, eta = 1.0, None
@@ -124,7 +137,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
         artifact=artifact,
         status=state,
         config=watched.config,
-        fraction=None if fraction is None else min(1.0, fraction),
+        fraction=None if fraction is None else min(1.0, max(0.0, fraction)),
         eta=eta if state.active else None,
         phase=history.phase,
         progress=progress,

@@ -54,19 +54,25 @@ def settle(config: JobConfig, workspace: Workspace) -> JobConfig:
         value = getattr(config, item.key)
         if item.setting.picks == "paths":
             changes[item.key] = tuple(str(Path(part).expanduser().absolute()) for part in value)
-        elif item.setting.picks in _KINDS and value and not _known(workspace, item, value):
-            changes[item.key] = _absolute_if_there(value)
+        elif item.setting.picks in _KINDS and value:
+            changes[item.key] = _named(workspace, item, value) or _absolute_if_there(value)
     return build(type(config), config.model_dump() | changes) if changes else config
 
 
 _KINDS = {"dataset": "data", "tokenizer": "tokenizer"}
 
 
-def _known(workspace: Workspace, item: Declared, text: str) -> bool:
+def _named(workspace: Workspace, item: Declared, text: str) -> str | None:
+    """The full name of the artifact meant: `stdlib` may be `stdlib/all` today and fit several
+    tomorrow."""
     kind = _KINDS[item.setting.picks]
     if kind == "tokenizer" and text == RESERVED:
-        return True
-    return not list(_collected(lambda: workspace.find(kind, text, key=item.key)))
+        return text
+    try:
+        directory = workspace.find(kind, text, key=item.key)
+    except InputError:
+        return None
+    return directory.relative_to(workspace.folder(kind)).as_posix()
 
 
 def _absolute_if_there(text: str) -> str:
@@ -150,7 +156,13 @@ def _same_tokenizer(text: str, manifest: Manifest, workspace: Workspace) -> Iter
 
 
 def _quickstart(config: QuickstartConfig, workspace: Workspace) -> Iterator[Problem]:
-    yield from _collected(lambda: find_preset(workspace, config.preset))
+    from talm_core.quickstart import stages, taken
+
+    preset = list(_collected(lambda: find_preset(workspace, config.preset)))
+    yield from preset or _collected(lambda: stages(config, workspace))
+    if not list(_collected(lambda: workspace.directory_of(config))):
+        begun = workspace.directory_of(config).is_dir()
+        yield from [] if begun else taken(config, workspace)
     if config.name == RESERVED:
         yield Problem("name", "is taken by the built-in tokenizer", config.name)
     if config.text_file:

@@ -8,13 +8,14 @@ Temporary names begin with `.tmp-` and are swept by the next writer (`sweep`).
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX = ".tmp-"
+_ASIDE = f"{PREFIX}aside-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -26,12 +27,10 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends without an error."""
-    handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{path.suffix}")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -42,16 +41,18 @@ def new_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory that becomes `path` when the block ends without an error. An existing
-    `path` is replaced: moved aside first, removed after."""
-    temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
+    `path` is replaced: moved aside first, removed after; `sweep` moves it back should a kill come
+    in between."""
+    temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
+    temporary.mkdir()
     try:
-        temporary.chmod(0o777 & ~_umask())
         yield temporary
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
         if path.exists():
-            aside = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
+            aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+            aside.mkdir()
             path.rename(aside / path.name)
             temporary.rename(path)
             shutil.rmtree(aside)
@@ -63,7 +64,12 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what a killed writer left in `directory`. Call it only while holding its lock."""
+    """Remove what a killed writer left in `directory`, and put back what it had moved aside.
+    Call it only while holding its lock."""
+    for aside in directory.glob(f"{_ASIDE}*"):
+        for moved in aside.iterdir():
+            if not (directory / moved.name).exists():
+                moved.rename(directory / moved.name)
     for left in directory.glob(f"{PREFIX}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -77,9 +83,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

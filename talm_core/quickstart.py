@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from talm_core.errors import Problem, WorkspaceError
 from talm_core.events import ENDS, Command, Event, Finished, Stage, Started, Stopped
 from talm_core.journal import JournalReader
 from talm_core.presets import find_preset
+from talm_core.training.checkpoint import checkpoints
 from talm_core.workspace import Workspace
 
 
@@ -71,11 +73,12 @@ def quickstart(
     own = workspace.directory_of(config)
     first = JournalReader(own).read_new()
     going_on = any(isinstance(record.event, Stage) for record in first)
-    yield Started(job=config.kind, name=config.artifact, resumed_from=0 if going_on else None)
-    summary: dict[str, Any] = {}
     parts = stages(config, workspace)
-    if not going_on:
-        _check_free(parts, workspace)
+    resumed_from = _steps_kept(parts, workspace) if going_on else None
+    yield Started(job=config.kind, name=config.artifact, resumed_from=resumed_from)
+    if not going_on and (problems := taken(config, workspace)):
+        raise WorkspaceError(*problems)
+    summary: dict[str, Any] = {}
     for index, part in enumerate(parts):
         directory = workspace.directory_of(part)
         yield Stage(
@@ -104,22 +107,31 @@ def quickstart(
 
 def free_name(workspace: Workspace, stem: str = "quickstart") -> str:
     """`stem`, or the first of `stem-2`, `stem-3` … under which nothing exists yet."""
-    number = 1
-    while True:
-        name = stem if number == 1 else f"{stem}-{number}"
-        parts = stages(QuickstartConfig(name=name), workspace)
-        directories = [workspace.directory_of(part) for part in parts]
-        if not any(map(Path.exists, [*directories, workspace.directory("quickstart", name)])):
-            return name
-        number += 1
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(name for name in names if not any(map(Path.exists, _places(name, workspace))))
 
 
-def _check_free(parts: tuple[JobConfig, ...], workspace: Workspace) -> None:
-    taken = [
-        workspace.relative(directory)
-        for part in parts
-        if (directory := workspace.directory_of(part)).is_dir()
+def taken(config: QuickstartConfig, workspace: Workspace) -> list[Problem]:
+    """What is wrong with the name of a quick start that has not begun: something is there."""
+    places = [place for place in _places(config.name, workspace)[1:] if place.exists()]
+    if not places:
+        return []
+    message = f"is taken: {', '.join(map(workspace.relative, places))}"
+    return [Problem("name", message, config.name, "choose another name")]
+
+
+def _places(name: str, workspace: Workspace) -> list[Path]:
+    """Its own directory first, then those of its stages, from either kind of text."""
+    return [
+        workspace.directory("quickstart", name),
+        workspace.directory("tokenizer", name),
+        workspace.directory("data", f"text/{name}"),
+        workspace.directory("data", f"stdlib/{name}_all"),
+        workspace.directory("pretrain", name),
     ]
-    if taken:
-        message = f"is taken: {', '.join(taken)}"
-        raise WorkspaceError(Problem("name", message, parts[0].artifact, "choose another name"))
+
+
+def _steps_kept(parts: tuple[JobConfig, ...], workspace: Workspace) -> int:
+    """The step that training will go on from; what was said about later ones is said again."""
+    saved = checkpoints(workspace.directory_of(parts[-1]))
+    return saved[-1][0] if saved else 0

@@ -39,7 +39,14 @@ MAIN_FILES = {
     "quickstart": "config.toml",
 }
 
+_NAME_KEYS = {"data": "ds_sample", "pretrain": "model_name"}
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+
+
+def name_key(kind: str) -> str:
+    """The setting that names a job's artifact."""
+    return _NAME_KEYS.get(kind, "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,7 @@ class Workspace:
 
     def directory_of(self, config: JobConfig) -> Path:
         """The directory a job works in."""
-        keys = {"data": "ds_sample", "pretrain": "model_name"}
-        return self.directory(config.kind, config.artifact, key=keys.get(config.kind, "name"))
+        return self.directory(config.kind, config.artifact, key=name_key(config.kind))
 
     def artifacts(self, kind: str) -> list[Artifact]:
         """Everything of one kind, by name. What cannot be read is left out."""

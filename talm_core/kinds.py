@@ -1,0 +1,46 @@
+"""Which jobs there are, where their generators live and what they listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from talm_core.config import JobConfig
+from talm_core.events import Checkpoint, Command, Event, Sample, Stop
+from talm_core.workspace import Workspace
+
+Job = Generator[Event, Command | None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """Where a job's generator lives, and how it is talked to.
+
+    `commands` are those it takes itself besides pause and stop. `resumable`: what it made before
+    is gone on with when that is asked for. `delegates`: it drives other jobs, which hear the
+    commands sent to it.
+    """
+
+    entry: str
+    commands: frozenset[type[Command]] = frozenset()
+    resumable: bool = False
+    delegates: bool = False
+
+    def open(self, config: JobConfig, workspace: Workspace) -> Job:
+        """The job's generator; imports what the job needs."""
+        module, name = self.entry.split(":")
+        return cast(Job, getattr(import_module(module), name)(config, workspace))
+
+
+KINDS: dict[str, JobKind] = {
+    "tokenizer": JobKind("talm_core.tokenizer.training:train_tokenizer"),
+    "data": JobKind("talm_core.data.preparation:prepare_data"),
+    "pretrain": JobKind(
+        "talm_core.training.pretrain:pretrain",
+        commands=frozenset({Checkpoint, Sample, Stop}),
+        resumable=True,
+    ),
+    "quickstart": JobKind("talm_core.quickstart:quickstart", resumable=True, delegates=True),
+}

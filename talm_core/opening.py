@@ -1,0 +1,178 @@
+"""Open an artifact for a job: check what is asked, take the lock, write `config.toml`.
+
+Nothing half-made is left behind when something is wrong: a directory that was made for a job that
+could not begin is removed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talm_core import inbox, journal, lock, publish
+from talm_core.config import JobConfig, build, dumps, loads, settings_of
+from talm_core.driver import LOG_FILE
+from talm_core.errors import (
+    ArtifactError,
+    BusyError,
+    ConfigError,
+    InputError,
+    Problem,
+    WorkspaceError,
+)
+from talm_core.events import Finished
+from talm_core.kinds import KINDS
+from talm_core.lock import Lock
+from talm_core.preflight import check, settle
+from talm_core.workspace import MAIN_FILES, Workspace, name_key
+
+CONFIG_FILE = "config.toml"
+_OWN = {CONFIG_FILE, LOG_FILE, inbox.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An artifact that is ours to work in. `config` has its paths made absolute; `fresh` tells
+    that the directory did not exist before."""
+
+    config: JobConfig
+    held: Lock
+    fresh: bool
+
+    @property
+    def directory(self) -> Path:
+        return self.held.directory
+
+
+def open_artifact(config: JobConfig, workspace: Workspace, *, resume: bool) -> Opened:
+    """Check, lock and prepare the directory of a job.
+
+    Raises:
+        InputError: what was asked cannot be done.
+        BusyError: another process works there.
+    """
+    config = settle(config, workspace)
+    problems = check(config, workspace)
+    if problems:
+        raise InputError(*problems)
+    directory = workspace.directory_of(config)
+    fresh = not directory.is_dir()
+    if fresh and resume:
+        problem = Problem(name_key(config.kind), "there is nothing to resume", config.artifact)
+        raise ArtifactError(problem)
+    workspace.require_writable()
+    held = _lock(config, directory, workspace, fresh=fresh)
+    try:
+        if not fresh:
+            _check_existing(config, directory, resume=resume)
+        publish.sweep(directory)
+        inbox.forget(directory)
+        publish.write_text(directory / CONFIG_FILE, dumps(config))
+    except BaseException as error:
+        if fresh:
+            discard(directory, workspace)
+        held.release()
+        if isinstance(error, OSError):
+            raise _unwritable(directory, error) from None
+        raise
+    return Opened(config, held, fresh)
+
+
+def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bool) -> Lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return Lock.acquire(directory)
+    except BusyError as error:
+        (problem,) = error.problems
+        hint = f"stop it with: talm stop {config.artifact}"
+        key = name_key(config.kind)
+        raise BusyError(Problem(key, problem.message, config.artifact, hint)) from None
+    except OSError as error:
+        if fresh:
+            discard(directory, workspace)
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> WorkspaceError:
+    message = f"cannot be written: {error.strerror or error}"
+    return WorkspaceError(Problem("workspace", message, str(directory)))
+
+
+def discard(directory: Path, workspace: Workspace) -> None:
+    """Remove a directory in which nothing was made, and folders it leaves empty."""
+    with contextlib.suppress(OSError):
+        publish.sweep(directory)
+        if {entry.name for entry in directory.iterdir()} <= _OWN:
+            shutil.rmtree(directory)
+            parent = directory.parent
+            while parent != workspace.root and not any(parent.iterdir()):
+                parent.rmdir()
+                parent = parent.parent
+
+
+def _check_existing(config: JobConfig, directory: Path, *, resume: bool) -> None:
+    """Refuse to work over something that exists, unless it is to be gone on with or nothing
+    came of it."""
+    name, key = config.artifact, name_key(config.kind)
+    record = journal.last_record(directory)
+    kind = KINDS[config.kind]
+    if record is not None and isinstance(record.event, Finished):
+        message = "is finished, nothing is left to resume" if resume else "exists already"
+        raise WorkspaceError(Problem(key, message, name, "choose another name"))
+    made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
+    if not resume and made and kind.resumable:
+        hint = "go on with it by --resume, or choose another name"
+        raise WorkspaceError(Problem(key, "exists already and is not finished", name, hint))
+    main_file = MAIN_FILES[config.kind]
+    if record is None and main_file != CONFIG_FILE and main_file in made:
+        raise WorkspaceError(Problem(key, "exists already", name, "choose another name"))
+    # What delegates goes on by itself, and must not go on with something else.
+    if (resume or kind.delegates) and (directory / CONFIG_FILE).exists():
+        _check_same(config, read_config(directory))
+
+
+def _check_same(new: JobConfig, old: JobConfig) -> None:
+    if type(new) is not type(old):
+        raise ConfigError(Problem("job", f"this is a {old.kind}", new.kind))
+    problems = [
+        Problem(
+            item.key,
+            f"the run was started with {getattr(old, item.key)!r}",
+            getattr(new, item.key),
+            "a resumed run keeps its settings",
+        )
+        for item in settings_of(type(new))
+        if not item.setting.resume and getattr(new, item.key) != getattr(old, item.key)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def read_config(directory: Path) -> JobConfig:
+    """What a job was asked.
+
+    Raises:
+        ArtifactError: there is no config.
+        ConfigError: it cannot be understood.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    return loads(text, where=str(path))
+
+
+def resumed_config(directory: Path, changes: Mapping[str, Any]) -> JobConfig:
+    """The stored config with changed settings; opening it with `resume` refuses, by name, those
+    that may not change.
+
+    Raises:
+        InputError: the stored config cannot be read, or a change is wrong in itself.
+    """
+    stored = read_config(directory)
+    return build(type(stored), stored.model_dump() | dict(changes))
