@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
-from contextlib import ExitStack
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ DType = Literal["uint16", "uint32"]
 
 _HASH_BYTES = 1 << 22
 
+# A file is sent to the disk as it grows, so that publishing a large one takes no long moment.
+_SYNC_BYTES = 1 << 25
+
 
 def dtype_for(n_vocab: int) -> DType:
     """The smallest type that holds ids below `n_vocab`."""
@@ -38,7 +42,7 @@ def shard_file(split: str, number: int) -> str:
 
 
 class ShardWriter:
-    """Turns a stream of token ids into shards of one split, each published when it is full.
+    """Turns a stream of token ids into shards, each published when it is full.
 
     Use it as a context: the last shard is published when the block ends without an error, and
     removed when it does not.
@@ -47,89 +51,126 @@ class ShardWriter:
     def __init__(
         self,
         directory: Path,
-        split: Split,
+        names: Iterator[tuple[Split, int]],
         *,
         shard_size: int,
         token_bytes: npt.NDArray[np.int64],
         end_of_text: int,
         dtype: DType,
-        first: int = 1,
     ) -> None:
-        """Write shards of `shard_size` tokens, numbered from `first`. `token_bytes` is how many
-        bytes of text each id stands for."""
+        """Write shards of `shard_size` tokens; `names` gives the split and number of each.
+        `token_bytes` is how many bytes of text each id stands for."""
         self.shards: list[Shard] = []
         self._directory = directory
-        self._split: Split = split
+        self._names = names
         self._size = shard_size
         self._token_bytes = token_bytes
         self._end_of_text = end_of_text
         self._dtype = np.dtype(dtype).newbyteorder("<")
-        self._number = first
-        self._stack = ExitStack()
-        self._file: BinaryIO | None = None
-        self._path = directory
-        self._tokens = self._documents = self._bytes = 0
+        self._growing: _Growing | None = None
 
     @property
     def tokens(self) -> int:
         """How many tokens were written so far."""
-        return sum(shard.tokens for shard in self.shards) + self._tokens
+        return sum(shard.tokens for shard in self.shards) + (
+            self._growing.tokens if self._growing else 0
+        )
+
+    @property
+    def text_bytes(self) -> int:
+        """How many bytes of text the tokens so far stand for."""
+        return sum(shard.bytes for shard in self.shards) + (
+            self._growing.bytes if self._growing else 0
+        )
+
+    @property
+    def room(self) -> int:
+        """How many more tokens fill the shard that comes next."""
+        return self._size - (self._growing.tokens if self._growing else 0)
 
     def write(self, tokens: Tokens) -> None:
         """Append token ids, in as many shards as that takes."""
         while len(tokens):
-            part = tokens[: self._size - self._tokens]
-            tokens = tokens[len(part) :]
-            if self._file is None:
-                self._open()
-            assert self._file is not None
-            self._file.write(part.astype(self._dtype, copy=False).data)
-            self._tokens += len(part)
-            self._documents += int(np.count_nonzero(part == self._end_of_text))
-            self._bytes += int(self._token_bytes[part].sum())
-            if self._tokens == self._size:
+            part, tokens = tokens[: self.room], tokens[self.room :]
+            if self._growing is None:
+                self._growing = _Growing(self._directory, *next(self._names), self._header(None))
+            growing = self._growing
+            growing.append(np.ascontiguousarray(part, self._dtype))
+            growing.documents += int(np.count_nonzero(part == self._end_of_text))
+            growing.bytes += int(self._token_bytes[part].sum())
+            if self.room == 0:
                 self.close()
 
     def close(self) -> None:
         """Publish the shard that is being written, if there is one."""
-        if self._file is None:
-            return
-        self._file.seek(0)
-        self._file.write(_header(self._dtype, self._tokens))
-        self._file.close()
-        self._file = None
-        digest = sha256(self._path)
-        self._stack.close()
-        self.shards.append(
-            Shard(
-                file=shard_file(self._split, self._number),
-                split=self._split,
-                tokens=self._tokens,
-                documents=self._documents,
-                bytes=self._bytes,
-                sha256=digest,
-            )
-        )
-        self._number += 1
-        self._tokens = self._documents = self._bytes = 0
+        if self._growing is not None:
+            full = self.room == 0
+            header = None if full else self._header(self._growing.tokens)
+            self.shards.append(self._growing.publish(header))
+            self._growing = None
 
-    def _open(self) -> None:
-        target = self._directory / shard_file(self._split, self._number)
-        self._path = self._stack.enter_context(new_file(target))
-        self._file = self._path.open("wb")
-        # The length is known only at the end; the header has the same size for any.
-        self._file.write(_header(self._dtype, 0))
+    def _header(self, length: int | None) -> bytes:
+        return _header(self._dtype, self._size if length is None else length)
 
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
-        elif self._file is not None:
+        elif self._growing is not None:
+            self._growing.discard()
+            self._growing = None
+
+
+class _Growing:
+    """A shard that is being written, under a temporary name."""
+
+    def __init__(self, directory: Path, split: Split, number: int, header: bytes) -> None:
+        """`header` is that of a full shard: most become full. It has the same size for any
+        length, so that the right one can be written over it."""
+        self.tokens = self.documents = self.bytes = 0
+        self._split: Split = split
+        self._name = shard_file(split, number)
+        self._stack = ExitStack()
+        self._path = self._stack.enter_context(new_file(directory / self._name))
+        self._file = self._path.open("wb")
+        self._file.write(header)
+        self._digest = hashlib.sha256(header)
+        self._unsynced = 0
+
+    def append(self, tokens: Tokens) -> None:
+        self._file.write(tokens.data)
+        self._digest.update(tokens.data)
+        self.tokens += len(tokens)
+        self._unsynced += tokens.nbytes
+        if self._unsynced >= _SYNC_BYTES:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._unsynced = 0
+
+    def publish(self, header: bytes | None) -> Shard:
+        """Rename the file into place; a `header` replaces the one it has."""
+        if header is not None:
+            self._file.seek(0)
+            self._file.write(header)
+        self._file.close()
+        digest = self._digest.hexdigest() if header is None else sha256(self._path)
+        self._stack.close()
+        return Shard(
+            file=self._name,
+            split=self._split,
+            tokens=self.tokens,
+            documents=self.documents,
+            bytes=self.bytes,
+            sha256=digest,
+        )
+
+    def discard(self) -> None:
+        # On a full disk what is left in the buffer cannot be written either.
+        with suppress(OSError):
             self._file.close()
-            self._file = None
-            self._stack.__exit__(kind, *rest)
+        self._path.unlink(missing_ok=True)
 
 
 def open_shard(directory: Path, shard: Shard, *, dtype: str) -> Tokens:

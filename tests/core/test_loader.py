@@ -30,12 +30,11 @@ def dataset(directory: Path, train: list[int], val: int = 40, *, n_vocab: int = 
         for number, length in enumerate(lengths, 1):
             with ShardWriter(
                 directory,
-                split,
+                iter([(split, number)]),
                 shard_size=max(1, length),
                 token_bytes=np.ones(n_vocab, np.int64),
                 end_of_text=0,
                 dtype=dtype,
-                first=number,
             ) as writer:
                 writer.write(next(ids).astype(np.uint32))
             shards += writer.shards

@@ -1,0 +1,178 @@
+"""Documents to token ids, on all cores, in order.
+
+The work is done by threads: tiktoken lets go of the interpreter while it encodes and hands ids
+over as an array, so that two threads encode as fast as two processes would, without the time
+those take to start and without copying text to them. Results come in the order of the documents
+whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from talm_core.data.corpus import Document
+from talm_core.data.shards import Tokens, dtype_for
+from talm_core.errors import RunError
+from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
+from talm_core.tokenizer.vocabulary import Vocabulary
+
+BATCH_CHARACTERS = 200_000
+"""Text encoded in one go by one thread: some 20 ms of work."""
+
+# Between a letter or a digit and white space or punctuation, and between a letter and a digit,
+# every one of these patterns ends a piece whatever comes before and after. A long text may be cut
+# there and gives the same tokens.
+_CUTTABLE = frozenset({DEFAULT, GPT2, LLAMA3})
+_CUT = re.compile(
+    r"(?<=[^\W_])(?=[\s!-/:-@\[-`{-~\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b])"
+    r"|(?<=[A-Za-z])(?=[0-9])"
+)
+
+# Some 600,000 spaces in a row are more than tiktoken's regular expressions survive.
+_CAREFUL_CHARACTERS = 400_000
+_LONG_SPACE = re.compile(r"\s{100000}")
+
+_BATCHES_AHEAD = 3
+_WAIT_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Batch:
+    """Texts that are encoded together. `document` is the number of the first one's document;
+    a text that does not begin its document goes on with the one of the batch before."""
+
+    document: int
+    texts: list[tuple[bool, str]] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, begins: bool, text: str) -> None:
+        self.texts.append((begins, text))
+        # Empty-handed documents cost something, too.
+        self.characters += len(text) + 20
+
+    @property
+    def begins(self) -> bool:
+        """Whether the batch begins with the beginning of a document."""
+        return self.texts[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch's token ids. `document` and `begins` are the batch's."""
+
+    document: int
+    begins: bool
+    tokens: Tokens
+
+
+class Encoder:
+    """Encodes text as the vocabulary says; special tokens in it are plain text."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        # Loads tiktoken.
+        from talm_core.tokenizer.tokenizer import Tokenizer
+
+        self.vocabulary = vocabulary
+        self.dtype = dtype_for(vocabulary.n_vocab)
+        self._tokenizer = Tokenizer.from_vocabulary(vocabulary)
+        self._end_of_text = np.array([vocabulary.end_of_text], self.dtype)
+        self._cuttable = vocabulary.pattern in _CUTTABLE
+
+    def encode(self, batch: Batch) -> Encoded:
+        """The batch's ids, an end-of-text token before each document's."""
+        parts: list[Tokens] = []
+        for begins, text in batch.texts:
+            if begins:
+                parts.append(self._end_of_text)
+            parts.append(self._encode(text).astype(self.dtype))
+        return Encoded(batch.document, batch.begins, np.concatenate(parts))
+
+    def _encode(self, text: str) -> npt.NDArray[Any]:
+        if len(text) > _CAREFUL_CHARACTERS and _LONG_SPACE.search(text):
+            return self._encode_by_pieces(text)
+        found: npt.NDArray[np.uint32] = self._tokenizer.encode_to_numpy(text, disallowed_special=())
+        return found
+
+    def _encode_by_pieces(self, text: str) -> npt.NDArray[np.int64]:
+        """The same ids by another library's regular expressions, which are slower and survive."""
+        import regex
+
+        ids: list[int] = []
+        for piece in regex.finditer(self.vocabulary.pattern, text):
+            ids += self._tokenizer._encode_single_piece(piece.group())  # noqa: SLF001
+        return np.array(ids, np.int64)
+
+    def batches(self, documents: Iterable[Document], *, first: int = 0) -> Iterator[Batch]:
+        """Documents, the first of which has the number `first`, grouped or cut into batches of
+        about the same size."""
+        batch = Batch(first)
+        for number, document in enumerate(documents, first):
+            for begins, text in self._parts(document.text):
+                if not batch.texts:
+                    batch = Batch(number)
+                batch.add(begins, text)
+                if batch.characters >= BATCH_CHARACTERS:
+                    yield batch
+                    batch = Batch(number + 1)
+        if batch.texts:
+            yield batch
+
+    def _parts(self, text: str) -> Iterator[tuple[bool, str]]:
+        start = 0
+        if self._cuttable:
+            while len(text) - start > 2 * BATCH_CHARACTERS:
+                found = _CUT.search(text, start + BATCH_CHARACTERS)
+                if found is None:
+                    break
+                yield start == 0, text[start : found.start()]
+                start = found.start()
+        yield start == 0, text[start:]
+
+    def run(
+        self, batches: Iterable[Batch], *, threads: int
+    ) -> Generator[Encoded | None, None, None]:
+        """Encode batches on this many threads, in order. None stands for a moment of waiting.
+
+        Raises:
+            RunError: a text the tokenizer's regular expression cannot split.
+        """
+        waiting: deque[Future[Encoded]] = deque()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        try:
+            source = iter(batches)
+            while True:
+                while len(waiting) < _BATCHES_AHEAD * threads:
+                    batch = next(source, None)
+                    if batch is None:
+                        break
+                    waiting.append(pool.submit(self.encode, batch))
+                if not waiting:
+                    return
+                try:
+                    encoded = _result(waiting[0])
+                except FutureTimeoutError:
+                    yield None
+                    continue
+                waiting.popleft()
+                yield encoded
+        finally:
+            # What is being encoded now is short; nobody waits for it.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Encoded]) -> Encoded:
+    error = future.exception(_WAIT_SECONDS)
+    if error is not None and not isinstance(error, Exception):
+        # tiktoken's Rust code has panicked, which Python does not count among its exceptions.
+        message = f"the tokenizer's regular expression cannot split a text: {error}"
+        raise RunError(message) from error
+    return future.result()
