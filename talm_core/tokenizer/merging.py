@@ -23,6 +23,12 @@ import numpy.typing as npt
 
 from talm_core.tokenizer.compiled import Scalar, compiled, inner
 
+# What lies together is read together: a position of the text is a token, its length in bytes
+# (at its first and its last byte) and the number of its piece; a pair is both its ids in one
+# number, its first and last entry in the list of occurrences, and how often it occurs.
+TOKEN, SPAN, OWNER = range(3)
+KEY, FIRST, LAST, COUNT = range(4)
+
 # Places in the state array.
 MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED = range(8)
 
@@ -75,21 +81,19 @@ class Merger:
         size = len(pieces.data)
         assert size < 2**31 - 2, "positions are 32-bit"
         # One position more on each side, of no piece, so that a neighbour can always be asked.
-        self._tokens = np.full(size + 2, _NONE, np.int32)
-        self._tokens[1:-1] = pieces.data
-        self._spans = np.ones(size + 2, np.int32)
-        self._owners = np.full(size + 2, _NONE, np.int32)
+        self._text = np.full((size + 2, 3), _NONE, np.int32)
+        self._text[1:-1, TOKEN] = pieces.data
+        self._text[:, SPAN] = 1
         numbers = np.arange(len(pieces.lengths), dtype=np.int32)
-        self._owners[1:-1] = np.repeat(numbers, pieces.lengths)
+        self._text[1:-1, OWNER] = np.repeat(numbers, pieces.lengths)
         self._counts = np.ascontiguousarray(pieces.counts, np.int64)
         self._state = np.zeros(8, np.int64)
         self._state[[CURSOR, FREE]] = _NONE
         self._state[SCANNED] = 1
-        self._results = np.zeros((max(merges, 1), 3), np.int64)
+        self._results = np.zeros((max(merges, 1), 2), np.int64)
         self._goal = merges
         self._work = work
-        self._pairs = np.zeros((room, 4), np.int32)
-        self._pair_counts = np.zeros(room, np.int64)
+        self._pairs = np.zeros((room, 4), np.int64)
         self._slots = np.full(2 * room, _NONE, np.int32)
         self._entries = np.zeros((size + room // 2, 2), np.int32)
         self._heap = np.zeros((room, 3), np.int64)
@@ -101,12 +105,9 @@ class Merger:
         status = MORE
         while status != DONE:
             status = _advance(
-                self._tokens,
-                self._spans,
-                self._owners,
+                self._text,
                 self._counts,
                 self._pairs,
-                self._pair_counts,
                 self._slots,
                 self._entries,
                 self._heap,
@@ -120,12 +121,12 @@ class Merger:
             elif status == GROW_ENTRIES:
                 self._entries = _longer(self._entries, 1.5)
             merged = int(self._state[MERGED])
-            yield [Merge(*row) for row in self._results[seen:merged].tolist()]
+            new = self._results[seen:merged].tolist()
+            yield [Merge(key >> 32, key & 0xFFFFFFFF, count) for key, count in new]
             seen = merged
 
     def _grow_pairs(self) -> None:
         self._pairs = _longer(self._pairs)
-        self._pair_counts = _longer(self._pair_counts)
         self._heap = _longer(self._heap)
         self._slots = np.full(2 * len(self._slots), _NONE, np.int32)
         _place(self._pairs, self._slots, int(self._state[PAIRS]))
@@ -138,57 +139,49 @@ def _longer(array: npt.NDArray[A], factor: float = 2) -> npt.NDArray[A]:
 
 
 @inner
-def _home(left: Scalar, right: Scalar, mask: Scalar) -> Scalar:
+def _key(left: Scalar, right: Scalar) -> Scalar:
+    """Two ids as one number."""
+    return np.int64(left) << 32 | np.int64(right)
+
+
+@inner
+def _home(key: Scalar, slots: Shorts) -> Scalar:
     """The slot at which the search for a pair begins."""
-    mixed = np.uint64(left) * np.uint64(0x9E3779B97F4A7C15) ^ (
-        np.uint64(right) * np.uint64(0xC2B2AE3D27D4EB4F)
-    )
-    return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(mask))
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    return np.int64(mixed & np.uint64(len(slots) - 1))
 
 
 @compiled
-def _place(pairs: Shorts, slots: Shorts, count: Scalar) -> None:
+def _place(pairs: Longs, slots: Shorts, count: Scalar) -> None:
     """Fill empty slots with the first `count` pairs."""
-    mask = len(slots) - 1
     for pair in range(count):
-        slot = _home(pairs[pair, 0], pairs[pair, 1], mask)
+        slot = _home(pairs[pair, KEY], slots)
         while slots[slot] != -1:
-            slot = (slot + 1) & mask
+            slot = (slot + 1) & (len(slots) - 1)
         slots[slot] = pair
 
 
 @inner
-def _find(left: Scalar, right: Scalar, pairs: Shorts, slots: Shorts) -> Scalar:
-    """The number of an existing pair."""
-    mask = len(slots) - 1
-    slot = _home(left, right, mask)
-    while True:
-        pair = slots[slot]
-        if pairs[pair, 0] == left and pairs[pair, 1] == right:
-            return pair
-        slot = (slot + 1) & mask
+def _slot(key: Scalar, pairs: Longs, slots: Shorts) -> Scalar:
+    """The slot of a pair, or the empty one where it belongs."""
+    slot = _home(key, slots)
+    while slots[slot] != -1 and pairs[slots[slot], KEY] != key:
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot
 
 
 @inner
 def _add(
-    left: Scalar,
-    right: Scalar,
+    key: Scalar,
     position: Scalar,
     weight: Scalar,
-    pairs: Shorts,
-    pair_counts: Longs,
+    pairs: Longs,
     slots: Shorts,
     entries: Shorts,
     state: Longs,
 ) -> None:
     """One more occurrence, behind all others of its pair."""
-    mask = len(slots) - 1
-    slot = _home(left, right, mask)
-    while True:
-        pair = slots[slot]
-        if pair == -1 or (pairs[pair, 0] == left and pairs[pair, 1] == right):
-            break
-        slot = (slot + 1) & mask
     entry = state[FREE]
     if entry == -1:
         entry = state[ENTRIES]
@@ -197,18 +190,19 @@ def _add(
         state[FREE] = entries[entry, 1]
     entries[entry, 0] = position
     entries[entry, 1] = -1
+    slot = _slot(key, pairs, slots)
+    pair = slots[slot]
     if pair == -1:
         pair = state[PAIRS]
         state[PAIRS] += 1
         slots[slot] = pair
-        pairs[pair, 0] = left
-        pairs[pair, 1] = right
-        pairs[pair, 2] = entry
-        pair_counts[pair] = weight
+        pairs[pair, KEY] = key
+        pairs[pair, FIRST] = entry
+        pairs[pair, COUNT] = weight
     else:
-        entries[pairs[pair, 3], 1] = entry
-        pair_counts[pair] += weight
-    pairs[pair, 3] = entry
+        entries[pairs[pair, LAST], 1] = entry
+        pairs[pair, COUNT] += weight
+    pairs[pair, LAST] = entry
 
 
 @inner
@@ -239,19 +233,17 @@ def _sink(heap: Longs, size: Scalar) -> None:
 
 
 @inner
-def _push_new(
-    pairs: Shorts, pair_counts: Longs, entries: Shorts, heap: Longs, state: Longs
-) -> None:
+def _push_new(pairs: Longs, entries: Shorts, heap: Longs, state: Longs) -> None:
     """Put the pairs made since FIRST_NEW on the heap, those that have lost all occurrences
     already left out."""
     for pair in range(state[FIRST_NEW], state[PAIRS]):
-        if pair_counts[pair] == 0:
+        if pairs[pair, COUNT] == 0:
             continue
         at = state[HEAP]
         state[HEAP] += 1
-        heap[at, 0] = pair_counts[pair]
+        heap[at, 0] = pairs[pair, COUNT]
         # It may be an occurrence that is lost: too good, as a heap entry is allowed to be.
-        heap[at, 1] = entries[pairs[pair, 2], 0]
+        heap[at, 1] = entries[pairs[pair, FIRST], 0]
         heap[at, 2] = pair
         while at > 0 and _before(heap, at, (at - 1) // 2):
             _swap(heap, at, (at - 1) // 2)
@@ -260,40 +252,31 @@ def _push_new(
 
 
 @inner
-def _holds(
-    position: Scalar, left: Scalar, right: Scalar, tokens: Shorts, spans: Shorts, owners: Shorts
-) -> Scalar:
+def _holds(key: Scalar, position: Scalar, text: Shorts) -> Scalar:
     """Whether the pair still stands at a position where it once stood."""
-    if tokens[position] != left:
+    if text[position, TOKEN] != key >> 32:
         return False
-    follower = position + spans[position]
-    return tokens[follower] == right and owners[follower] == owners[position]
+    follower = position + text[position, SPAN]
+    if text[follower, OWNER] != text[position, OWNER]:
+        return False
+    return text[follower, TOKEN] == key & 0xFFFFFFFF
 
 
 @inner
-def _best(
-    tokens: Shorts,
-    spans: Shorts,
-    owners: Shorts,
-    pairs: Shorts,
-    pair_counts: Longs,
-    entries: Shorts,
-    heap: Longs,
-    state: Longs,
-) -> Scalar:
+def _best(text: Shorts, pairs: Longs, entries: Shorts, heap: Longs, state: Longs) -> Scalar:
     """The pair to merge next, taken off the heap; -1 when none is left."""
     while state[HEAP] > 0:
         pair = heap[0, 2]
-        count = pair_counts[pair]
+        count = pairs[pair, COUNT]
         if count > 0:
-            left, right = pairs[pair, 0], pairs[pair, 1]
-            entry = pairs[pair, 2]
-            while not _holds(np.int64(entries[entry, 0]), left, right, tokens, spans, owners):
-                following = entries[entry, 1]
+            key = pairs[pair, KEY]
+            entry = pairs[pair, FIRST]
+            while not _holds(key, entries[entry, 0], text):
+                following = np.int64(entries[entry, 1])
                 entries[entry, 1] = state[FREE]
                 state[FREE] = entry
                 entry = following
-            pairs[pair, 2] = entry
+            pairs[pair, FIRST] = entry
             position = entries[entry, 0]
             if heap[0, 0] != count or heap[0, 1] != position:
                 heap[0, 0], heap[0, 1] = count, position
@@ -310,48 +293,43 @@ def _best(
 
 @inner
 def _join(
+    key: Scalar,
     at: Scalar,
-    left: Scalar,
-    right: Scalar,
     new: Scalar,
-    tokens: Shorts,
-    spans: Shorts,
-    owners: Shorts,
+    text: Shorts,
     counts: Longs,
-    pairs: Shorts,
-    pair_counts: Longs,
+    pairs: Longs,
     slots: Shorts,
     entries: Shorts,
     state: Longs,
 ) -> None:
     """Make one token of the pair that stands at `at`; its neighbours lose a pair and gain one."""
-    owner = owners[at]
+    owner = text[at, OWNER]
     weight = counts[owner]
-    middle = at + spans[at]
-    after = middle + spans[middle]
-    before = at - spans[at - 1]
-    tokens[middle] = _DEAD
-    tokens[at] = new
-    spans[at] = after - at
-    spans[after - 1] = after - at
-    if owners[before] == owner:
-        neighbour = tokens[before]
-        pair_counts[_find(neighbour, left, pairs, slots)] -= weight
-        _add(neighbour, new, before, weight, pairs, pair_counts, slots, entries, state)
-    if owners[after] == owner:
-        neighbour = tokens[after]
-        pair_counts[_find(right, neighbour, pairs, slots)] -= weight
-        _add(new, neighbour, at, weight, pairs, pair_counts, slots, entries, state)
+    middle = at + text[at, SPAN]
+    after = middle + text[middle, SPAN]
+    before = at - text[at - 1, SPAN]
+    text[middle, TOKEN] = _DEAD
+    text[at, TOKEN] = new
+    text[at, SPAN] = after - at
+    text[after - 1, SPAN] = after - at
+    if text[before, OWNER] == owner:
+        neighbour = text[before, TOKEN]
+        lost = slots[_slot(_key(neighbour, key >> 32), pairs, slots)]
+        pairs[lost, COUNT] -= weight
+        _add(_key(neighbour, new), before, weight, pairs, slots, entries, state)
+    if text[after, OWNER] == owner:
+        neighbour = text[after, TOKEN]
+        lost = slots[_slot(_key(key & 0xFFFFFFFF, neighbour), pairs, slots)]
+        pairs[lost, COUNT] -= weight
+        _add(_key(new, neighbour), at, weight, pairs, slots, entries, state)
 
 
 @compiled
 def _advance(
-    tokens: Shorts,
-    spans: Shorts,
-    owners: Shorts,
+    text: Shorts,
     counts: Longs,
-    pairs: Shorts,
-    pair_counts: Longs,
+    pairs: Longs,
     slots: Shorts,
     entries: Shorts,
     heap: Longs,
@@ -371,34 +349,31 @@ def _advance(
         if work <= 0:
             return MORE
         work -= 1
-        if state[SCANNED] < len(tokens) - 2:
+        if state[SCANNED] < len(text) - 2:
             at = state[SCANNED]
             state[SCANNED] += 1
-            if owners[at + 1] == owners[at]:
-                left, right, weight = tokens[at], tokens[at + 1], counts[owners[at]]
-                _add(left, right, at, weight, pairs, pair_counts, slots, entries, state)
+            if text[at + 1, OWNER] == text[at, OWNER]:
+                key = _key(text[at, TOKEN], text[at + 1, TOKEN])
+                _add(key, at, counts[text[at, OWNER]], pairs, slots, entries, state)
             continue
         if state[CURSOR] == -1:
-            _push_new(pairs, pair_counts, entries, heap, state)
+            _push_new(pairs, entries, heap, state)
             if state[MERGED] == goal:
                 return DONE
-            pair = _best(tokens, spans, owners, pairs, pair_counts, entries, heap, state)
+            pair = _best(text, pairs, entries, heap, state)
             if pair == -1:
                 return DONE
-            results[state[MERGED], 0] = pairs[pair, 0]
-            results[state[MERGED], 1] = pairs[pair, 1]
-            results[state[MERGED], 2] = pair_counts[pair]
-            state[CURSOR] = pairs[pair, 2]
-        left = np.int32(results[state[MERGED], 0])
-        right = np.int32(results[state[MERGED], 1])
-        new = np.int32(256 + state[MERGED])
+            results[state[MERGED], 0] = pairs[pair, KEY]
+            results[state[MERGED], 1] = pairs[pair, COUNT]
+            state[CURSOR] = pairs[pair, FIRST]
+        key = results[state[MERGED], 0]
         entry = state[CURSOR]
         position = np.int64(entries[entry, 0])
         state[CURSOR] = entries[entry, 1]
         entries[entry, 1] = state[FREE]
         state[FREE] = entry
-        if _holds(position, left, right, tokens, spans, owners):
-            text = (tokens, spans, owners, counts)
-            _join(position, left, right, new, *text, pairs, pair_counts, slots, entries, state)
+        if _holds(key, position, text):
+            new = 256 + state[MERGED]
+            _join(key, position, new, text, counts, pairs, slots, entries, state)
         if state[CURSOR] == -1:
             state[MERGED] += 1
