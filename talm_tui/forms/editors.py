@@ -26,7 +26,7 @@ class Edited(Message):
         super().__init__()
 
 
-class Leave(Message):
+class EditorDone(Message):
     """The editor is done with; the form goes to the next field."""
 
 
@@ -57,7 +57,7 @@ class TextEditor(Input):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(Leave())
+        self.post_message(EditorDone())
 
 
 class ChoiceEditor(Widget, can_focus=True):
@@ -66,7 +66,7 @@ class ChoiceEditor(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "Previous", show=False),
         Binding("right,space", "step(1)", "Next", show=False),
-        Binding("enter", "leave", "Next field", show=False),
+        Binding("enter", "done", "Next field", show=False),
     ]
 
     value: reactive[str] = reactive("", init=False)
@@ -114,8 +114,9 @@ class ChoiceEditor(Widget, can_focus=True):
         index = self.choices.index(self.value) if self.value in self.choices else -1
         self._choose(self.choices[(index + step) % len(self.choices)])
 
-    def action_leave(self) -> None:
-        self.post_message(Leave())
+    def action_done(self) -> None:
+        """Go on to the next field."""
+        self.post_message(EditorDone())
 
     def on_click(self, event: events.Click) -> None:
         if not self._fits:

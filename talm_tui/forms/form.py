@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.config import Declared
-from talm_tui.forms.editors import ChoiceEditor, Edited, Leave, PickEditor, TextEditor
+from talm_tui.forms.editors import ChoiceEditor, Edited, EditorDone, PickEditor, TextEditor
 from talm_tui.forms.field import Editor, Field
 from talm_tui.forms.state import FormState
 from talm_tui.forms.suggest import PathSuggester
@@ -156,7 +156,7 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             self.sync()
             self.post_message(self.Changed())
 
-    def on_leave(self, event: Leave) -> None:
+    def on_editor_done(self, event: EditorDone) -> None:
         event.stop()
         self.move(1)
 

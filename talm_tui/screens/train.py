@@ -31,12 +31,13 @@ FIRST_PRESET = "nano"
 
 def dataset_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
     """The datasets that are done, newest first."""
-    return [
-        (overview.name, f"{count(tokens)} tokens" if isinstance(tokens, int) else "")
-        for overview in overviews
-        if overview.status is Status.DONE
-        for tokens in (overview.summary.get("tokens"),)
-    ]
+    options = []
+    for overview in overviews:
+        if overview.status is Status.DONE:
+            said = overview.summary
+            tokens = said.get("tokens", said.get("train_tokens"))
+            options.append((overview.name, f"{count(tokens)} tokens" if tokens else ""))
+    return options
 
 
 class TrainScreen(FormPlace):

@@ -1,0 +1,251 @@
+"""A form by its keys: moving, typing, choosing, finding."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from talm_core.workspace import Workspace
+from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
+from talm_tui.forms.field import Field
+from talm_tui.forms.form import Fold
+from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.place import FormPlace
+from talm_tui.screens.data import DataScreen
+from talm_tui.widgets.command_preview import CommandPreview
+from talm_tui.widgets.setting_help import SettingHelp
+from tests.tui.form_pilot import field, run_at, settled, text_of, type_into, until
+
+
+def key_of(place: FormPlace) -> str | None:
+    return getattr(place.focused, "key", None)
+
+
+def test_moving_between_fields_and_out(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert key_of(place) is None
+        visited = []
+        for press in ("down", "down", "tab", "enter", "up", "shift+tab", "pagedown", "pagedown"):
+            await pilot.press(press)
+            visited.append(key_of(place))
+        assert visited == [
+            *("name", "vocab_size", "text_file", "corpus", "text_file", "vocab_size", None, None)
+        ]
+        assert isinstance(place.focused, Fold)
+        await pilot.press("escape")
+        assert place.focused is None
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_digits_typed_into_a_field_stay_there(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("down", "down", "3", "0", "0")
+        assert pilot.app.screen is place
+        assert place.state.texts["vocab_size"] == "300"
+        assert place.state.texts["name"] == "stdlib-300"
+        assert field(place, "vocab_size").changed
+        assert "1 changed" in text_of(place, "#form-changed")
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_what_is_wrong_stands_under_the_field(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("down", "down", "2", "0", "0")
+        wrong = field(place, "vocab_size")
+        assert "must be a whole number, 256 to 1,000,000" in str(wrong.render())
+        await pilot.pause()
+        assert wrong.size.height == 2
+        assert "1 to mend" in text_of(place, "#form-changed")
+        await pilot.press("0")
+        assert wrong.problem is None
+        assert place.state.config is not None
+        await pilot.press("ctrl+z")
+        assert place.state.texts["vocab_size"] == "4096"
+        assert place.state.changed == []
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_files_are_looked_at_while_somebody_types(
+    empty_workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("text\n" * 2000)
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "text_file", str(tmp_path / "b.txt"))
+        await until(pilot, lambda: field(place, "text_file").problem)
+        await type_into(pilot, place, "text_file", str(tmp_path / "a.txt"))
+        assert field(place, "text_file").problem is None
+        await settled(pilot, place)
+        assert field(place, "text_file").problem is None
+        assert "10 kB, 1 document" in place.meant.brief
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_completion_of_a_path(empty_workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "text_file", f"{tmp_path}/cor")
+        editor = place.focused
+        assert isinstance(editor, TextEditor)
+        await until(pilot, lambda: editor._suggestion.endswith("corpus/"))
+        await pilot.press("end", "right")
+        await until(pilot, lambda: place.state.texts["text_file"] == f"{tmp_path}/corpus/")
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_choices_by_key_and_mouse(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("down", "right")
+        editor = place.query_one("#edit-source", ChoiceEditor)
+        assert place.focused is editor
+        assert place.state.texts["source"] == "text"
+        assert field(place, "path").problem is not None
+        await pilot.press("left")
+        assert place.state.texts["source"] == "stdlib"
+        assert field(place, "path").problem is None
+        await pilot.click("#edit-source", offset=(12, 0))
+        assert place.state.texts["source"] == "text"
+        await pilot.press("enter")
+        assert key_of(place) == "path"
+
+    run_at(empty_workspace, "data", steps)
+
+
+def test_picking_a_tokenizer(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        place.form.go_to("tokenizer_path")
+        await until(pilot, lambda: key_of(place) == "tokenizer_path")
+        await pilot.press("c", "o", "8")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        listed = pilot.app.screen.query_one(OptionList)
+        await until(pilot, lambda: listed.option_count == 0)
+        await pilot.press("backspace")
+        await until(pilot, lambda: listed.option_count == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.state.texts["tokenizer_path"] == "code-8k"
+        await until(pilot, lambda: key_of(place) == "max_tokens")
+        await pilot.press("up", "left")
+        assert place.state.texts["tokenizer_path"] == "base"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("~", "/", "x", ".", "j", "enter")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.state.texts["tokenizer_path"] == "~/x.j"
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("escape")
+        assert place.state.texts["tokenizer_path"] == "~/x.j"
+
+    run_at(workspace, "data", steps)
+
+
+def test_finding_a_setting_unfolds_it(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert not place.query("#field-beta2")
+        await pilot.press("slash", "b", "e", "t", "a", "2")
+        assert pilot.app.screen.query_one(OptionList).option_count == 1
+        await pilot.press("enter")
+        await until(pilot, lambda: key_of(place) == "beta2")
+        assert "AdamW" in text_of(place, SettingHelp.__name__)
+        await pilot.press("f4")
+        assert not field(place, "beta2").display
+        await pilot.press("f4")
+        assert field(place, "beta2").display
+
+    run_at(workspace, "train", steps)
+
+
+def test_starting_with_something_wrong_goes_there(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "n_embd", "130")
+        await type_into(pilot, place, "beta2", "2")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: key_of(place) == "n_embd")
+        assert "128 or 136" in " ".join(str(field(place, "n_embd").render()).split())
+        await type_into(pilot, place, "n_embd", "136")
+        await pilot.press("f4", "escape", "ctrl+r")
+        await until(pilot, lambda: key_of(place) == "beta2")
+        assert place.query_one(Fold).open
+
+    run_at(workspace, "train", steps)
+
+
+def test_the_command_is_copied_and_kept(empty_workspace: Workspace, tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "special_tokens", '<|endoftext|> "<a b>"')
+        await pilot.press("f2")
+        command = place.query_one(CommandPreview).command
+        assert shlex.split(command) == [
+            *("talm", "train-tokenizer", "--name", "stdlib-4k"),
+            *("--special-tokens", "<|endoftext|>", "--special-tokens", "<a b>"),
+            *("--workspace", str(empty_workspace.root)),
+        ]
+        assert pilot.app.clipboard == command
+        file = empty_workspace.root / "commands" / "train-tokenizer-stdlib-4k.sh"
+        assert file.read_text() == f"#!/bin/sh\n{command}\n"
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_a_command_that_cannot_be_kept_is_still_copied(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("f2")
+        assert pilot.app.clipboard.startswith("talm train-tokenizer")
+
+    run_at(Workspace(tmp_path / "file" / "ws"), "tokenizer", steps)
+
+
+@pytest.mark.parametrize("mode", ["tokenizer", "data", "train"])
+def test_it_fits_every_terminal(workspace: Workspace, mode: str) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("down", "x")
+        for width, height in ((200, 60), (120, 40), (20, 5), (80, 24)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda: place.size.width == width)  # noqa: B023 - awaited here
+            assert not place.form.show_horizontal_scrollbar
+            for shown in (*place.query(Field), place.query_one("#help")):
+                assert shown.region.right <= width
+        assert place.query_one("#command").region.bottom == 23
+
+    run_at(workspace, mode, steps, (80, 24))
+
+
+def test_text_from_outside_is_only_text(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        place.fill({"name": "[red]\x1b[31mx", "text_file": ("/no[such]\x07",)})
+        await pilot.pause()
+        assert place.query_one("#edit-name", Input).value == "[red]x"
+        await settled(pilot, place)
+        assert "\x1b" not in place.query_one(CommandPreview).render_str("x").plain
+        assert "\x07" not in str(field(place, "text_file").render())
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_values_from_another_place(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        pilot.app.open_form("data", tokenizer_path="code-8k")  # type: ignore[attr-defined]
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        data = pilot.app.screen
+        assert isinstance(data, DataScreen)
+        await until(pilot, lambda: data.state.texts["tokenizer_path"] == "code-8k")
+        # stdlib/all is there already: the new one is named after its tokenizer.
+        assert data.state.texts["dir_prefix"] == "code-8k"
+        assert data.query_one("#edit-tokenizer_path", PickEditor).value == "code-8k"
+
+    run_at(workspace, "tokenizer", steps)
