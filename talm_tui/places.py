@@ -34,6 +34,7 @@ PLACES = (
     Entry("data", "3", "Data", "talm_tui.screens.data:DataScreen"),
     Entry("train", "4", "Train", "talm_tui.screens.train:TrainScreen"),
     Entry("runs", "5", "Runs", "talm_tui.screens.runs:RunsScreen"),
+    Entry("play", "6", "Play", "talm_tui.screens.play:PlayScreen"),
 )
 
 FORMS = {"tokenizer": "tokenizer", "data": "data", "pretrain": "train"}

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -83,8 +83,9 @@ class ViewStrip(Static):
     """The names of the views in one line; a click opens one."""
 
     DEFAULT_CSS = """
-    ViewStrip { height: 1; padding: 0 1; }
+    ViewStrip { height: 1; }
     """
+    ALLOW_SELECT = False
 
     class Chosen(Message):
         """A name was clicked."""
@@ -98,9 +99,18 @@ class ViewStrip(Static):
         parts: list[str | tuple[str, str]] = []
         for name in VIEWS:
             shown = "bold $background on $primary" if name == view else "$foreground 75%"
-            parts += [(f" {name} ", f"{shown} @click=screen.view('{name}')"), " "]
+            parts += [(f" {name} ", shown), " "]
         parts.append(("v next view", "$foreground 50%"))
         self.update(Content.assemble(*parts))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a name opens its view."""
+        start = 0
+        for name in VIEWS:
+            end = start + len(name) + 2
+            if start <= event.x < end:
+                self.post_message(self.Chosen(name))
+            start = end + 1
 
 
 class RunsScreen(Place):
@@ -124,11 +134,11 @@ view, `l` shows the log.
         Binding(
             "space", "pause", "pause", id="runs.pause", tooltip="Pause the run or let it go on"
         ),
+        Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
+        Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
+        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
         Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
         Binding("p", "play", "play", id="runs.play", tooltip="Prompt this model"),
-        Binding("c", "checkpoint", "checkpoint", id="runs.checkpoint", tooltip="Save it now"),
-        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
-        Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
         Binding("v", "next_view", "view", id="runs.view", tooltip="Chart, sample, log, config"),
         Binding("l", "view('log')", "log", id="runs.log", show=False),
         Binding(
@@ -334,11 +344,11 @@ view, `l` shows the log.
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = status.now()
         head.update(
-            run_text.headline(self._run, self.status, history, head.size.width - 2, now),
+            run_text.headline(self._run, self.status, history, head.size.width, now),
             layout=False,
         )
         tiles = self.query_one("#run-tiles").display
-        numbers.update(run_text.numbers(history, numbers.size.width - 2, short=tiles), layout=False)
+        numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
         self.query_one(Chart).show(curves(history))
         if tiles:
             metrics = history.metrics
@@ -457,6 +467,10 @@ view, `l` shows the log.
     def action_view(self, view: str) -> None:
         """A view by its name; back to the chart when it is open already."""
         self._open_view("chart" if view == self.view else view)
+
+    def on_view_strip_chosen(self, message: ViewStrip.Chosen) -> None:
+        message.stop()
+        self._open_view(message.view)
 
     def action_chart(self, name: str, *arguments: int) -> None:
         """One of the chart's actions, wherever the focus is."""

@@ -144,7 +144,11 @@ class Chart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         if self._stale or self._drawn_size != self.size:
             self._draw()
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        return (
+            self._strips[y]
+            if y < len(self._strips)
+            else Strip.blank(self.size.width, self.rich_style)
+        )
 
     def _touch(self) -> None:
         self._stale = True
@@ -157,15 +161,17 @@ class Chart(Widget, can_focus=True):
         rows = self._picture.rows
         if not any(len(curve.y) for curve in self.curves):
             rows = self._say_empty(rows, width)
+        base = inks[""]
         self._strips = [
-            Strip([Segment(text, inks[ink]) for text, ink in row]).adjust_cell_length(width)
+            Strip([Segment(text, inks[ink]) for text, ink in row]).adjust_cell_length(width, base)
             for row in rows
         ]
         self._drawn_size, self._stale = (width, height), False
         self.redraws += 1
 
     def _ink(self, ink: str) -> Style:
-        return self.get_component_rich_style(f"chart--{ink}", partial=True) if ink else Style()
+        # With its background: only then are translucent colours blended.
+        return self.get_component_rich_style(f"chart--{ink}") if ink else self.rich_style
 
     def _say_empty(
         self, rows: list[list[tuple[str, str]]], width: int

@@ -86,7 +86,11 @@ def panel(history: Sequence[Record], width: int) -> list[Content]:
         lines += _bar_and_size(
             _device_parts(device), of_total(device.used, device.total), device.total, width
         )
-        course = plot.spark(used, min(16, width), 1)[0] + "  " if len(used) > 1 else ""
+        course = (
+            plot.spark(used, min(16, width), 1, scale=(0.0, max(1.0, device.total)))[0] + "  "
+            if len(used) > 1
+            else ""
+        )
         lines.append(Content.assemble((course, "$primary"), (_load(device), _LABEL)))
     if lines:
         text = f"host {of_total(now.host_used, now.host_total)}  cpu {now.cpu:.0%}"
@@ -97,7 +101,9 @@ def panel(history: Sequence[Record], width: int) -> list[Content]:
     lines.append(Content.assemble(("█", "$primary"), f" this run {gib(now.process_memory)} GiB"))
     cpu = array("d", (event.cpu for event in events))
     lines.append(Content(f"cpu {now.cpu:.0%}".replace("%", " %")))
-    lines += [Content.styled(row, "$primary") for row in plot.spark(cpu, width, 2)]
+    lines += [
+        Content.styled(row, "$primary") for row in plot.spark(cpu, width, 2, scale=(0.0, 1.0))
+    ]
     return lines
 
 

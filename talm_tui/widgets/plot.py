@@ -173,13 +173,16 @@ def readings(curves: Sequence[Curve], view: View) -> list[Reading]:
     return found
 
 
-def spark(values: array[float], width: int, height: int) -> list[str]:
-    """All of a series in a few Braille rows without axes."""
+def spark(
+    values: array[float], width: int, height: int, *, scale: tuple[float, float] | None = None
+) -> list[str]:
+    """All of a series in a few Braille rows without axes; `scale` is the value of the lowest and
+    the highest dot, none means the least and the greatest value."""
     curve = Curve("", {"": array("d", range(len(values)))}, values)
     end = float(max(1, len(values) - 1))
     view = View(x="", beta=0.0, span=end, right=end)
     layers = _layers([curve], view, 0.0, end)
-    bottom, top = _vertical(layers, view, 0)
+    bottom, top = scale or _vertical(layers, view, 0)
     sheet = _Sheet(width, height, 0.0, end, bottom, top)
     _paint(sheet, layers, view)
     return ["".join(row) for row in sheet.glyphs]

@@ -79,6 +79,17 @@ class RunList(OptionList, inherit_bindings=False):
         text-wrap: nowrap;
         text-overflow: ellipsis;
         &:focus { border: none; background-tint: $foreground 0%; }
+        & > .option-list--option { padding: 0; }
+        & > .option-list--option-highlighted {
+            color: $foreground;
+            background: $panel;
+            text-style: bold;
+        }
+        &:focus > .option-list--option-highlighted {
+            color: $foreground;
+            background: $primary 25%;
+            text-style: bold;
+        }
     }
     """
 
@@ -132,7 +143,7 @@ class RunList(OptionList, inherit_bindings=False):
         self._fill()
 
     def _fill(self) -> None:
-        width = self.scrollable_content_region.width - 2
+        width = self.scrollable_content_region.width
         if width <= 0:
             return
         longest = max((len(line(name)) for name in self._names), default=0)

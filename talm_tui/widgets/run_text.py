@@ -145,7 +145,7 @@ def numbers(history: History, width: int, *, short: bool = False) -> Content:
     result = Content("")
     for name, value in pairs:
         piece = Content.assemble((f"{name} ", _MUTED), value)
-        longer = result + Content("   ") + piece if result else piece
+        longer = result + Content("  ") + piece if result else piece
         if longer.cell_length > width:
             break
         result = longer

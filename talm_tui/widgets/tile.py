@@ -20,8 +20,9 @@ class Tile(Widget):
         height: 4;
         color: $primary;
         border: round $foreground 25%;
-        border-title-color: $foreground;
-        border-subtitle-color: $foreground 60%;
+        border-title-color: $foreground 65%;
+        border-subtitle-color: $foreground;
+        border-subtitle-style: bold;
     }
     """
 
@@ -34,17 +35,17 @@ class Tile(Widget):
 
     @property
     def value(self) -> str:
-        """What the title says beside the name."""
+        """The newest value as it is shown."""
         return self._text
 
     def show(self, values: array[float]) -> None:
-        """Show a series; the last value that is a number stands in the title."""
+        """Show a series; the last value that is a number stands in the lower edge."""
         self._values = values
         newest = next((value for value in reversed(values) if math.isfinite(value)), math.nan)
         text = axis.short_number(newest)
         if text != self._text:
             self._text = text
-            self.border_title = Content(f"{self._caption} {text}")
+            self.border_subtitle = Content(text)
         self.refresh()
 
     def render(self) -> Content:
