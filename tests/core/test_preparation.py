@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talm_core.config import DataConfig
+from talm_core.data import preparation, shards
+from talm_core.data.corpus import open_corpus, training_documents
+from talm_core.data.loader import TokenLoader
+from talm_core.data.manifest import Manifest
+from talm_core.data.preparation import Preparation, prepare_data
+from talm_core.errors import ArtifactError, CorpusError, RunError, WorkspaceError
+from talm_core.events import Event, Finished, Notice, Progress, Started
+from talm_core.tokenizer.patterns import DEFAULT
+from talm_core.tokenizer.vocabulary import Vocabulary
+from talm_core.workspace import Workspace
+
+SCRIPTS = (
+    "English русский ελληνικά հայերեն עברית العربية ܣܘܪܝܬ"
+    " ދިވެހި हिन्दी বাংলা ਪੰਜਾਬੀ ગુજરાતી ଓଡ଼ିଆ தமிழ்"
+    " తెలుగు ಕನ್ನಡ മലയാളം සිංහල ไทย ລາວ བོད་སྐད"
+    " မြန်မာ ქართული 한국어 አማርኛ ᏣᎳᎩ ᐃᓄᒃᑎᑐᑦ ភាសាខ្មែរ"
+    " ᠮᠣᠩᠭᠣᠯ 日本語 中文 👩‍👩‍👧🏽"
+)
+
+
+def vocabulary(*merges: bytes) -> Vocabulary:
+    tokens = [bytes([byte]) for byte in range(256)] + list(merges)
+    return Vocabulary(
+        name="small",
+        pattern=DEFAULT,
+        ranks={token: rank for rank, token in enumerate(tokens)},
+        special_tokens={"<|endoftext|>": len(tokens)},
+    )
+
+
+SMALL = vocabulary(b"th", b"the", b" t", b" the", b"in", b"\n\n", b"    ")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "corpus").mkdir()
+    home = Workspace(tmp_path / "home")
+    folder = home.directory("tokenizer", "small")
+    folder.mkdir(parents=True)
+    SMALL.save(folder / "tokencoder.json")
+    return home
+
+
+def corpus_of(workspace: Workspace, texts: Sequence[str]) -> Path:
+    folder = workspace.root.parent / "corpus"
+    for number, text in enumerate(texts):
+        (folder / f"{number:04d}.txt").write_text(text, encoding="utf-8", newline="")
+    return folder
+
+
+def config_of(folder: Path, **values: Any) -> DataConfig:
+    return DataConfig(source="text", path=(str(folder),), **{"tokenizer_path": "small"} | values)
+
+
+def prepare(workspace: Workspace, config: DataConfig, *, threads: int = 2) -> list[Event]:
+    return list(Preparation(config, workspace, threads=threads).events())
+
+
+def read(directory: Path, split: str) -> list[list[int]]:
+    return [np.load(path).tolist() for path in sorted(directory.glob(f"{split}_*.npy"))]
+
+
+def files(directory: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.iterdir())
+    }
+
+
+def ids(text: str) -> list[int]:
+    """A document's tokens, by the definition of BPE: the pair of lowest rank first."""
+    import regex
+
+    found = [SMALL.end_of_text]
+    for piece in regex.findall(DEFAULT, text):
+        parts = [bytes([byte]) for byte in piece.encode()]
+        while True:
+            ranked = [
+                (SMALL.ranks[left + right], at)
+                for at, (left, right) in enumerate(itertools.pairwise(parts))
+                if left + right in SMALL.ranks
+            ]
+            if not ranked:
+                break
+            _, at = min(ranked)
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        found += [SMALL.ranks[part] for part in parts]
+    return found
+
+
+def decode(tokens: list[int]) -> list[str]:
+    """The documents that a stream of tokens holds."""
+    by_rank = {rank: token for token, rank in SMALL.ranks.items()}
+    documents: list[bytes] = []
+    for token in tokens:
+        if token == SMALL.end_of_text:
+            documents.append(b"")
+        else:
+            documents[-1] += by_rank[token]
+    return [document.decode() for document in documents]
+
+
+# --- what comes out --------------------------------------------------------------------------
+
+
+def test_documents_become_shards_and_come_back(workspace: Workspace) -> None:
+    texts = ["the thing\n\n    in there", "", "x", SCRIPTS, "<|endoftext|> in text", "a\r\nb"]
+    texts += [f"document {number}\n" for number in range(4)]
+    folder = corpus_of(workspace, texts)
+    events = prepare(workspace, config_of(folder))
+    directory = workspace.root / "data/text/corpus"
+    kept = [text for text in texts if text]
+    assert read(directory, "train") == [[i for text in kept[:-1] for i in ids(text)]]
+    assert read(directory, "val") == [ids(kept[-1])]
+    assert decode(read(directory, "train")[0]) == kept[:-1]
+    assert Vocabulary.load(directory / "tokencoder.json") == SMALL
+    assert sorted(files(directory)) == [
+        "manifest.json",
+        "tokencoder.json",
+        "train_000001.npy",
+        "val_000001.npy",
+    ]
+    manifest = Manifest.load(directory)
+    assert (manifest.source, manifest.sample, manifest.dtype) == ("text", "corpus", "uint16")
+    assert manifest.tokenizer.identity == SMALL.identity
+    assert manifest.documents == 9
+    assert manifest.train_bytes == sum(len(text.encode()) for text in kept[:-1])
+    assert manifest.val_bytes == len(kept[-1])
+    assert manifest.train_tokens == len(read(directory, "train")[0])
+    for shard in manifest.shards:
+        assert files(directory)[shard.file] == shard.sha256
+    assert isinstance(events[0], Started)
+    assert (events[0].name, events[0].resumed_from) == ("text/corpus", None)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    tokens = manifest.train_tokens + manifest.val_tokens
+    size = manifest.train_bytes + manifest.val_bytes
+    assert last.summary == {
+        "tokens": tokens,
+        "train_tokens": manifest.train_tokens,
+        "val_tokens": manifest.val_tokens,
+        "documents": 9,
+        "bytes": size,
+        "bytes_per_token": round(size / tokens, 4),
+        "shards": 2,
+        "directory": "data/text/corpus",
+    }
+
+
+def test_the_part_for_training_is_what_a_tokenizer_sees(workspace: Workspace) -> None:
+    folder = corpus_of(workspace, [f"text {number}" for number in range(50)])
+    prepare(workspace, config_of(folder, val_fraction=0.2))
+    seen = training_documents(open_corpus("text", paths=[str(folder)]), 0.2)
+    directory = workspace.root / "data/text/corpus"
+    assert decode(read(directory, "train")[0]) == [document.text for document in seen]
+    assert len(decode(read(directory, "val")[0])) == 10
+
+
+def test_a_single_document_gives_the_end_of_its_text(workspace: Workspace) -> None:
+    text = "".join(chr(97 + number % 26) for number in range(1000))
+    folder = corpus_of(workspace, [text])
+    prepare(workspace, config_of(folder))
+    directory = workspace.root / "data/text/corpus"
+    assert decode(read(directory, "train")[0]) == [text[:900]]
+    assert decode(read(directory, "val")[0]) == [text[900:]]
+
+
+def test_wide_vocabularies_are_written_as_uint32(workspace: Workspace) -> None:
+    pairs = [bytes([left, right]) for left in range(256) for right in range(256)]
+    folder = workspace.directory("tokenizer", "wide")
+    folder.mkdir()
+    wide = vocabulary(*pairs)
+    wide.save(folder / "tokencoder.json")
+    prepare(workspace, config_of(corpus_of(workspace, ["ab", "cd"]), tokenizer_path="wide"))
+    directory = workspace.root / "data/text/corpus"
+    assert np.load(directory / "train_000001.npy").dtype == np.uint32
+    assert read(directory, "train") == [[65_792, wide.ranks[b"ab"]]]
+    loader = TokenLoader(directory, "train", batch_size=1, context_len=1, seed=0)
+    assert loader.next_batch().tolist() == [[65_792, wide.ranks[b"ab"]]]
+
+
+def test_stdlib_is_prepared_with_the_tokenizer_that_ships(workspace: Workspace) -> None:
+    config = DataConfig(ds_sample="docs")
+    prepare(workspace, config)
+    manifest = Manifest.load(workspace.directory_of(config))
+    assert manifest.tokenizer.name == "base"
+    assert manifest.documents == len(open_corpus("stdlib", sample="docs"))
+    assert 3 < manifest.train_bytes / manifest.train_tokens < 6
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 2500), min_size=1, max_size=8),
+    max_tokens=st.none() | st.integers(2, 9000),
+    fraction=st.sampled_from([0.1, 0.3, 0.5]),
+    threads=st.integers(1, 3),
+)
+def test_shards_are_those_of_the_definition(
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: list[int],
+    max_tokens: int | None,
+    fraction: float,
+    threads: int,
+) -> None:
+    place = tmp_path_factory.mktemp("w")
+    (place / "corpus").mkdir()
+    home = Workspace(place / "home")
+    home.directory("tokenizer", "small").mkdir(parents=True)
+    SMALL.save(home.directory("tokenizer", "small") / "tokencoder.json")
+    texts = [(" the x1" * size)[:size] for size in sizes]
+    config = config_of(
+        corpus_of(home, texts), shard_size=1000, max_tokens=max_tokens, val_fraction=fraction
+    )
+    if texts == [" "]:
+        with pytest.raises(CorpusError, match="too short"):
+            prepare(home, config)
+        return
+    prepare(home, config, threads=threads)
+    directory = home.directory_of(config)
+    assert (read(directory, "train"), read(directory, "val")) == expected_shards(
+        texts, max_tokens, fraction
+    )
+
+
+def expected_shards(
+    texts: list[str], max_tokens: int | None, fraction: float
+) -> tuple[list[list[int]], list[list[int]]]:
+    every = [i for text in texts for i in ids(text)]
+    bound = sum(map(len, texts)) + len(texts) + 1
+    limit = bound if max_tokens is None else min(max_tokens, bound)
+    if limit >= 2000 and len(every[:limit]) >= 2000:
+        first, *rest = in_shards(every[:limit])
+        return rest, [first]
+    if limit >= 2000:
+        limit = bound
+    if len(texts) == 1:
+        cut = max(1, len(texts[0]) - max(1, round(len(texts[0]) * fraction)))
+        train, val = ids(texts[0][:cut]), ids(texts[0][cut:])
+    else:
+        count = min(max(1, round(len(texts) * fraction)), len(texts) - 1)
+        train = [i for text in texts[:-count] for i in ids(text)]
+        val = [i for text in texts[-count:] for i in ids(text)]
+    if limit < bound:
+        val = val[: min(max(1, round(limit * fraction)), limit - 1)]
+    return in_shards(train[: limit - len(val)]), in_shards(val)
+
+
+def in_shards(tokens: list[int]) -> list[list[int]]:
+    return [tokens[at : at + 1000] for at in range(0, len(tokens), 1000)]
+
+
+@pytest.mark.parametrize("texts", [[" the" * 600] * 3, [" the" * 1800]], ids=["three", "one"])
+@pytest.mark.parametrize("stop", [None, 2, 4, 6])
+def test_less_than_its_bytes_let_expect_is_divided_like_a_small_corpus(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, texts: list[str], stop: int | None
+) -> None:
+    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(preparation, "_COPY_TOKENS", 300)
+    config = config_of(corpus_of(workspace, texts), shard_size=1000)
+    directory = workspace.directory_of(config)
+    if stop is not None:
+        job = prepare_data(config, workspace)
+        for _ in range(stop):
+            assert not isinstance(next(job), Finished)
+        job.close()
+    prepare(workspace, config)
+    assert (read(directory, "train"), read(directory, "val")) == expected_shards(texts, None, 0.1)
+    assert len(list(directory.iterdir())) == 5
+
+
+def test_the_number_of_threads_and_the_place_change_nothing(workspace: Workspace) -> None:
+    folder = corpus_of(workspace, [f"text {number} " * 2000 for number in range(60)])
+    made = []
+    for threads in (1, 2, 5):
+        config = config_of(folder, shard_size=100_000, dir_prefix=f"t{threads}")
+        prepare(workspace, config, threads=threads)
+        made.append(files(workspace.directory_of(config)))
+    assert made[0] == made[1] == made[2]
+    assert len(made[0]) > 5
+
+
+# --- progress --------------------------------------------------------------------------------
+
+
+def test_progress_counts_the_bytes_of_the_text(workspace: Workspace) -> None:
+    folder = corpus_of(workspace, ["the text\n" * 30_000] * 10)
+    (folder / "image.png").write_bytes(b"\0")
+    events = prepare(workspace, config_of(folder))
+    assert [e.message for e in events if isinstance(e, Notice)] == ["1 binary file was left out"]
+    told = [event for event in events if isinstance(event, Progress)]
+    assert [event.done for event in told] == sorted(event.done for event in told)
+    assert told[0].done == 0
+    assert told[-1].done == told[-1].total == 10 * 9 * 30_000
+    assert {(event.phase, event.unit) for event in told} == {("tokenizing", "bytes")}
+    manifest = Manifest.load(workspace.root / "data/text/corpus")
+    assert told[-1].note == f"{manifest.train_tokens + manifest.val_tokens:,} tokens"
+
+
+# --- interruptions ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calm(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> tuple[DataConfig, dict[str, str]]:
+    """A corpus of 11 shards with documents that are cut, with what it gives undisturbed."""
+    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
+    texts = [f"{number} the thing in\n" * (number * 37 % 200 + 1) for number in range(12)]
+    config = config_of(corpus_of(workspace, texts), shard_size=1000, dir_prefix="calm")
+    prepare(workspace, config)
+    return config, files(workspace.directory_of(config))
+
+
+def test_after_a_stop_anywhere_the_same_files_come_out(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "stopped"})
+    directory = workspace.directory_of(config)
+    resumed = 0
+    for stop in range(1, 40):
+        job = prepare_data(config, workspace)
+        first = next(job)
+        assert isinstance(first, Started)
+        before = len(list(directory.glob("*.npy")))
+        assert first.resumed_from == (before or None)
+        for _ in range(stop % 7 + 3):
+            next(job, None)
+        job.close()
+        done = len(list(directory.glob("*.npy")))
+        assert done >= before
+        resumed += done > before > 0
+        if (directory / "manifest.json").exists():
+            break
+    assert resumed > 3
+    prepare(workspace, config)
+    assert files(directory) == calm[1]
+
+
+def test_after_a_kill_anywhere_the_same_files_come_out(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "killed"})
+    directory = workspace.directory_of(config)
+    script = (
+        "import sys\n"
+        "from talm_core.config import DataConfig\n"
+        "from talm_core.data import encoding, preparation\n"
+        "from talm_core.workspace import Workspace\n"
+        "preparation._YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
+        "config = DataConfig.model_validate_json(sys.argv[1])\n"
+        "for event in preparation.prepare_data(config, Workspace(sys.argv[2])):\n"
+        "    print(type(event).__name__, flush=True)\n"
+    )
+    command = [sys.executable, "-c", script, config.model_dump_json(), str(workspace.root)]
+    for lines in (4, 9, 6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(lines):
+                assert process.stdout.readline() != b"Finished\n"
+            process.send_signal(signal.SIGKILL)
+    assert any(directory.glob("*.npy"))
+    assert not (directory / "manifest.json").exists()
+    prepare(workspace, config)
+    assert files(directory) == calm[1]
+
+
+def test_another_corpus_or_tokenizer_does_not_go_on_with_it(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "changed"})
+    directory = workspace.directory_of(config)
+
+    def interrupt() -> None:
+        job = prepare_data(config, workspace)
+        for _ in range(20):
+            next(job)
+        job.close()
+        assert len(list(directory.glob("*.npy"))) > 2
+
+    interrupt()
+    path = Path(config.path[0]) / "0003.txt"
+    path.write_text(path.read_text() + "!")
+    first = next(iter(prepare(workspace, config)))
+    assert isinstance(first, Started)
+    assert first.resumed_from is None
+    assert files(directory) != calm[1]
+    path.write_text(path.read_text()[:-1])
+    (directory / "manifest.json").unlink()
+    interrupt()
+    (directory / "val_000001.npy").write_bytes(b"")
+    prepare(workspace, config)
+    assert files(directory) == calm[1]
+    interrupt()
+    (directory / "unfinished.json").write_text("{}")
+    prepare(workspace, config)
+    assert files(directory) == calm[1]
+
+
+def test_a_stopped_small_corpus_leaves_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    config = config_of(corpus_of(workspace, ["the text\n" * 30_000] * 10))
+    for stop in (1, 3, 8):
+        job = prepare_data(config, workspace)
+        for _ in range(stop):
+            next(job)
+        job.close()
+        assert list(workspace.directory_of(config).iterdir()) == []
+
+
+# --- what cannot be done ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+def test_a_file_that_is_not_utf8_leaves_nothing_half_made(workspace: Workspace, size: int) -> None:
+    folder = corpus_of(workspace, ["text " * 1000] * 8)
+    (folder / "0005.txt").write_bytes(b"x" * 20_000 + b"\xff")
+    config = config_of(folder, shard_size=size)
+    with pytest.raises(CorpusError, match=r"0005\.txt: is not UTF-8: byte 20,000 is 0xff"):
+        prepare(workspace, config)
+    assert list(workspace.directory_of(config).iterdir()) == []
+
+
+def test_a_missing_or_unfit_tokenizer_is_named(workspace: Workspace) -> None:
+    folder = corpus_of(workspace, ["text", "more"])
+    with pytest.raises(ArtifactError, match="tokenizer_path = 'smal'"):
+        prepare(workspace, config_of(folder, tokenizer_path="smal"))
+    no_end = workspace.directory("tokenizer", "noend")
+    no_end.mkdir()
+    Vocabulary("noend", DEFAULT, SMALL.ranks, {}).save(no_end / "tokencoder.json")
+    with pytest.raises(ArtifactError, match="noend: has no special token"):
+        prepare(workspace, config_of(folder, tokenizer_path="noend"))
+
+
+def test_too_little_room_is_told_before_starting(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 2_000_000))
+    config = config_of(corpus_of(workspace, ["x" * 4_000_000]))
+    with pytest.raises(WorkspaceError, match="has 2 MB free, the dataset may need 4 MB"):
+        prepare(workspace, config)
+    prepare(workspace, config.model_copy(update={"max_tokens": 900_000}))
+
+
+def test_a_disk_that_becomes_full_keeps_what_is_complete(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "full"})
+    directory = workspace.directory_of(config)
+    append = shards._Growing.append
+    left = [9]
+
+    def full(self: shards._Growing, tokens: shards.Tokens) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, tokens)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards._Growing, "append", full)
+        with pytest.raises(RunError, match="the disk is full: make room"):
+            prepare(workspace, config)
+    names = set(files(directory))
+    assert "val_000001.npy" in names
+    assert not [name for name in names if name.startswith(".tmp")]
+    assert len(json.loads((directory / "unfinished.json").read_text())["shards"]) == len(names) - 1
+    prepare(workspace, config)
+    assert files(directory) == calm[1]
