@@ -46,6 +46,7 @@ class Trainer:
         self.config = config
         self.machine = machine
         self.device = torch.device(machine.device)
+        torch.manual_seed(config.seed)
         self.model = Transformer(shape, dtype=machine.dtype)
         self.model.initialise(config.seed)
         self.model.to(self.device)

@@ -1,0 +1,225 @@
+"""The job `sample`, and a session that keeps models at hand between prompts.
+
+    python -m talm_core --play        one JSON object of `SampleConfig` values a line on stdin,
+                                      one event a line on stdout
+
+A new line while a text is being written ends that text and begins the next. A line that cannot be
+obeyed is answered by `Failed`; the session goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from talm_core.config import SampleConfig, build
+from talm_core.errors import ArtifactError, ConfigError, Problem, TalmError
+from talm_core.events import (
+    Command,
+    Event,
+    Failed,
+    Finished,
+    Generated,
+    Sampled,
+    Started,
+    Stopped,
+    to_json,
+)
+from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
+from talm_core.training import checkpoint
+from talm_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from talm_core.model.transformer import Transformer
+    from talm_core.tokenizer.tokenizer import Tokenizer
+
+
+def sample(config: SampleConfig, workspace: Workspace) -> Generator[Event, Command | None, None]:
+    """Continue a text with a trained model: Started, Generated for each token, Sampled, Finished.
+
+    Raises:
+        ArtifactError: the model is missing, has no checkpoint yet, or is damaged.
+        ConfigError: the device is not here.
+    """
+    yield from Session(workspace).sample(config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    model: Transformer
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    step: int
+
+
+class Session:
+    """Samples from models and keeps the last one loaded. A model in training is loaded anew when
+    it has a newer checkpoint."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._key: tuple[Path, int, str] | None = None
+        self._loaded: _Loaded | None = None
+
+    def sample(self, config: SampleConfig) -> Generator[Event, Command | None, None]:
+        """The events of one text; errors as those of the job `sample`."""
+        began = time.monotonic()
+        yield Started(job=config.kind, name=config.artifact)
+        path, loaded = self._load(config)
+
+        from talm_core.model.generate import stream
+
+        end = loaded.vocabulary.special_tokens.get(END_OF_TEXT)
+        prompt = loaded.tokenizer.encode_ordinary(config.prompt)
+        # Each document begins with the end of the one before: that is how a text starts.
+        ids = prompt if end is None else [end, *prompt]
+        if not ids:
+            raise ConfigError(Problem("prompt", "must not be empty: this model has no start"))
+        pieces: list[str] = []
+        start = time.perf_counter()
+        for step in stream(
+            loaded.model,
+            loaded.tokenizer,
+            ids,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            top_p=config.top_p,
+            seed=config.seed,
+            stop_token=end,
+        ):
+            pieces.append(step.text)
+            yield Generated(
+                token=step.token,
+                text=step.text,
+                probability=step.probability,
+                alternatives=step.alternatives,
+            )
+        rate = len(pieces) / max(1e-9, time.perf_counter() - start)
+        yield Sampled(
+            step=loaded.step,
+            prompt=config.prompt,
+            text="".join(pieces),
+            tokens=len(pieces),
+            tokens_per_second=rate,
+        )
+        summary = {
+            "step": loaded.step,
+            "tokens": len(pieces),
+            "tokens_per_second": rate,
+            "directory": self._workspace.relative(path),
+        }
+        yield Finished(seconds=time.monotonic() - began, summary=summary)
+
+    def _load(self, config: SampleConfig) -> tuple[Path, _Loaded]:
+        from talm_core.training.machine import choose_device
+
+        device = choose_device(config.device)
+        newest = _newest(_directory(self._workspace, config.model))
+        if self._loaded is None or self._key != (*_stamp(newest), device):
+            # Only now is it read and compared with its checksums, which takes a while.
+            newest = find_checkpoint(self._workspace, config.model)
+            self._loaded = None
+            self._loaded = _read(newest, device)
+            self._key = (*_stamp(newest), device)
+        return newest, self._loaded
+
+
+def _read(path: Path, device: str) -> _Loaded:
+    from talm_core.model import hf
+    from talm_core.tokenizer.tokenizer import Tokenizer
+
+    vocabulary = Vocabulary.load(path / FILE_NAME)
+    model = hf.load(path).to(device)
+    model.requires_grad_(requires_grad=False)
+    if vocabulary.n_vocab > model.config.vocab_size:
+        message = (
+            f"its tokenizer has {vocabulary.n_vocab:,} tokens, its model"
+            f" {model.config.vocab_size:,}"
+        )
+        raise ArtifactError(Problem(str(path), message))
+    number = path.name.removeprefix("checkpoint-")
+    step = int(number) if number.isdecimal() else 0
+    return _Loaded(model, Tokenizer.from_vocabulary(vocabulary), vocabulary, step)
+
+
+def _stamp(path: Path) -> tuple[Path, int]:
+    # A run that was started anew may have written another checkpoint under the same name.
+    config = path / "config.json"
+    return path, config.stat().st_mtime_ns if config.exists() else 0
+
+
+def _directory(workspace: Workspace, text: str) -> Path:
+    return workspace.locate("pretrain", text, key="model")
+
+
+def _newest(directory: Path) -> Path:
+    known = checkpoint.checkpoints(directory)
+    return known[-1][1] if known else directory
+
+
+def find_checkpoint(workspace: Workspace, text: str) -> Path:
+    """The checkpoint of a model's name, of its directory, or a checkpoint's own directory.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    directory = _directory(workspace, text)
+    if (directory / "config.json").is_file():
+        return directory
+    found = checkpoint.find(directory)
+    if found.path is None:
+        message = "has no checkpoint yet"
+        if found.damaged:
+            message = "has no checkpoint that can be read: " + str(found.damaged[0])
+        raise ArtifactError(Problem("model", message, text, "train it first"))
+    return found.path
+
+
+def serve(workspace: Workspace, lines: TextIO, out: TextIO) -> int:
+    """Answer settings with events until `lines` ends; returns the exit code."""
+    waiting: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_listen, args=(lines, waiting), daemon=True).start()
+    session = Session(workspace)
+    while (line := waiting.get()) is not None:
+        if not line.strip():
+            # An empty line only ends the text before it.
+            continue
+        for event in _answer(session, line):
+            out.write(to_json(event, time=time.time()) + "\n")
+            out.flush()
+            if waiting.queue and waiting.queue[0] is not None:
+                if not isinstance(event, Finished | Failed):
+                    out.write(to_json(Stopped(reason="asked again"), time=time.time()) + "\n")
+                    out.flush()
+                break
+    return 0
+
+
+def _listen(lines: TextIO, waiting: queue.Queue[str | None]) -> None:
+    for line in lines:
+        waiting.put(line)
+    waiting.put(None)
+
+
+def _answer(session: Session, line: str) -> Iterator[Event]:
+    try:
+        yield from session.sample(build(SampleConfig, _values(line)))
+    except TalmError as error:
+        yield Failed(message=str(error), kind=type(error).__name__)
+
+
+def _values(line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(Problem("stdin", f"is no JSON: {error}")) from None
+    if not isinstance(values, dict):
+        raise ConfigError(Problem("stdin", "must be one JSON object a line"))
+    return {str(key): value for key, value in values.items()}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talm_core.config import PretrainConfig, build
+from talm_core.data.manifest import Manifest
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.training.plan import plan
+from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tie_embeddings": False},
+        {"n_kv_head": None, "n_hidden": 40},
+        {"n_layer": 3, "n_embd": 24, "n_head": 6, "n_kv_head": 3},
+    ],
+)
+def test_parameters_are_those_of_the_model(changes: dict[str, object]) -> None:
+    config = tiny_config(**changes)
+    model = Transformer(ModelConfig.of(config, 300))
+    counted = plan(config, None, 300).parameters
+    assert counted.total == sum(p.numel() for p in model.parameters())
+    assert counted.embedding == model.embedding.numel()
+
+
+def test_gpt2_in_numbers() -> None:
+    """Worked by hand for 12 layers of 768 with a feed-forward width of 2,048."""
+    config = build(
+        PretrainConfig,
+        {
+            "model_name": "x",
+            "data_dir": "y",
+            "n_layer": 12,
+            "n_head": 12,
+            "n_embd": 768,
+            "context_len": 1024,
+            "batch_size": 8,
+            "grad_accum_steps": 5,
+            "max_steps": 1000,
+            "keep_checkpoints": 2,
+        },
+    )
+    result = plan(config, None, 50_261)
+    parts = result.parameters
+    assert parts.embedding == 50_261 * 768 == 38_600_448
+    assert parts.attention == 12 * 4 * 768**2 == 28_311_552
+    assert parts.feed_forward == 12 * 3 * 768 * 2048 == 56_623_104
+    assert parts.norms == 25 * 768
+    assert parts.output == 0
+    assert parts.total == 123_554_304
+    weights = 38_600_448 + 28_311_552 + 56_623_104
+    assert result.flops_per_token == 6 * weights + 12 * 12 * 768 * 1024
+    assert result.tokens_per_step == 8 * 5 * 1024 == 40_960
+    assert result.tokens == 40_960_000
+    assert result.epochs is None
+    assert result.tokens_per_parameter == pytest.approx(0.3315, abs=1e-4)
+    assert result.memory.weights == result.memory.gradients == 4 * 123_554_304
+    assert result.memory.optimizer == 8 * 123_554_304
+    assert result.checkpoint_bytes == pytest.approx(12 * 123_554_304, rel=0.01)
+    assert result.disk_bytes == 3 * result.checkpoint_bytes
+
+
+def test_epochs_are_of_the_training_part(tmp_path: Path) -> None:
+    directory = tiny_workspace(tmp_path).directory("data", NAME)
+    manifest = Manifest.load(directory)
+    result = plan(tiny_config(), manifest, 259)
+    assert result.epochs == 12 * 4 * 32 / manifest.train_tokens
+
+
+def test_logits_do_not_grow_with_the_batch() -> None:
+    def logits(batch: int) -> int:
+        return plan(tiny_config(**SETTINGS | {"batch_size": batch}), None, 50_000).memory.logits
+
+    assert logits(1_000) == logits(10_000)
+    assert logits(10) <= logits(1_000)
