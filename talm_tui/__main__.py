@@ -30,10 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
         return 2
+    from talm_tui import preferences
     from talm_tui.app import TalmApp
+    from talm_tui.terminal import own_terminal
 
-    app = TalmApp(options.workspace)
-    app.run()
+    with own_terminal(preferences.directory()):
+        app = TalmApp(options.workspace)
+        app.run()
     return app.return_code or 0
 
 

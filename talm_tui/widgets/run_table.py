@@ -42,15 +42,16 @@ class Columns:
     def of(cls, width: int) -> Columns:
         """Shares of `width`, of which two cells are the glyph's."""
         room = width - 2
-        end = 10 if room >= 40 else 0
+        end = 10 if room >= 44 else 0
         step = 12 if room >= 56 else 0
         loss = 10 if room >= 98 else 7 if room >= 64 else 0
         bits = 10 if room >= 98 else 6 if room >= 74 else 0
-        rate = 9 if room >= 78 else 0
-        rest = room - 12 - end - step - loss - bits - rate
-        name = max(6, min(32, rest if rest < 22 else rest // 2))
-        spark = min(30, rest - name - 2)
-        return cls(name, 12, step, loss, bits, rate, max(0, spark), end)
+        rate = 9 if room >= 98 else 7 if room >= 74 else 0
+        # Two cells stand between the numbers, the line and the end.
+        rest = room - 12 - end - step - loss - bits - rate - 2
+        name = max(6, min(32, rest if rest < 18 else rest * 55 // 100))
+        spark = min(30, rest - name) if rest - name >= 4 else 0
+        return cls(name, 12, step, loss, bits, rate, spark, end)
 
 
 class RunTable(ScrollView):

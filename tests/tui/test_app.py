@@ -1,0 +1,399 @@
+"""The app around the places: switching, jobs, notifications, preferences, survival."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from talm_core.config import PretrainConfig, TokenizerConfig
+from talm_core.events import Stop
+from talm_core.lock import Lock
+from talm_core.workspace import Workspace
+from talm_tui import messages, preferences
+from talm_tui.app import TalmApp
+from talm_tui.places import PLACES
+from talm_tui.screens.place import Place
+from talm_tui.theme import DARK, LIGHT, line, plain, themes
+from talm_tui.watcher import Looker, Machine, Snapshot
+from talm_tui.widgets.header import pulse
+from talm_tui.widgets.sparkline import sparkline
+from talm_tui.widgets.status import ago, bar, percent
+from tests.tui import canned
+from tests.tui.app_pilot import play, said, screen_text, until
+
+# --- places ----------------------------------------------------------------------------------
+
+
+def test_each_digit_leads_to_its_place(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        for entry in (*PLACES[::-1], *PLACES):
+            app.screen.set_focus(None)
+            await pilot.press(entry.key)
+            await pilot.pause()
+            assert app.current_mode == entry.mode
+            assert isinstance(app.screen, Place)
+            assert f"{entry.key} {entry.title}" in screen_text(app).splitlines()[0]
+
+    play(workspace, story)
+
+
+def test_the_header_is_a_row_of_places_to_click(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        column = screen_text(app).splitlines()[0].index("3 Data")
+        await pilot.click("#header", offset=(column, 0))
+        await until(pilot, lambda: app.current_mode == "data")
+
+    play(workspace, story)
+
+
+def test_the_footer_is_a_row_of_keys_to_click(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        column = screen_text(app).splitlines()[-1].index("help")
+        await pilot.click("#keys", offset=(column, 0))
+        await until(pilot, lambda: app.screen.query("HelpPanel"))
+        await pilot.press("f1")
+        await until(pilot, lambda: not app.screen.query("HelpPanel"))
+
+    play(workspace, story)
+
+
+def test_digits_typed_into_a_field_stay_there(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        field = Input()
+        await app.screen.mount(field)
+        field.focus()
+        await pilot.press("3", "4")
+        assert field.value == "34"
+        assert app.current_mode == "home"
+        await pilot.press("escape", "2")
+        await pilot.pause()
+        assert app.current_mode == "tokenizer"
+
+    play(workspace, story)
+
+
+def test_a_place_waits_while_a_question_is_open(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("k", "3")
+        assert app.current_mode == "home"
+        await pilot.press("n")
+
+    play(workspace, story)
+
+
+def test_the_palette_offers_the_places(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert [f"Go to {entry.title}" for entry in PLACES] == titles[: len(PLACES)]
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "Go to Data" in screen_text(app))
+        await pilot.press("escape")
+
+    play(workspace, story)
+
+
+def test_every_shown_binding_can_be_remapped() -> None:
+    for entry in PLACES:
+        for cls in type(entry.open()).__mro__:
+            if not cls.__module__.startswith("talm_tui"):
+                continue
+            for binding in vars(cls).get("BINDINGS", ()):
+                if binding.show:
+                    assert binding.id, (entry.mode, binding)
+
+
+# --- jobs ------------------------------------------------------------------------------------
+
+
+def test_a_job_that_cannot_start_says_why(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        app.start_job(TokenizerConfig(name="x", text_file=("/not/there.txt",)))
+        await until(pilot, lambda: said(app))
+        assert "/not/there.txt" in said(app)[0]
+        assert not workspace.directory("tokenizer", "x").exists()
+
+    play(workspace, story)
+
+
+def test_problems_go_to_the_screen_that_asked(workspace: Workspace) -> None:
+    heard: list[messages.JobRefused] = []
+
+    class Asking(TalmApp):
+        def on_job_refused(self, message: messages.JobRefused) -> None:
+            heard.append(message)
+
+    app = Asking(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        app.start_job(PretrainConfig(model_name="talm-1", data_dir="nowhere"))
+        await pilot.press("3")
+        await until(pilot, lambda: heard)
+        assert [problem.key for problem in heard[0].problems] == ["data_dir"]
+
+    play(workspace, story, app=app)
+
+
+def test_a_command_to_a_job_that_is_gone_is_told(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        app.send(workspace.directory("pretrain", "try-3"), Stop())
+        await until(pilot, lambda: said(app))
+        assert "is not running" in said(app)[0]
+
+    play(workspace, story)
+
+
+def test_a_command_reaches_the_job(workspace: Workspace) -> None:
+    folder = workspace.directory("pretrain", "nano") / "commands"
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        app.send(folder.parent, Stop())
+        await until(pilot, lambda: folder.is_dir() and any(folder.glob("*.json")))
+        [file] = folder.glob("*.json")
+        assert json.loads(file.read_text()) == {"command": "Stop"}
+
+    play(workspace, story)
+
+
+def test_jobs_of_other_terminals_appear(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        config = PretrainConfig(model_name="elsewhere", data_dir="stdlib/all", max_steps=100)
+        directory = canned.artifact(workspace, config, canned.run_events(40, 100))
+        with Lock.acquire(directory):
+            app.refresh_workspace()
+            await until(pilot, lambda: len(app.snapshot.active) == 2)
+            await until(pilot, lambda: "▶ elsewhere" in screen_text(app))
+        # The process dies without a word.
+        app.refresh_workspace()
+        await until(pilot, lambda: len(app.snapshot.active) == 1)
+        await until(pilot, lambda: "◐ elsewhere" in screen_text(app))
+
+    play(workspace, story)
+
+
+# --- watching --------------------------------------------------------------------------------
+
+
+def look(looker: Looker) -> Snapshot:
+    *_, last = looker.snapshots()
+    return last
+
+
+def test_a_look_keeps_what_has_not_changed(workspace: Workspace) -> None:
+    looker = Looker(workspace)
+    first, second = look(looker), look(looker)
+    assert first == second
+    assert all(a is b for a, b in zip(first.models, second.models, strict=True))
+    assert [item.name for item in first.active] == ["nano"]
+
+
+def test_a_run_made_again_under_its_name_is_read_anew(workspace: Workspace) -> None:
+    looker = Looker(workspace)
+    look(looker)
+    config = PretrainConfig(model_name="try-2", data_dir="stdlib/all", max_steps=50)
+    journal = workspace.directory_of(config) / "events.jsonl"
+    journal.rename(journal.with_name("old"))
+    canned.artifact(workspace, config, canned.run_events(20, 50))
+    [again] = [item for item in look(looker).models if item.name == "try-2"]
+    assert again.metrics is not None
+    assert (again.metrics.step, again.metrics.max_steps) == (20, 50)
+    assert again.message == ""
+
+
+def test_what_is_deleted_is_gone(workspace: Workspace) -> None:
+    looker = Looker(workspace)
+    look(looker)
+    for file in (workspace.folder("pretrain") / "try-2").iterdir():
+        file.unlink()
+    assert "try-2" not in [item.name for item in look(looker).models]
+
+
+def test_five_hundred_runs_are_listed_and_looked_at_cheaply(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for number in range(500):
+        config = PretrainConfig(model_name=f"run-{number:03d}", data_dir="stdlib/all")
+        canned.artifact(workspace, config, canned.run_events(30, 900), end=canned.NOW + number)
+    looker = Looker(workspace)
+    assert [item.name for item in look(looker).models[:2]] == ["run-499", "run-498"]
+    began = time.thread_time()
+    look(looker)
+    assert time.thread_time() - began < 0.25, "seconds of a core, every second"
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("end")
+        await pilot.pause()
+        assert "run-000" in screen_text(app)
+        await pilot.press("home")
+        await pilot.pause()
+        assert "run-499" in screen_text(app)
+
+    play(workspace, story)
+
+
+# --- preferences -----------------------------------------------------------------------------
+
+
+def test_a_theme_is_remembered(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        assert app.theme == DARK
+        app.theme = LIGHT
+        await pilot.pause()
+
+    play(workspace, story)
+    assert preferences.Preferences.load() == preferences.Preferences(theme=LIGHT)
+    assert TalmApp(workspace).theme == LIGHT
+
+
+def test_a_theme_leaves_the_rest_of_the_file_alone() -> None:
+    path = preferences.directory() / preferences.FILE_NAME
+    path.parent.mkdir(parents=True)
+    path.write_text('# mine\n[keys]\n"home.quickstart" = "f5"\n')
+    preferences.save_theme(LIGHT)
+    assert path.read_text() == f'# mine\ntheme = "{LIGHT}"\n\n[keys]\n"home.quickstart" = "f5"\n'
+
+
+def test_keys_are_remapped_by_their_id(workspace: Workspace) -> None:
+    path = preferences.directory() / preferences.FILE_NAME
+    path.parent.mkdir(parents=True)
+    path.write_text('[keys]\n"app.data" = "f8"\n')
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        assert app.current_mode == "home"
+        await pilot.press("f8")
+        await pilot.pause()
+        assert app.current_mode == "data"
+
+    play(workspace, story)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("theme = ", "cannot be read"),
+        ("theme = 5\nkeys = 3", "cannot understand theme, keys"),
+        ('[keys]\n"home.log" = 5', "cannot understand keys.home.log"),
+    ],
+)
+def test_a_damaged_file_of_preferences_is_told(workspace: Workspace, text: str, told: str) -> None:
+    path = preferences.directory() / preferences.FILE_NAME
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        assert told in said(app)[0]
+        assert app.theme == DARK
+
+    play(workspace, story)
+
+
+# --- words and colours -----------------------------------------------------------------------
+
+
+def test_text_from_outside_cannot_act_on_the_terminal() -> None:
+    assert plain("a\x1b[31mb\x1b]0;title\x07c\x1b(Bd\x9b2Je\x00\r\u202e\ud800") == "abcd2Je"
+    assert plain("[b]x[/b]\tü\n日本") == "[b]x[/b]\tü\n日本"
+    assert plain("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\") == "link"
+    assert line("a\n\tb  c") == "a b c"
+
+
+def test_the_pulse_keeps_what_runs_when_there_is_no_room(workspace: Workspace) -> None:
+    whole = look(Looker(workspace))
+    assert pulse(whole, 60) == "2 cores · 4.1/23 GiB · ▶ nano 46 %"
+    assert pulse(whole, 30) == "4.1/23 GiB · ▶ nano 46 %"
+    assert pulse(whole, 12) == "▶ nano 46 %"
+    assert pulse(whole, 9) == "▶ n… 46 %"
+    both = replace(whole, active=whole.active * 2, machine=Machine())
+    assert pulse(both, 60) == "▶ nano 46 % +1"
+    assert pulse(Snapshot(), 60) == ""
+
+
+def test_a_share_says_all_only_when_it_is() -> None:
+    assert [percent(value) for value in (None, 0.0, 0.456, 0.9999, 1.0)] == [
+        "", "0 %", "46 %", "99 %", "100 %",
+    ]  # fmt: skip
+    assert bar(0.5, 4).plain == "██  "
+    assert bar(0.53125, 4).plain == "██▏ "
+    assert bar(1, 3).plain == "███"
+    assert bar(None, 3).plain == "╌╌╌"
+
+
+def test_when_something_was() -> None:
+    spans = {5: "just now", 300: "5 min ago", 7300: "2 h ago", 90_000: "yesterday"}
+    spans |= {400_000: "5 days ago"}
+    assert {seconds: ago(canned.NOW - seconds) for seconds in spans} == spans
+
+
+def test_a_sparkline_falls_with_its_values() -> None:
+    assert sparkline([4, 3, 2, 1], 2) == "⠑⢄"
+    assert sparkline([1, 1], 4) == "⠤"
+    assert sparkline([], 4) == ""
+    assert sparkline([float("nan")] * 4, 4) == ""
+    assert sparkline([4, 4, float("nan"), float("nan"), 1, 1], 3) == "⠉⠀⣀"
+    assert sparkline([4, 1], 1) == "⢱", "neighbours are joined"
+    assert len(sparkline(list(range(1000)), 7)) == 7
+
+
+def test_colours_can_be_read() -> None:
+    """Contrast of 4.5 to 1 on the background, as WCAG 2 asks of text."""
+    from textual.color import Color
+
+    for theme in themes():
+        background = Color.parse(theme.background or "")
+        named = {
+            "primary": theme.primary,
+            "secondary": theme.secondary,
+            "accent": theme.accent,
+            "success": theme.success,
+            "warning": theme.warning,
+            "error": theme.error,
+            **{k: v for k, v in theme.variables.items() if k.startswith("series-")},
+        }
+        for name, colour in named.items():
+            ratio = _contrast(Color.parse(colour or "").rgb, background.rgb)
+            assert ratio >= 4.5, (theme.name, name, ratio)
+
+
+def _contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    def luminance(rgb: tuple[int, int, int]) -> float:
+        parts = [value / 255 for value in rgb]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+# --- imports ---------------------------------------------------------------------------------
+
+
+def test_the_screen_loads_nothing_heavy(tmp_path: Path) -> None:
+    """In a fresh interpreter: before the first frame not even the settings, ever no torch."""
+    code = """
+import sys
+import talm_tui.app, talm_tui.screens.home
+early = {name.split(".")[0] for name in sys.modules}
+from talm_tui.places import PLACES
+for entry in PLACES:
+    entry.open()
+from talm_tui.watcher import Looker
+from talm_core.workspace import Workspace
+list(Looker(Workspace(sys.argv[1])).snapshots())
+late = {name.split(".")[0] for name in sys.modules}
+print(sorted(early & {"pydantic", "numpy", "psutil", "talm_core"}))
+print(sorted(late & {"torch", "tiktoken", "datasets", "pyarrow", "transformers", "numba"}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n[]\n"

@@ -1,0 +1,421 @@
+"""Home: what it lists, what it proposes, what its keys do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from talm_core import jobs
+from talm_core.config import JobConfig, PretrainConfig, QuickstartConfig
+from talm_core.events import Command, Failed, Finished, Progress, Stage, Started, Stop
+from talm_core.lock import Lock
+from talm_core.quickstart import stages
+from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.next_step import WELCOME, next_step
+from talm_tui.screens.confirm import ConfirmScreen
+from talm_tui.screens.home import HomeScreen
+from talm_tui.screens.log import LogScreen
+from talm_tui.watcher import Looker, Snapshot
+from talm_tui.widgets.run_table import Columns, RunTable
+from talm_tui.widgets.step import Step, figure
+from tests.tui import canned
+from tests.tui.app_pilot import play, said, screen_text, until
+
+
+def snapshot(workspace: Workspace) -> Snapshot:
+    *_, last = Looker(workspace).snapshots()
+    return last
+
+
+def rows(app: TalmApp) -> list[str]:
+    return [line for line in screen_text(app).splitlines() if line[1:2] in "▶‖●◐✕"]
+
+
+def test_empty_workspace_says_what_to_do(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = " ".join(screen_text(app).split())
+        assert "Press s: talm trains a tokenizer, prepares data and trains a small model" in text
+        assert "Cuts text into tokens." in text
+        assert not app.screen.query_one(RunTable).display
+        assert not app.screen.query_one("#quickstart").display
+
+    play(empty_workspace, story)
+    assert not empty_workspace.root.exists(), "looking creates nothing"
+
+
+def test_boxes_and_runs(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = " ".join(screen_text(app).split())
+        for row in (
+            "● code-8k 8,192 tokens",
+            "● base 4,096 tokens",
+            "● stdlib 3.3 M tokens",
+            "◐ text/book stopped 12 %",
+            "▶ nano 412/900 46 %",
+        ):
+            assert row in text
+        table = rows(app)
+        assert [line[3:10].strip() for line in table] == ["nano", "try-3", "talm-1", "try-2"]
+        assert "running" in table[0]
+        assert "412/900" in table[0]
+        assert "0:49 left" in table[0]
+        assert "2.96" in table[0], "the validation loss at step 400"
+        assert "r  resume" in table[1]
+        assert "yesterday" in table[2]
+        assert "not finite at step 17, learning rate 3.0e-2" in table[3]
+        assert "l  log" in table[3]
+        assert "Next: nano finishes in 0:49; it goes on when you quit." in text
+        assert "2 cores · 4.1/23 GiB · ▶ nano 46 %" in screen_text(app).splitlines()[0]
+
+    play(workspace, story, size=(120, 40))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 60), (60, 20), (40, 12)])
+def test_nothing_is_wider_than_the_screen(workspace: Workspace, size: tuple[int, int]) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        lines = screen_text(app).splitlines()
+        assert len(lines) == size[1]
+        assert all(len(line) == size[0] for line in lines)
+        assert any("nano" in line and "running" in line for line in lines[2:])
+        assert "quit" in lines[-1]
+        table = app.screen.query_one(RunTable)
+        assert not table.show_horizontal_scrollbar
+
+    play(workspace, story, size=size)
+
+
+def test_eighty_columns_show_boxes_and_the_whole_table(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = screen_text(app)
+        for word in ("Tokenizer", "Data", "Model", "train one", "prepare one", "Recent runs"):
+            assert word in text
+        assert len(rows(app)) == 4
+
+    play(workspace, story)
+
+
+def test_columns_never_take_more_than_the_width() -> None:
+    for width in range(22, 240):
+        columns = Columns.of(width)
+        numbers = columns.step + columns.loss + columns.bits + columns.rate
+        used = 2 + columns.name + columns.state + numbers + columns.spark + columns.end + 2
+        assert used <= width, columns
+        assert columns.name >= 6
+
+
+def test_cursor_moves_and_stays_with_its_run(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+
+        def chosen() -> str:
+            assert table.selected is not None
+            return table.selected.name
+
+        assert chosen() == "nano"
+        await pilot.press("down", "down")
+        assert chosen() == "talm-1"
+        # Another run says something, and moves up in the list.
+        models = app.snapshot.models
+        later = replace(models[-1], updated=canned.NOW + 100)
+        app.snapshot = replace(app.snapshot, models=(later, *models[:-1]))
+        await pilot.pause()
+        assert chosen() == "talm-1"
+        await pilot.press("end", "down")
+        assert chosen() == "talm-1" or chosen() == "try-2"
+        await pilot.press("home", "up")
+        assert chosen() == "nano", "what runs comes first"
+
+    play(workspace, story)
+
+
+def test_keys_fit_the_chosen_run(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        def footer() -> str:
+            return screen_text(app).splitlines()[-1]
+
+        assert "k stop" in footer()
+        assert "r resume" not in footer()
+        await pilot.press("down")
+        await pilot.pause()
+        assert "r resume" in footer()
+        assert "k stop" not in footer()
+        assert "s quick start" in footer()
+
+    play(workspace, story)
+
+
+class Recorded(TalmApp):
+    """An app that notes what it was asked instead of doing it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.asked: list[tuple[str, object]] = []
+
+    def start_job(self, config: JobConfig, *, resume: bool = False) -> None:
+        self.asked.append(("resume" if resume else "start", config))
+
+    def send(self, directory: Path, command: Command) -> None:  # type: ignore[override]
+        self.asked.append((directory.name, command))
+
+    def open_run(self, name: str) -> None:
+        self.asked.append(("open", name))
+
+
+def test_enter_opens_the_run(workspace: Workspace) -> None:
+    app = Recorded(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("down", "enter")
+        assert app.asked == [("open", "try-3")]
+
+    play(workspace, story, app=app)
+
+
+def test_stop_asks_first(workspace: Workspace) -> None:
+    app = Recorded(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("k")
+        assert isinstance(app.screen, ConfirmScreen)
+        assert "Stop nano?" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, HomeScreen)
+        assert app.asked == []
+        await pilot.press("k", "y")
+        await pilot.pause()
+        assert app.asked == [("nano", Stop())]
+
+    play(workspace, story, app=app)
+
+
+def test_resume_goes_on_with_the_stored_settings(workspace: Workspace) -> None:
+    app = Recorded(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("r")
+        assert app.asked == [], "a running job is not resumed"
+        await pilot.press("down", "r")
+        [(verb, config)] = app.asked
+        assert verb == "resume"
+        assert isinstance(config, PretrainConfig)
+        assert (config.model_name, config.max_steps) == ("try-3", 2000)
+
+    play(workspace, story, app=app)
+
+
+def test_letters_lead_to_the_forms(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        for key, mode in (("t", "tokenizer"), ("d", "data"), ("m", "train")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert app.current_mode == mode
+            await pilot.press("escape", "1")
+            await pilot.pause()
+            assert app.current_mode == "home"
+
+    play(workspace, story)
+
+
+def test_a_click_on_a_box_is_its_key(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.click("#step-data")
+        await until(pilot, lambda: app.current_mode == "data")
+
+    play(workspace, story)
+
+
+def test_log_shows_what_was_printed_as_plain_text(workspace: Workspace) -> None:
+    log = workspace.folder("pretrain") / "try-2" / "log.txt"
+    log.write_text("one\n[b]two[/b] \x1b[31mred\x1b[0m\n10 %\r20 %\rdone\nTraceback\n")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("end", "l")
+        assert isinstance(app.screen, LogScreen)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "[b]two[/b] red" in text
+        assert "20 %" not in text
+        assert "done" in text
+        with log.open("a") as file:
+            file.write("and more\n")
+        await until(pilot, lambda: "and more" in screen_text(app))
+        await pilot.press("escape")
+        assert isinstance(app.screen, HomeScreen)
+
+    play(workspace, story)
+
+
+def test_log_that_is_empty_says_so(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("l")
+        await pilot.pause()
+        assert "printed nothing" in screen_text(app)
+
+    play(workspace, story)
+
+
+# --- quick start ---------------------------------------------------------------------------
+
+
+def quickstart(workspace: Workspace, *, failed: bool = False) -> Path:
+    """A quick start in its second stage, or one that failed there."""
+    config = QuickstartConfig(name="quickstart")
+    tokenizer, data, _ = stages(config, workspace)
+    canned.artifact(
+        workspace,
+        tokenizer,
+        [
+            Started(job="tokenizer", name="quickstart"),
+            Finished(seconds=3.2, summary={"vocab_size": 4096}),
+        ],
+        end=canned.NOW - 9,
+    )
+    progress = Progress(
+        phase="encoding", done=6_100_000, total=9_800_000, unit="bytes", rate=12e6, eta=1
+    )
+    end = [Failed(message="no space left on the disk", kind="RunError")] if failed else []
+    begun = [Started(job="data", name=data.artifact), progress]
+    canned.artifact(workspace, data, [*begun, *end], end=canned.NOW)
+    said = [
+        Started(job="quickstart", name="quickstart"),
+        Stage(kind="tokenizer", name="quickstart", directory="x", index=0, count=3),
+        Stage(kind="data", name=data.artifact, directory="y", index=1, count=3),
+        progress,
+        *end,
+    ]
+    return canned.artifact(workspace, config, said, end=canned.NOW + 1)
+
+
+def test_quick_start_shows_its_three_stages(empty_workspace: Workspace) -> None:
+    directory = quickstart(empty_workspace)
+    data = empty_workspace.directory("data", "stdlib/quickstart_all")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = screen_text(app)
+        assert "Quick start: quickstart" in text
+        assert "● tokenizer 4,096 tokens" in text
+        line = next(line for line in text.splitlines() if "▶ data " in line)
+        assert "62 %" in line
+        assert "6.1 MB of 9.8 MB" in line
+        assert "· model" in text
+
+    with Lock.acquire(directory), Lock.acquire(data):
+        play(empty_workspace, story)
+
+
+def test_failed_quick_start_says_why_and_offers_the_log(empty_workspace: Workspace) -> None:
+    directory = quickstart(empty_workspace, failed=True)
+    (directory / "log.txt").write_text("OSError: [Errno 28] No space left on device\n")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = screen_text(app)
+        assert "✕ no space left on the disk" in text
+        assert "quickstart failed: l shows its log" in text
+        await pilot.press("l")
+        await pilot.pause()
+        assert "Errno 28" in screen_text(app)
+
+    play(empty_workspace, story)
+
+
+def test_s_starts_a_quick_start_under_a_free_name(workspace: Workspace) -> None:
+    canned.artifact(
+        workspace, QuickstartConfig(name="quickstart"), [], end=canned.NOW - canned.HOUR
+    )
+    app = Recorded(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("s", "s")
+        assert app.asked == [("start", QuickstartConfig(name="quickstart-2"))]
+        assert said(app) == ["A quick start is running already."]
+
+    play(workspace, story, app=app)
+
+
+def test_s_really_starts_one(empty_workspace: Workspace) -> None:
+    """The process is stopped as soon as it is seen: this is about the screen."""
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("s")
+        await until(pilot, lambda: app.snapshot.quickstarts)
+        directory = empty_workspace.directory("quickstart", "quickstart")
+        try:
+            await until(pilot, lambda: "Quick start: quickstart" in screen_text(app))
+        finally:
+            jobs.send(directory, Stop())
+        await until(pilot, lambda: not app.snapshot.active, seconds=30)
+        await pilot.pause()
+        assert "go on" in screen_text(app)
+
+    play(empty_workspace, story)
+
+
+# --- words ---------------------------------------------------------------------------------
+
+
+def test_next_step_follows_what_there_is(workspace: Workspace) -> None:
+    whole = snapshot(workspace)
+    assert next_step(Snapshot()) == ""
+    assert next_step(Snapshot(complete=True)) == WELCOME
+    idle = replace(whole, active=())
+    assert next_step(idle) == "r goes on with try-3; talm-1 is ready to talk to (6)."
+    only_data = replace(idle, models=())
+    assert next_step(only_data) == "m trains a model on stdlib/all."
+    only_tokenizer = replace(only_data, data=())
+    assert next_step(only_tokenizer) == "d turns text into tokens with code-8k."
+
+
+def test_figures_get_shorter_where_there_is_no_room(workspace: Workspace) -> None:
+    by_name = {item.name: item for item in snapshot(workspace).models}
+    assert figure(by_name["nano"]) == "412/900  46 %"
+    assert figure(by_name["nano"], 8) == "46 %"
+    assert figure(by_name["try-3"], 12) == "15 %"
+    assert figure(by_name["talm-1"], 3) == ""
+
+
+def test_names_with_markup_and_escapes_are_text(empty_workspace: Workspace) -> None:
+    directory = empty_workspace.folder("pretrain") / "[red]x\x1b[2J"
+    directory.mkdir(parents=True)
+    (directory / "config.toml").write_text("job = 'nonsense'")
+    (directory / "events.jsonl").write_text(
+        '{"event": "Started", "job": "pretrain", "name": "x", "time": 1}\n'
+        'nonsense\n\x00\xff{"event": 5}\n[1, 2]\n{"event": "Metrics", "step": "many"}\n'
+        '{"event": "Failed", "message": "[bold]\\u001b[31mno\\u202e good", "time": 2}\n'
+        '{"event": "Fin'
+    )
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        text = screen_text(app)
+        assert "✕ [red]x" in text
+        assert "[bold]no good" in text
+        assert "\x1b" not in text
+        await pilot.press("r", "k", "enter")
+
+    play(empty_workspace, story)
+
+
+def test_step_box_counts_what_it_cannot_show(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        assert "… 2 more" in screen_text(app)
+        assert app.screen.query_one("#step-model", Step).border_title == "Model"
+
+    play(workspace, story)
+
+
+def test_the_workspace_may_vanish(workspace: Workspace) -> None:
+    import shutil
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        shutil.rmtree(workspace.root)
+        app.refresh_workspace()
+        await until(pilot, lambda: app.snapshot.empty)
+        await pilot.press("l", "r", "k", "enter", "down")
+        await until(pilot, lambda: "Press s" in screen_text(app))
+        await asyncio.sleep(0)
+
+    play(workspace, story)
