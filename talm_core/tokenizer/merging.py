@@ -141,7 +141,7 @@ def _longer(array: npt.NDArray[A], factor: float = 2) -> npt.NDArray[A]:
 @inner
 def _key(left: Scalar, right: Scalar) -> Scalar:
     """Two ids as one number."""
-    return np.int64(left) << 32 | np.int64(right)
+    return left << 32 | right
 
 
 @inner
@@ -271,7 +271,7 @@ def _best(text: Shorts, pairs: Longs, entries: Shorts, heap: Longs, state: Longs
         if count > 0:
             key = pairs[pair, KEY]
             entry = pairs[pair, FIRST]
-            while not _holds(key, entries[entry, 0], text):
+            while not _holds(key, np.int64(entries[entry, 0]), text):
                 following = np.int64(entries[entry, 1])
                 entries[entry, 1] = state[FREE]
                 state[FREE] = entry
@@ -314,12 +314,12 @@ def _join(
     text[at, SPAN] = after - at
     text[after - 1, SPAN] = after - at
     if text[before, OWNER] == owner:
-        neighbour = text[before, TOKEN]
+        neighbour = np.int64(text[before, TOKEN])
         lost = slots[_slot(_key(neighbour, key >> 32), pairs, slots)]
         pairs[lost, COUNT] -= weight
         _add(_key(neighbour, new), before, weight, pairs, slots, entries, state)
     if text[after, OWNER] == owner:
-        neighbour = text[after, TOKEN]
+        neighbour = np.int64(text[after, TOKEN])
         lost = slots[_slot(_key(key & 0xFFFFFFFF, neighbour), pairs, slots)]
         pairs[lost, COUNT] -= weight
         _add(_key(new, neighbour), at, weight, pairs, slots, entries, state)
@@ -353,7 +353,7 @@ def _advance(
             at = state[SCANNED]
             state[SCANNED] += 1
             if text[at + 1, OWNER] == text[at, OWNER]:
-                key = _key(text[at, TOKEN], text[at + 1, TOKEN])
+                key = _key(np.int64(text[at, TOKEN]), np.int64(text[at + 1, TOKEN]))
                 _add(key, at, counts[text[at, OWNER]], pairs, slots, entries, state)
             continue
         if state[CURSOR] == -1:

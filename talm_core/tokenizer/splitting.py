@@ -30,7 +30,10 @@ _OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = range(5)
 Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
+
+# A record of a piece: its key in the hash table, where its bytes start in the pool (they end
+# where the next one's start) and how often it occurs.
+KEY, START, COUNT = range(3)
 
 
 class PieceCounter(Protocol):
@@ -92,9 +95,7 @@ class FastCounter:
         self._window = window
         self._classes = _character_classes()
         self._slots = np.full(2 * room, -1, np.int32)
-        self._hashes = np.zeros(room, np.uint64)
-        self._starts = np.zeros(room + 1, np.int64)
-        self._counts = np.zeros(room, np.int64)
+        self._records = np.zeros((room, 3), np.int64)
         self._bytes = np.zeros(1 << 20, np.uint8)
         self._used = np.zeros(1, np.int64)
 
@@ -114,9 +115,7 @@ class FastCounter:
                     stop,
                     self._classes,
                     self._slots,
-                    self._hashes,
-                    self._starts,
-                    self._counts,
+                    self._records,
                     self._bytes,
                     self._used,
                 )
@@ -127,24 +126,22 @@ class FastCounter:
 
     def _make_room(self) -> None:
         used = int(self._used[0])
-        if used + 1 >= len(self._counts):
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
-            self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
-            self._starts = np.concatenate([self._starts, np.zeros_like(self._counts)])
+        if used + 1 >= len(self._records):
+            self._records = np.concatenate([self._records, np.zeros_like(self._records)])
             self._slots = np.full(2 * len(self._slots), -1, np.int32)
-            _seat(self._hashes, self._slots, used)
-        if int(self._starts[used]) + 2 * LONGEST_PIECE > len(self._bytes):
+            _seat(self._records, self._slots, used)
+        if int(self._records[used, START]) + 2 * LONGEST_PIECE > len(self._bytes):
             grown = np.zeros(len(self._bytes) * 3 // 2 + LONGEST_PIECE, np.uint8)
             grown[: len(self._bytes)] = self._bytes
             self._bytes = grown
 
     def pieces(self) -> Pieces:
         used = int(self._used[0])
-        starts = self._starts[: used + 1]
+        starts = self._records[: used + 1, START]
         return Pieces(
             self._bytes[: int(starts[-1])],
             np.diff(starts).astype(np.int32),
-            self._counts[:used].copy(),
+            self._records[:used, COUNT].copy(),
         )
 
 
@@ -162,15 +159,45 @@ def _character_classes() -> Bytes:
     return classes
 
 
+@inner
+def _home(key: Scalar, slots: Shorts) -> Scalar:
+    """The slot at which the search for a piece begins."""
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    return np.int64((mixed >> np.uint64(32)) & np.uint64(len(slots) - 1))
+
+
 @compiled
-def _seat(hashes: Hashes, slots: Shorts, count: Scalar) -> None:
+def _seat(records: Longs, slots: Shorts, count: Scalar) -> None:
     """Fill empty slots with the first `count` pieces."""
-    mask = np.uint64(len(slots) - 1)
     for piece in range(count):
-        slot = hashes[piece] & mask
+        slot = _home(records[piece, KEY], slots)
         while slots[slot] != -1:
-            slot = (slot + np.uint64(1)) & mask
+            slot = (slot + 1) & (len(slots) - 1)
         slots[slot] = piece
+
+
+@inner
+def _piece_key(data: Bytes, start: Scalar, end: Scalar) -> Scalar:
+    """A piece of up to seven bytes as a number of its own; a longer one's hash, below zero."""
+    size = end - start
+    if size < 8:
+        key = size
+        for at in range(start, end):
+            key = key << 8 | np.int64(data[at])
+        return key
+    mixed = np.uint64(size)
+    for at in range(start, end):
+        mixed = (mixed ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
+    return np.int64(mixed ^ (mixed >> np.uint64(29))) | np.int64(-(2**63))
+
+
+@inner
+def _same(data: Bytes, start: Scalar, size: Scalar, pool: Bytes, other: Scalar) -> Scalar:
+    """Whether `size` bytes at `start` and, in the pool, at `other` are equal."""
+    i = np.int64(0)
+    while i < size and data[start + i] == pool[other + i]:
+        i += 1
+    return i == size
 
 
 @inner
@@ -197,10 +224,15 @@ def _run(
 ) -> Scalar:
     """The end of a run of at most `most` characters of one class."""
     while most > 0 and at < limit:
-        character = _character(data, at)
-        if classes[character >> 3] != kind:
-            break
-        at += character & 7
+        if data[at] < 0x80:
+            if classes[data[at]] != kind:
+                break
+            at += 1
+        else:
+            character = _character(data, at)
+            if classes[character >> 3] != kind:
+                break
+            at += character & 7
         most -= 1
     return at
 
@@ -283,49 +315,43 @@ def _count(
     stop: Scalar,
     classes: Bytes,
     slots: Shorts,
-    hashes: Hashes,
-    starts: Longs,
-    counts: Longs,
+    records: Longs,
     pool: Bytes,
     used: Longs,
 ) -> Scalar:
     """Count pieces from `at` until one ends at or behind `stop`, or until an array could be too
     short for the next; returns where that begins."""
-    mask = np.uint64(len(slots) - 1)
     number = used[0]
     while at < stop:
-        if number + 1 >= len(counts) or starts[number] + 2 * LONGEST_PIECE > len(pool):
+        if number + 1 >= len(records) or records[number, START] + 2 * LONGEST_PIECE > len(pool):
             break
         end = _piece_end(data, at, classes)
         size = end - at
         if size > 1:
-            key = np.uint64(size)
-            for i in range(at, end):
-                key = (key ^ np.uint64(data[i])) * np.uint64(0x9E3779B97F4A7C15)
-                key ^= key >> np.uint64(32)
-            slot = key & mask
+            key = _piece_key(data, at, end)
+            slot = _home(key, slots)
             piece = slots[slot]
             while piece != -1:
-                start = starts[piece]
-                if hashes[piece] == key and starts[piece + 1] - start == size:
-                    i = 0
-                    while i < size and pool[start + i] == data[at + i]:
-                        i += 1
-                    if i == size:
+                if records[piece, KEY] == key:
+                    start = records[piece, START]
+                    if key >= 0 or (
+                        records[piece + 1, START] - start == size
+                        and _same(data, at, size, pool, start)
+                    ):
                         break
-                slot = (slot + np.uint64(1)) & mask
+                slot = (slot + 1) & (len(slots) - 1)
                 piece = slots[slot]
             if piece == -1:
                 slots[slot] = number
-                hashes[number] = key
-                start = starts[number]
+                start = records[number, START]
                 for i in range(size):
                     pool[start + i] = data[at + i]
-                starts[number + 1] = start + size
-                counts[number] = 1
+                records[number, KEY] = key
+                records[number, COUNT] = 1
+                records[number + 1, START] = start + size
                 number += 1
             else:
-                counts[piece] += 1
+                records[piece, COUNT] += 1
         at = end
     used[0] = number
     return at
