@@ -326,7 +326,8 @@ class Preparation:
         elif tokens and self._limit < self._most_tokens:
             total = min(total, done * self._limit // tokens)
         seconds = time.monotonic() - self._began
-        rate = (done - self._bytes_before) / seconds if seconds > _YIELD_SECONDS else None
+        new = done - self._bytes_before
+        rate = new / seconds if new and seconds > _YIELD_SECONDS else None
         return Progress(
             phase="tokenizing",
             done=done,
