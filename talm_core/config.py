@@ -173,7 +173,7 @@ class TokenizerConfig(JobConfig):
             "Corpus",
             "Built-in corpus to learn from when no file is given.",
             more="stdlib: the Python standard library's sources and documentation topics on this"
-            " machine, about 11 MB.",
+            " machine, about 9 MB.",
         ),
     ] = "stdlib"
     max_bytes: Annotated[
