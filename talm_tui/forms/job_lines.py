@@ -11,6 +11,7 @@ from talm_tui.forms.quantity import count, duration, size
 from talm_tui.theme import plain
 
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
+_BYTES = ("bytes", "byte", "B")
 _HIDE = "esc  hide"
 _STYLES = {
     Status.RUNNING: "$accent bold",
@@ -21,7 +22,7 @@ _STYLES = {
 
 def amount(number: float, unit: str) -> str:
     """A quantity in its unit: bytes as kB and MB, everything else counted."""
-    if unit in ("bytes", "byte", "B"):
+    if unit in _BYTES:
         return size(number)
     return f"{count(number)} {unit}".rstrip()
 
@@ -40,8 +41,10 @@ def phase_line(progress: Progress, width: int) -> str:
     if progress.total:
         fraction = progress.done / progress.total
         parts += [bar(fraction, max(10, min(34, width - 64))), f"{min(1.0, fraction):4.0%}"]
-        done = amount(progress.done, progress.unit)
-        parts.append(f"{done} of {amount(progress.total, progress.unit)}")
+        total = amount(progress.total, progress.unit)
+        in_bytes = progress.unit in _BYTES
+        done = amount(progress.done, progress.unit if in_bytes else "")
+        parts.append(f"{done} of {total}")
     else:
         parts.append(amount(progress.done, progress.unit))
     if progress.rate:

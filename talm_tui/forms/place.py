@@ -50,7 +50,7 @@ class FormPlace(Place):
     NAME_KEY: ClassVar[str]
     ABOUT: ClassVar[str]
     NEXT_STEP: ClassVar[str] = ""
-    PRESETS: ClassVar[bool] = False
+    SHOWS_JOBS: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
@@ -332,6 +332,8 @@ class FormPlace(Place):
     def _follow_active(self) -> None:
         """Show a job of this kind that works already, from whatever terminal."""
         view = self.query_one(JobView)
+        if not self.SHOWS_JOBS:
+            return
         if view.artifact is not None and view.status.active:
             return
         for overview in self.overviews():

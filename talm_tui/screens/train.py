@@ -45,6 +45,7 @@ class TrainScreen(FormPlace):
 
     MODEL = PretrainConfig
     NAME_KEY = "model_name"
+    SHOWS_JOBS = False
     ABOUT = (
         "A model learns to tell which token comes next. Begin with a preset, change what you"
         " like, and see on the right what it amounts to before you start."
