@@ -7,11 +7,9 @@ codes: 0 done, 1 failed, 2 invalid input, 130 stopped.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from talm_core import inbox, jobs
 from talm_core.errors import ArtifactError, InputError, Problem, TalmError
@@ -36,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from talm_core.model.sampling import serve
 
             return serve(Workspace(options.workspace), sys.stdin, sys.stdout)
-        stop_on_signals()
+        inbox.stop_on_signals()
         return _work(options.directory.absolute(), options.workspace, options.lock_fd)
     except TalmError as error:
         sys.stderr.write(f"{error}\n")
@@ -69,19 +67,6 @@ def _root_of(directory: Path) -> Path:
     raise ArtifactError(
         Problem(str(directory), "lies in no workspace", hint="give one with --workspace")
     )
-
-
-def stop_on_signals() -> None:
-    """Turn SIGINT, SIGTERM and SIGHUP into a stop that saves; a second one ends at once."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        jobs.request_stop(signal.Signals(number).name)
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # `nohup` and batch systems ignore a signal on purpose.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handle)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from talm_core.events import (
 from talm_core.inbox import Inbox, stop_reason
 from talm_core.journal import JournalWriter
 from talm_core.kinds import Job, JobKind
+from talm_core.version import version
 
 LOG_FILE = "log.txt"
 
@@ -176,14 +177,3 @@ class Driver:
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def version() -> str:
-    """The version of talm; empty when it runs without being installed."""
-    # Not at the top: it takes as long to import as half a command line.
-    from importlib import metadata
-
-    try:
-        return metadata.version("talm")
-    except metadata.PackageNotFoundError:
-        return ""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from talm_core import publish
 from talm_core.errors import Problem, WorkspaceError
@@ -28,6 +30,19 @@ _stop: list[str] = []
 def request_stop(reason: str) -> None:
     """Ask every job this process drives to save and end. Safe in a signal handler."""
     _stop[:] = [reason]
+
+
+def stop_on_signals() -> None:
+    """Turn SIGINT, SIGTERM and SIGHUP into a stop that saves; a second one ends at once."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        request_stop(signal.Signals(number).name)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` and batch systems ignore a signal on purpose.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
 
 
 def stop_reason() -> str | None:

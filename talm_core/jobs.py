@@ -204,12 +204,14 @@ def follow(
     *,
     live: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
+    reader: journal.JournalReader | None = None,
 ) -> Iterator[Record]:
     """Past records of a job, then new ones as they come, until nobody works there any more.
 
-    With `live` False only what there is. `cancelled` is asked about ten times a second.
+    With `live` False only what there is. `cancelled` is asked about ten times a second. `reader`
+    is one that has read a part already.
     """
-    reader = journal.JournalReader(directory)
+    reader = reader or journal.JournalReader(directory)
     while True:
         # Asked before reading: what a process wrote before it let go is read below.
         running = live and lock.held(directory)

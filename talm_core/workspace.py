@@ -42,6 +42,7 @@ MAIN_FILES = {
 _NAME_KEYS = {"data": "ds_sample", "pretrain": "model_name"}
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
+_NAME_RULE = "must begin with a letter, a digit or _ and hold only letters, digits and . _ + -"
 
 
 def name_key(kind: str) -> str:
@@ -83,14 +84,19 @@ class Workspace:
         parts = name.split("/") if kind == "data" else [name]
         wrong = [part for part in parts if not _NAME.fullmatch(part) or part.endswith(".")]
         if wrong or (kind == "data" and len(parts) != 2):
-            message = (
-                "must begin with a letter, a digit or _ and hold only letters, digits and . _ + -"
-            )
-            raise WorkspaceError(Problem(key, message, name))
+            shown = parts[-1] if kind == "data" else name
+            raise WorkspaceError(Problem(key, _NAME_RULE, shown))
         return self.folder(kind).joinpath(*parts)
 
     def directory_of(self, config: JobConfig) -> Path:
-        """The directory a job works in."""
+        """The directory a job works in.
+
+        Raises:
+            WorkspaceError: its name is no plain name; says which setting made it so.
+        """
+        prefix = getattr(config, "dir_prefix", None)
+        if prefix is not None and not _NAME.fullmatch(prefix):
+            raise WorkspaceError(Problem("dir_prefix", _NAME_RULE, prefix))
         return self.directory(config.kind, config.artifact, key=name_key(config.kind))
 
     def artifacts(self, kind: str) -> list[Artifact]:
