@@ -92,11 +92,12 @@ class Corpus:
 
     @property
     def listing(self) -> str:
-        """A hash over the documents' names and sizes: tells whether a corpus is still the same
-        without reading it."""
+        """A hash over the documents' names, sizes and times of change: tells whether a corpus is
+        still the same without reading it."""
         digest = hashlib.sha256()
         for entry in self._entries:
-            digest.update(f"{entry.name}\0{entry.size}\0".encode("utf-8", "surrogateescape"))
+            changed = entry.path.stat().st_mtime_ns if entry.path else 0
+            digest.update(f"{entry.name}\0{entry.size}\0{changed}\0".encode())
         return digest.hexdigest()
 
 

@@ -118,6 +118,26 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert [d.name for d in texts(tmp_path)] == ["again/two/a.txt"]
 
 
+def test_the_listing_tells_whether_something_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def listing() -> str:
+        return open_corpus("text", paths=[str(tmp_path)]).listing
+
+    path.write_text("one")
+    os.utime(path, (1, 1))
+    first = listing()
+    assert listing() == first
+    path.write_text("two")
+    assert listing() != first
+    path.write_text("one")
+    os.utime(path, (1, 1))
+    assert listing() == first
+    (tmp_path / "b.txt").write_text("more")
+    assert listing() != first
+    assert open_corpus("stdlib").listing == open_corpus("stdlib").listing
+
+
 def test_a_name_the_file_system_did_not_encode_is_shown_all_the_same(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     assert texts(tmp_path) == [Document("caf\ufffd.txt", "x")]

@@ -401,12 +401,12 @@ def test_another_corpus_or_tokenizer_does_not_go_on_with_it(
 
     interrupt()
     path = Path(config.path[0]) / "0003.txt"
-    path.write_text(path.read_text() + "!")
+    path.write_text(path.read_text().replace("the", "The"))
     first = next(iter(prepare(workspace, config)))
     assert isinstance(first, Started)
     assert first.resumed_from is None
     assert files(directory) != calm[1]
-    path.write_text(path.read_text()[:-1])
+    path.write_text(path.read_text().replace("The", "the"))
     (directory / "manifest.json").unlink()
     interrupt()
     (directory / "val_000001.npy").write_bytes(b"")
