@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -63,6 +64,7 @@ class TalmApp(App[None]):
             id="app.help",
             tooltip="Show what this place is for and every key that works here",
         ),
+        Binding("ctrl+l", "redraw", "Draw the screen again", show=False, id="app.redraw"),
         Binding(
             "ctrl+q",
             "quit",
@@ -80,6 +82,7 @@ class TalmApp(App[None]):
         frame is on the screen."""
         super().__init__()
         self._workspace = workspace
+        self._drawn: Size | None = None
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -136,6 +139,17 @@ class TalmApp(App[None]):
             preferences.save_theme(theme)
         except OSError as error:
             self._say(f"The theme cannot be remembered: {error}")
+
+    def on_resize(self, event: events.Resize) -> None:
+        # A window made small and large again at once comes here as no change at all, but the
+        # terminal has forgotten what it cut off.
+        if event.size == self._drawn:
+            self.refresh()
+        self._drawn = event.size
+
+    def action_redraw(self) -> None:
+        """Draw the whole screen again, after another program has written over it."""
+        self.refresh(layout=True)
 
     # --- jobs --------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -86,10 +85,11 @@ class PseudoTerminal:
         fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def resize(self, columns: int, rows: int) -> None:
-        """Make the window another size, and tell the program."""
-        self._set_size(columns, rows)
+        """Make the window another size. What was there is forgotten: all
+        that is seen afterwards was drawn for it."""
         self.screen.resize(rows, columns)
-        os.kill(self.process.pid, signal.SIGWINCH)
+        self.screen.reset()
+        self._set_size(columns, rows)
 
     def press(self, *keys: str) -> None:
         """Type keys: names of `KEYS` or characters."""
