@@ -1,0 +1,196 @@
+"""How fast training and sampling are, beside what one would write by hand.
+
+    python benchmarks/training.py [--rounds N] [--shape talm ...]
+
+The peer is a plain GPT in fp32: LayerNorm, learned positions, GELU, torch's AdamW and its
+cross-entropy, no compiler, the same width, depth, batch and vocabulary. Each contender has a
+process of its own, for talm changes how its process allocates memory. They take turns; a figure is
+the best of all rounds, because whatever else the machine does only ever makes a round slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talm_core.config import PretrainConfig, build
+from talm_core.model.generate import stream
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.tokenizer.tokenizer import Tokenizer
+from talm_core.tokenizer.vocabulary import BASE
+from talm_core.training.machine import choose, prepare
+from talm_core.training.optimizer import adamw
+
+
+class Shape(NamedTuple):
+    width: int
+    heads: int
+    layers: int
+    context: int
+    vocabulary: int
+
+
+BATCH = 16
+SHAPES = {
+    "talm": Shape(64, 8, 4, 128, 4100),
+    "nano": Shape(128, 4, 4, 128, 4100),
+    "shakespeare": Shape(384, 6, 6, 256, 4100),
+    "shakespeare, 65 characters": Shape(384, 6, 6, 256, 65),
+}
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, c = x.shape
+        parts = self.qkv(self.first(x)).split(c, 2)
+        q, k, v = (part.view(b, t, self.heads, -1).transpose(1, 2) for part in parts)
+        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(seen.transpose(1, 2).reshape(b, t, c))
+        inner: Tensor = self.down(functional.gelu(self.up(self.second(x))))
+        return x + inner
+
+
+class PlainGPT(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.places = nn.Embedding(shape.context, shape.width)
+        self.blocks = nn.ModuleList(
+            PlainBlock(shape.width, shape.heads) for _ in range(shape.layers)
+        )
+        self.norm = nn.LayerNorm(shape.width)
+
+    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        logits = functional.linear(self.norm(x), self.tokens.weight)
+        loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return loss
+
+
+def stepper(
+    model: nn.Module, loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer
+) -> Callable[[], None]:
+    def step() -> None:
+        torch.autograd.backward(loss())
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def contender(kind: str, shape: Shape, wire: Connection) -> None:
+    """Take steps whenever asked; answers with the number format, then seconds a step."""
+    values = {
+        "model_name": "x",
+        "data_dir": "x",
+        "n_layer": shape.layers,
+        "n_head": shape.heads,
+        "n_embd": shape.width,
+        "context_len": shape.context,
+        "batch_size": BATCH,
+    }
+    config = build(PretrainConfig, values)
+    machine = choose(config)
+    batch = torch.randint(shape.vocabulary, (BATCH, shape.context + 1))
+    tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
+    if kind == "talm":
+        prepare(machine)
+        ours = Transformer(ModelConfig.of(config, shape.vocabulary), dtype=machine.dtype)
+        ours.initialise(1)
+        step = stepper(ours, lambda: ours.loss(tokens, targets), adamw(ours, config))
+    else:
+        torch.set_num_threads(machine.threads)
+        plain = PlainGPT(shape)
+        optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
+        step = stepper(plain, lambda: plain(tokens, targets), optimizer)
+    step()
+    wire.send(machine.precision)
+    while wire.recv():
+        step()  # what the other one left in the caches is not this one's
+        wire.send(min(seconds(step) for _ in range(3)))
+
+
+def training(name: str, shape: Shape, rounds: int) -> None:
+    context = get_context("spawn")
+    wires: dict[str, Connection] = {}
+    for kind in ("talm", "plain"):
+        wires[kind], theirs = context.Pipe()
+        context.Process(target=contender, args=(kind, shape, theirs), daemon=True).start()
+    precision, _ = (wire.recv() for wire in wires.values())
+    best = dict.fromkeys(wires, float("inf"))
+    for _ in range(rounds):
+        for kind, wire in wires.items():
+            wire.send(True)
+            best[kind] = min(best[kind], wire.recv())
+    for wire in wires.values():
+        wire.send(False)
+    rates = {kind: BATCH * shape.context / value for kind, value in best.items()}
+    ratio = rates["talm"] / rates["plain"]
+    print(
+        f"| {name} ({precision}) | {rates['talm']:,.0f} | {rates['plain']:,.0f} | {ratio:.2f} |",
+        flush=True,
+    )
+
+
+def sampling(rounds: int) -> None:
+    """256 tokens with and without keys and values kept."""
+    shape = SHAPES["shakespeare"]
+    config = ModelConfig(
+        shape.vocabulary, shape.layers, shape.heads, shape.heads, shape.width, 1024, 257
+    )
+    model = Transformer(config)
+    model.initialise(1)
+    tokenizer = Tokenizer.from_file(BASE)
+
+    def cached() -> None:
+        assert sum(1 for _ in stream(model, tokenizer, [0], max_tokens=256, temperature=0)) == 256
+
+    @torch.inference_mode()
+    def anew() -> None:
+        ids = [0]
+        for _ in range(256):
+            ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+
+    fast = min(seconds(cached) for _ in range(rounds))
+    slow = min(seconds(anew) for _ in range(rounds))
+    print(f"| 256 tokens | {256 / fast:,.0f} | {256 / slow:,.0f} | {slow / fast:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shape", nargs="*", choices=SHAPES, default=list(SHAPES))
+    options = parser.parse_args()
+    print("| training, batch 16 | talm tokens/s | plain tokens/s | ratio |\n|---|---|---|---|")
+    for name in options.shape:
+        training(name, SHAPES[name], options.rounds)
+    print("\n| sampling, 384 x 6 | with cache tokens/s | without | ratio |\n|---|---|---|---|")
+    sampling(2)
+
+
+if __name__ == "__main__":
+    main()
