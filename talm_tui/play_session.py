@@ -93,9 +93,7 @@ class PlaySession:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        _hang_up(process)
         # It may be in the middle of a long text.
         with contextlib.suppress(OSError):
             process.terminate()
@@ -109,12 +107,16 @@ class PlaySession:
     def _start(self) -> None:
         self.close()
         errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        except OSError:
+            errors.close()
+            raise
         threading.Thread(
             target=self._listen, args=(self._process, errors), name="play", daemon=True
         ).start()
@@ -132,9 +134,17 @@ class PlaySession:
                 # What comes meanwhile is read at once afterwards: a batch, not a message a token.
                 time.sleep(_BATCH_SECONDS)
             code = process.wait()
+            _hang_up(process)
             if process is self._process:
                 self._process = None
                 self._tell(Heard([], died=_last_line(errors) or f"it ended with code {code}"))
+
+
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    # What could not be written to a child that is gone is of no interest.
+    with contextlib.suppress(OSError):
+        process.stdin.close()
 
 
 def _last_line(errors: IO[bytes]) -> str:

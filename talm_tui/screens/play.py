@@ -311,7 +311,7 @@ itself, blue what went without saying.
         elif isinstance(event, Failed):
             self._begun = self._asked
             self._ended(f"✕ {event.message}")
-        elif isinstance(event, Finished | Stopped):
+        elif isinstance(event, Finished | Stopped) and self.generating:
             self._ended("")
 
     def _ended(self, said: str) -> None:

@@ -47,11 +47,11 @@ def _with_bar(start: Content, fraction: float, end: Sequence[str], width: int) -
     """The bar takes what the words leave; where that is too little, words go, middle first."""
     words = list(end)
     while len(words) > 1:
-        room = width - start.cell_length - len("  ".join(words)) - 3
+        room = width - start.cell_length - len("  ".join(words)) - 1
         if room >= _LEAST_BAR:
             break
         del words[1 if len(words) > 2 else -1]
-    room = width - start.cell_length - len("  ".join(words)) - 3
+    room = width - start.cell_length - len("  ".join(words)) - 1
     drawn = bar(fraction, min(60, room)) + Content(" ") if room >= 3 else Content("")
     return _fit(start + drawn + Content("  ".join(words)), width)
 
