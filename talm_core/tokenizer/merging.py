@@ -13,7 +13,6 @@ become worse. Lost occurrences are recognised by looking at the text, when their
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -33,11 +32,12 @@ KEY, FIRST, LAST, COUNT = range(4)
 MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED = range(8)
 
 # What `_advance` returns.
-DONE, MORE, GROW_PAIRS, GROW_ENTRIES = range(4)
+DONE, MORE, GROW = range(3)
 
 A = TypeVar("A", bound=np.generic)
 
 _NONE = -1
+_PIECES = 1_000  # how many are laid at once: of up to 16 KiB each
 _DEAD = -2  # the token of a position inside a longer token
 
 
@@ -71,21 +71,19 @@ class Merger:
     """Learns merges from pieces, a slice of work at a time."""
 
     def __init__(
-        self, pieces: Pieces, merges: int, *, room: int = 1 << 15, work: int = 1_000_000
+        self, pieces: Pieces, merges: int, *, room: int = 1 << 15, work: int = 500_000
     ) -> None:
         """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`.
 
         `room`, a power of two, is for how many pairs there is room before arrays grow; `work` is
-        how many occurrences a slice looks at: a million take some tens of milliseconds.
+        how many occurrences a slice looks at: half a million take some hundredths of a second.
         """
         size = len(pieces.data)
         assert size < 2**31 - 2, "positions are 32-bit"
+        self._pieces = pieces
         # One position more on each side, of no piece, so that a neighbour can always be asked.
-        self._text = np.full((size + 2, 3), _NONE, np.int32)
-        self._text[1:-1, TOKEN] = pieces.data
-        self._text[:, SPAN] = 1
-        numbers = np.arange(len(pieces.lengths), dtype=np.int32)
-        self._text[1:-1, OWNER] = np.repeat(numbers, pieces.lengths)
+        self._text = np.zeros((size + 2, 3), np.int32)
+        self._text[[0, -1]] = _NONE, 1, _NONE
         self._counts = np.ascontiguousarray(pieces.counts, np.int64)
         self._state = np.zeros(8, np.int64)
         self._state[[CURSOR, FREE]] = _NONE
@@ -95,12 +93,16 @@ class Merger:
         self._work = work
         self._pairs = np.zeros((room, 4), np.int64)
         self._slots = np.full(2 * room, _NONE, np.int32)
-        self._entries = np.zeros((size + room // 2, 2), np.int32)
+        # A position begins one pair, and each merge takes one occurrence and gives two at most, of
+        # which there are as many as positions. Memory is taken when it is first written.
+        self._entries = np.zeros((2 * size + 2, 2), np.int32)
         self._heap = np.zeros((room, 3), np.int64)
 
     def run(self) -> Iterator[list[Merge]]:
         """Merge until there are as many as wanted, or no pair is left. Yields what is new after
-        every slice of some tens of milliseconds; the list may be empty."""
+        every slice of some hundredths of a second; the list may be empty."""
+        for _ in self._lay():
+            yield []
         seen = 0
         status = MORE
         while status != DONE:
@@ -116,14 +118,27 @@ class Merger:
                 self._goal,
                 self._work,
             )
-            if status == GROW_PAIRS:
+            if status == GROW:
                 self._grow_pairs()
-            elif status == GROW_ENTRIES:
-                self._entries = _longer(self._entries, 1.5)
             merged = int(self._state[MERGED])
             new = self._results[seen:merged].tolist()
             yield [Merge(key >> 32, key & 0xFFFFFFFF, count) for key, count in new]
             seen = merged
+
+    def _lay(self) -> Iterator[int]:
+        """Lay the pieces end to end, a slice at a time."""
+        data, lengths = self._pieces.data, self._pieces.lengths
+        at = 0
+        ends = np.cumsum(lengths, dtype=np.int64)
+        for part in range(0, len(lengths), _PIECES):
+            count = lengths[part : part + _PIECES]
+            end = int(ends[part + len(count) - 1])
+            rows = self._text[at + 1 : end + 1]
+            rows[:, TOKEN] = data[at:end]
+            rows[:, SPAN] = 1
+            rows[:, OWNER] = np.repeat(np.arange(part, part + len(count), dtype=np.int32), count)
+            at = end
+            yield at
 
     def _grow_pairs(self) -> None:
         self._pairs = _longer(self._pairs)
@@ -132,10 +147,8 @@ class Merger:
         _place(self._pairs, self._slots, int(self._state[PAIRS]))
 
 
-def _longer(array: npt.NDArray[A], factor: float = 2) -> npt.NDArray[A]:
-    grown = np.zeros((math.ceil(len(array) * factor), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown
+def _longer(array: npt.NDArray[A]) -> npt.NDArray[A]:
+    return np.concatenate([array, np.zeros_like(array)])
 
 
 @inner
@@ -338,14 +351,12 @@ def _advance(
     goal: Scalar,
     work: Scalar,
 ) -> Scalar:
-    """Count pairs, then merge, until done, until `work` occurrences were looked at, or until an
-    array is too short. State is complete at every return: call again to go on."""
+    """Count pairs, then merge, until done, until `work` occurrences were looked at, or until
+    there is no room for new pairs. State is complete at every return: call again to go on."""
     while True:
-        # Room for what one occurrence can add.
+        # One occurrence can add two pairs.
         if state[PAIRS] + 2 > len(pairs):
-            return GROW_PAIRS
-        if state[FREE] == -1 and state[ENTRIES] + 2 > len(entries):
-            return GROW_ENTRIES
+            return GROW
         if work <= 0:
             return MORE
         work -= 1

@@ -19,7 +19,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.compiled import Scalar, compiled, inner
 from talm_core.tokenizer.merging import Pieces
 
-LONGEST_PIECE = 1 << 16
+LONGEST_PIECE = 1 << 14
 """A piece of more bytes is cut at the next character, so that a text without a space gives no
 token as long as itself."""
 
