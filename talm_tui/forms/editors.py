@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.suggester import Suggester
+from textual.validation import ValidationResult
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -40,10 +41,14 @@ class TextEditor(Input):
             plain(text),
             placeholder=placeholder,
             suggester=suggester,
-            compact=True,
             id=f"edit-{key}",
         )
         self.key = key
+
+    def validate(self, value: str) -> ValidationResult | None:  # noqa: ARG002
+        """The form judges. Input's own way gives every editor another class, and with it every
+        style anew, which is a good part of the time a form takes to open."""
+        return None
 
     def show_text(self, text: str) -> None:
         """Show a text that did not come from the keyboard."""

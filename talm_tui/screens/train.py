@@ -52,7 +52,7 @@ class TrainScreen(FormPlace):
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save_preset", "save preset", id="train.save", tooltip="Keep as preset"),
+        Binding("ctrl+s", "save_preset", "save", id="train.save", tooltip="Keep as preset"),
         Binding("f3", "presets", "preset", id="train.preset", tooltip="Load a preset"),
     ]
 
@@ -61,7 +61,7 @@ class TrainScreen(FormPlace):
         self._presets: list[Preset] = []
 
     def compose_head(self) -> ComposeResult:
-        yield Static("preset", id="preset-label", markup=False)
+        yield Static("f3 preset", id="preset-label", markup=False)
         yield PickEditor("preset", FIRST_PRESET, self._preset_options)
 
     def options(self) -> dict[str, Options]:

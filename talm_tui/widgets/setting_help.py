@@ -72,13 +72,14 @@ class SettingHelp(Static):
             self.border_title = Content(plain(self._title))
             self.update(Content(self._about))
             return
-        self.border_title = Content(item.key)
         said = facts(item, self._default)
         if self.brief:
-            # The range first: with three lines, what is long may be cut.
+            # The range in the title: what is long may be cut in three lines.
+            self.border_title = Content(f"{item.key} · {said}")
             text = " ".join(part for part in (item.setting.help, item.setting.more) if part)
-            self.update(Content.assemble((said, "$secondary"), "\n", text))
+            self.update(Content(text))
             return
+        self.border_title = Content(item.key)
         parts = [item.setting.help, item.setting.more, usage(item)]
         body = "\n\n".join(part for part in parts if part)
         self.update(Content.assemble(body, "\n\n", (said, "$secondary")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def run(name: str, rate: float, config: PretrainConfig | None = None) -> Overvie
 
 
 def manifest() -> Manifest:
-    shard = {"documents": 1, "sha256": "0" * 64}
+    shard: dict[str, Any] = {"documents": 1, "sha256": "0" * 64}
     return Manifest(
         source="stdlib",
         sample="all",

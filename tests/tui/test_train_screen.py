@@ -154,7 +154,8 @@ def test_help_stands_beside_and_below(workspace: Workspace) -> None:
         assert shown.region.x > place.form.region.x
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: shown.region.y > place.form.region.y)
-        assert text_of(place, "#help").startswith("1 to 128 · default 4")
+        assert str(shown.border_title) == "n_layer · 1 to 128 · default 4"
+        assert text_of(place, "#help").startswith("Transformer blocks.")
         assert "tokens" in text_of(place, "#meaning")
         await pilot.press("escape")
         await until(pilot, lambda: str(shown.border_title) == "Train a model")
