@@ -128,6 +128,10 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
     fraction, eta = None, None
     if metrics is not None and metrics.max_steps > 0:
         fraction, eta = metrics.step / metrics.max_steps, metrics.eta
+        minutes = getattr(watched.config, "minutes", None)
+        if minutes:
+            # Such a run ends by its steps or by its time, whichever comes first.
+            fraction = max(fraction, metrics.elapsed / (60 * minutes))
     elif progress is not None:
         fraction = progress.done / progress.total if progress.total > 0 else None
         eta = progress.eta

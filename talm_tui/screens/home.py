@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from talm_tui.watcher import Snapshot
 
 
+_AGO_SECONDS = 30
+
+
 class HomeScreen(Place):
     """The pipeline as three steps, what to do next, and the recent runs.
 
@@ -112,6 +115,8 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def on_mount(self) -> None:
         self.watch(self.app, "snapshot", self._show)
+        # When something was is another thing to say as time goes by.
+        self.set_interval(_AGO_SECONDS, self.query_one(RunTable).refresh)
 
     def on_resize(self, event: events.Resize) -> None:
         # What a run is doing matters more than the pipeline once there is no room for both.

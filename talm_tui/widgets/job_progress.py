@@ -36,6 +36,8 @@ def detail(overview: Overview) -> str:
     if metrics is not None:
         parts.append(f"step {metrics.step:,}/{metrics.max_steps:,}")
         parts.append(f"loss {metrics.loss_ema:.2f}")
+        if overview.phase not in ("", "training"):
+            parts.append(line(overview.phase))
     elif progress is not None:
         parts.append(line(progress.phase))
         if progress.total:

@@ -79,15 +79,19 @@ class RunTable(ScrollView):
 
     def show(self, rows: Sequence[Overview]) -> None:
         """Show these; the cursor stays with its run, wherever that is now."""
-        chosen = self.selected
-        changed = tuple(rows) != self._rows
+        chosen, before = self.selected, self._rows
         self._rows = tuple(rows)
         if chosen is not None:
             self.select(chosen.artifact.directory.as_posix())
         self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
-        if changed:
+        if len(before) != len(self._rows):
             self.virtual_size = Size(self.size.width, len(self._rows) + 1)
             self.refresh()
+            return
+        # A second of a run changes its line only: over a slow line the rest is not sent again.
+        for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+            if old != new:
+                self.refresh_line(index + 1)
 
     def select(self, directory: str) -> None:
         """Put the cursor on the run in `directory`, if it is there."""
@@ -103,13 +107,14 @@ class RunTable(ScrollView):
     def _go(self, index: int) -> None:
         if index == self._cursor:
             return
+        self.refresh_line(self._cursor + 1)
         self._cursor = index
+        self.refresh_line(index + 1)
         self.scroll_to_region(
             Region(0, index + 1, 1, 1) if index else Region(0, 0, 1, 2),
             animate=False,
             force=True,
         )
-        self.refresh()
         self.post_message(self.Moved())
 
     def on_resize(self) -> None:

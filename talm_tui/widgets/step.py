@@ -54,8 +54,8 @@ def _tokens(overview: Overview) -> str:
 
 
 def title(overview: Overview) -> str:
-    """An artifact's name as lists show it: the whole of a source goes by the source's name."""
-    return overview.name.removesuffix("/all")
+    """An artifact's name as lists show it: a sample that is the whole source is not named."""
+    return overview.name.removesuffix("/all").removesuffix("_all")
 
 
 class Step(Widget):

@@ -47,7 +47,6 @@ class PseudoTerminal:
         self._stream = pyte.ByteStream(self.screen)
         self.bytes = 0
         self.began = time.monotonic()
-        self.first_byte: float | None = None
         self._main, side = pty.openpty()
         self._set_size(columns, rows)
         self.process = subprocess.Popen(
@@ -98,22 +97,25 @@ class PseudoTerminal:
 
     def read(self, seconds: float) -> bool:
         """Take in what the program writes within `seconds`; False when it has closed."""
+        return self.read_timed(seconds) > 0
+
+    def read_timed(self, seconds: float) -> float:
+        """The same; the moment at which it arrived, 0 when the program has closed."""
         if self._main < 0:
-            return False
+            return 0.0
         ready, _, _ = select.select([self._main], [], [], seconds)
+        arrived = time.monotonic()
         if not ready:
-            return True
+            return arrived
         try:
             data = os.read(self._main, 65536)
         except OSError:
-            return False
+            return 0.0
         if not data:
-            return False
-        if self.first_byte is None:
-            self.first_byte = time.monotonic()
+            return 0.0
         self.bytes += len(data)
         self._stream.feed(data)
-        return True
+        return arrived
 
     def wait(self, seen: Callable[[str], object] | str, *, timeout: float = 20.0) -> str:
         """Read until `seen` (a text, or a question about the screen) is true of the screen."""

@@ -1,0 +1,198 @@
+"""How quick the screen is, on a real pseudo-terminal.
+
+    python benchmarks/tui.py [--rounds N] [--keys N] [--seconds S] [--json]
+
+- first frame: from starting the process until the whole of Home is drawn, and until the
+  workspace's contents are; idle, the best and the median of some starts.
+- key: from writing a key to the terminal until its effect is on it, while a real training run
+  uses every core: the cursor on Home, changes of place, letters typed into a form.
+- watching: bytes a second to the terminal, the screen's own processor time and memory, with Home
+  and then with the live monitor open, while that run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from talm_core import jobs, lock
+from talm_core.config import DataConfig, PretrainConfig
+from talm_core.events import Stop
+from talm_core.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.tui.pseudo import PseudoTerminal, talm_tui
+
+SIZE = {"columns": 120, "rows": 40}
+
+
+def first_frames(root: Path, rounds: int) -> dict[str, float]:
+    """Seconds until Home's frame and until its contents."""
+    frames, contents = [], []
+    for _ in range(rounds):
+        with talm_tui(root, columns=80, rows=24) as terminal:
+            terminal.wait(lambda text: "prepare one" in text and "quit" in text)
+            frames.append(time.monotonic() - terminal.began)
+            terminal.wait("Next:")
+            contents.append(time.monotonic() - terminal.began)
+            terminal.press("ctrl+q")
+            terminal.wait_end()
+    return {
+        "first_frame_best": min(frames),
+        "first_frame_median": statistics.median(frames),
+        "contents_best": min(contents),
+        "contents_median": statistics.median(contents),
+    }
+
+
+def settle(terminal: PseudoTerminal, seconds: float = 0.05) -> None:
+    """Read until the terminal has been quiet for a moment."""
+    while True:
+        before = terminal.bytes
+        terminal.read(seconds)
+        if terminal.bytes == before:
+            return
+
+
+def timed(terminal: PseudoTerminal, key: str, shown: Callable[[], bool]) -> float:
+    """Seconds from a key to the moment its effect arrived, without the emulator's own time."""
+    settle(terminal)
+    began = time.monotonic()
+    terminal.press(key)
+    deadline = began + 5
+    while True:
+        arrived = terminal.read_timed(0.5)
+        if shown():
+            return arrived - began
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{key} had no effect\n{terminal.text}")
+
+
+def selected(terminal: PseudoTerminal) -> int:
+    """The row of Home's cursor: the one whose background differs."""
+    top = next(y for y, line in enumerate(terminal.screen.display) if "Recent runs" in line)
+    usual = terminal.screen.buffer[top][5].bg
+    for y in range(top + 1, terminal.screen.lines - 1):
+        if terminal.screen.buffer[y][5].bg != usual:
+            return y
+    return -1
+
+
+def keys(terminal: PseudoTerminal, count: int) -> dict[str, float]:
+    """Latencies of a key in seconds: median and 95th percentile of each kind."""
+    cursor, places, letters = [], [], []
+    for number in range(count):
+        before = selected(terminal)
+        key = "down" if number % 2 == 0 else "up"
+        cursor.append(timed(terminal, key, lambda before=before: selected(terminal) != before))
+    heads = {"4": "Train a model", "1": "Recent runs", "3": "Prepare a dataset"}
+    order = ["4", "1", "3", "1"]
+    for key in order:
+        # Once for each place, so that building a screen is not measured with showing it.
+        timed(terminal, key, lambda key=key: heads[key] in terminal.text)
+    for number in range(max(8, count // 4)):
+        key = order[number % len(order)]
+        places.append(timed(terminal, key, lambda key=key: heads[key] in terminal.text))
+    while "Train a model" not in terminal.text:
+        timed(terminal, "4", lambda: "Train a model" in terminal.text)
+    terminal.press("tab")
+    settle(terminal, 0.3)
+    for number in range(count // 2):
+        typed = "x" * (number + 1)
+        letters.append(timed(terminal, "x", lambda typed=typed: typed in terminal.text))
+    result = {}
+    for name, values in (("cursor", cursor), ("place", places), ("letter", letters)):
+        ordered = sorted(values)
+        result[f"{name}_median"] = statistics.median(ordered)
+        result[f"{name}_p95"] = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return result
+
+
+def watching(terminal: PseudoTerminal, seconds: float) -> dict[str, float]:
+    """Bytes a second, processor share and megabytes while nothing is pressed."""
+    process = psutil.Process(terminal.process.pid)
+    bytes_before, times = terminal.bytes, process.cpu_times()
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        terminal.read(0.1)
+    took = time.monotonic() - began
+    after = process.cpu_times()
+    used = after.user + after.system - times.user - times.system
+    return {
+        "bytes_per_second": (terminal.bytes - bytes_before) / took,
+        "cpu_share": used / took,
+        "memory_mb": process.memory_info().rss / 1e6,
+    }
+
+
+@contextmanager
+def training(workspace: Workspace) -> Iterator[str]:
+    """A run that uses every core until the end, over a dataset of the standard library."""
+    if not (workspace.directory("data", "stdlib/docs") / "manifest.json").exists():
+        for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
+            pass
+    for name, steps in (("first", 3), ("second", 3), ("busy", 100_000)):
+        config = PretrainConfig(model_name=name, data_dir="stdlib/docs", max_steps=steps,
+                                warmup_steps=1, eval_every=0, sample_every=0)  # fmt: skip
+        directory = jobs.start(config, workspace)
+        while steps == 3 and lock.held(directory):
+            time.sleep(0.05)
+    try:
+        reader = jobs.follow(directory)
+        while type(next(reader).event).__name__ != "Metrics":
+            pass
+        yield "busy"
+    finally:
+        jobs.send(directory, Stop())
+        while lock.held(directory):
+            time.sleep(0.05)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TALM_CONFIG_DIR"] = f"{folder}/config"
+        workspace = Workspace(Path(folder) / "workspace")
+        for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
+            pass
+        results: dict[str, dict[str, float]] = {}
+        results["start"] = first_frames(workspace.root, options.rounds)
+        with training(workspace), talm_tui(workspace.root, **SIZE) as terminal:
+            terminal.wait("▶ busy")
+            results["home"] = watching(terminal, options.seconds)
+            results["keys under load"] = keys(terminal, options.keys)
+            terminal.press("escape")
+            settle(terminal, 0.5)
+            terminal.press("5")
+            terminal.wait("busy")
+            settle(terminal, 0.2)
+            results["monitor"] = watching(terminal, options.seconds)
+            terminal.press("ctrl+q")
+            terminal.wait_end()
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    for group, values in results.items():
+        for name, value in values.items():
+            print(f"{group:16} {name:20} {value:12.3f}")
+
+
+if __name__ == "__main__":
+    main()
