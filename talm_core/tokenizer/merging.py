@@ -34,13 +34,12 @@ MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED = range(8)
 # What `_advance` returns.
 DONE, MORE, GROW = range(3)
 
-A = TypeVar("A", bound=np.generic)
-
 _NONE = -1
-_PIECES = 1_000  # how many are laid at once: of up to 16 KiB each
+_UNKNOWN = -2
 _DEAD = -2  # the token of a position inside a longer token
+_PIECES = 1_000  # how many are laid at once: of up to 16 KiB each
 
-
+A = TypeVar("A", bound=np.generic)
 Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -276,20 +275,27 @@ def _holds(key: Scalar, position: Scalar, text: Shorts) -> Scalar:
 
 
 @inner
-def _best(text: Shorts, pairs: Longs, entries: Shorts, heap: Longs, state: Longs) -> Scalar:
-    """The pair to merge next, taken off the heap; -1 when none is left."""
+def _best(
+    text: Shorts, pairs: Longs, entries: Shorts, heap: Longs, state: Longs, work: Scalar
+) -> Scalar:
+    """The pair to merge next, taken off the heap; _NONE when none is left, _UNKNOWN when `work`
+    occurrences were looked at without an answer."""
     while state[HEAP] > 0:
         pair = heap[0, 2]
         count = pairs[pair, COUNT]
         if count > 0:
             key = pairs[pair, KEY]
             entry = pairs[pair, FIRST]
-            while not _holds(key, np.int64(entries[entry, 0]), text):
+            while work > 0 and not _holds(key, np.int64(entries[entry, 0]), text):
                 following = np.int64(entries[entry, 1])
                 entries[entry, 1] = state[FREE]
                 state[FREE] = entry
                 entry = following
+                work -= 1
             pairs[pair, FIRST] = entry
+            if work <= 0:
+                return _UNKNOWN
+            work -= 1
             position = entries[entry, 0]
             if heap[0, 0] != count or heap[0, 1] != position:
                 heap[0, 0], heap[0, 1] = count, position
@@ -301,7 +307,7 @@ def _best(text: Shorts, pairs: Longs, entries: Shorts, heap: Longs, state: Longs
         _sink(heap, state[HEAP])
         if count > 0:
             return pair
-    return -1
+    return _NONE
 
 
 @inner
@@ -371,8 +377,10 @@ def _advance(
             _push_new(pairs, entries, heap, state)
             if state[MERGED] == goal:
                 return DONE
-            pair = _best(text, pairs, entries, heap, state)
-            if pair == -1:
+            pair = _best(text, pairs, entries, heap, state, work + 1)
+            if pair == _UNKNOWN:
+                return MORE
+            if pair == _NONE:
                 return DONE
             results[state[MERGED], 0] = pairs[pair, KEY]
             results[state[MERGED], 1] = pairs[pair, COUNT]
