@@ -7,7 +7,6 @@ only it can see, such as the middle of a file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from talm_core.config import (
@@ -25,7 +24,7 @@ from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
 from talm_core.presets import find_preset
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
-from talm_core.workspace import Workspace
+from talm_core.workspace import Workspace, there, user_path
 
 RESERVED = "base"
 """The name of the tokenizer that ships with talm."""
@@ -53,7 +52,7 @@ def settle(config: JobConfig, workspace: Workspace) -> JobConfig:
     for item in settings_of(type(config)):
         value = getattr(config, item.key)
         if item.setting.picks == "paths":
-            changes[item.key] = tuple(str(Path(part).expanduser().absolute()) for part in value)
+            changes[item.key] = tuple(str(user_path(part).absolute()) for part in value)
         elif item.setting.picks in _KINDS and value:
             changes[item.key] = _named(workspace, item, value) or _absolute_if_there(value)
     return build(type(config), config.model_dump() | changes) if changes else config
@@ -76,9 +75,9 @@ def _named(workspace: Workspace, item: Declared, text: str) -> str | None:
 
 
 def _absolute_if_there(text: str) -> str:
-    path = Path(text).expanduser()
-    there = path.exists() or path.with_name(path.name + ".json").exists()
-    return str(path.absolute()) if there else text
+    path = user_path(text)
+    found = there(path.exists) or there((path.parent / f"{path.name}.json").exists)
+    return str(path.absolute()) if found else text
 
 
 def _collected(look: Callable[[], object]) -> Iterator[Problem]:

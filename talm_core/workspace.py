@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,24 @@ _NAME_RULE = "must begin with a letter, a digit or _ and hold only letters, digi
 def name_key(kind: str) -> str:
     """The setting that names a job's artifact."""
     return _NAME_KEYS.get(kind, "name")
+
+
+def user_path(text: str) -> Path:
+    """The path somebody typed, with `~` for a home. The home of a user there is not stays as it
+    was typed, to be told as a path that does not exist."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def there(look: Callable[[], bool]) -> bool:
+    """What `path.is_file` and its like answer; False where the system cannot even look, such as
+    for a name that is too long."""
+    try:
+        return look()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +161,8 @@ class Workspace:
         try:
             return self.find(kind, text, key=key)
         except ArtifactError:
-            path = Path(text).expanduser()
-            if path.is_dir():
+            path = user_path(text)
+            if there(path.is_dir):
                 return path.absolute()
             raise
 

@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 
 from talm_core.errors import CorpusError, Problem, nearest
+from talm_core.workspace import user_path
 
 SAMPLES = ("all", "code", "docs")
 HEAD_BYTES = 8192
@@ -223,7 +224,7 @@ def _open_text(paths: Sequence[str]) -> Corpus:
         raise CorpusError(Problem("path", "at least one file or directory must be given"))
     search = _Search([], [], set())
     for text in paths:
-        path = Path(text).expanduser()
+        path = user_path(text)
         try:
             status = path.stat()
         except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from talm_core import publish
 from talm_core.errors import ArtifactError, Problem
-from talm_core.workspace import MAIN_FILES, Workspace
+from talm_core.workspace import MAIN_FILES, Workspace, there, user_path
 
 FILE_NAME = MAIN_FILES["tokenizer"]
 VERSION = 1
@@ -200,12 +200,12 @@ def find_vocabulary(workspace: Workspace, text: str, *, key: str) -> Path:
     """
     if text == BASE.stem:
         return BASE
-    path = Path(text).expanduser()
+    path = user_path(text)
     try:
         named = workspace.find("tokenizer", text, key=key)
     except ArtifactError:
-        for candidate in (path, path.with_name(f"{path.name}.json"), path / FILE_NAME):
-            if candidate.is_file():
+        for candidate in (path, path.parent / f"{path.name}.json", path / FILE_NAME):
+            if there(candidate.is_file):
                 return candidate
         raise
     if not (named / FILE_NAME).is_file():

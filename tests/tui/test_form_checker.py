@@ -5,7 +5,10 @@ from __future__ import annotations
 import queue
 from pathlib import Path
 
+import pytest
+
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, build
+from talm_core.preflight import settle
 from talm_core.workspace import Workspace
 from talm_tui.forms.checker import Checker, Corpus, Findings, look
 
@@ -50,3 +53,18 @@ def test_only_the_newest_is_looked_at(tmp_path: Path) -> None:
     assert again.of == configs[0]
     checker.close()
     assert answers.empty()
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/x", "x" * 5000, "/", ".", "a\0b", "[/]"])
+def test_whatever_is_typed_is_a_problem_and_no_accident(tmp_path: Path, text: str) -> None:
+    workspace = Workspace(tmp_path)
+    for key, config in (
+        ("data_dir", build(PretrainConfig, {"model_name": "a", "data_dir": text})),
+        ("tokenizer_path", build(DataConfig, {"tokenizer_path": text})),
+    ):
+        assert [problem.key for problem in look(config, workspace).problems] == [key]
+        assert settle(config, workspace) is not None
+    if text not in ("/", "."):
+        files = build(TokenizerConfig, {"name": "a", "text_file": (text,)})
+        assert [problem.key for problem in look(files, workspace).problems] == ["text_file"]
+        assert settle(files, workspace) is not None
