@@ -27,7 +27,7 @@ from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
 from talm_core.training.machine import choose, prepare
-from talm_core.training.optimizer import adamw
+from talm_core.training.optimizer import Optimizers
 
 
 class Shape(NamedTuple):
@@ -85,13 +85,13 @@ class PlainGPT(nn.Module):
 
 
 def stepper(
-    model: nn.Module, loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer
+    model: nn.Module, loss: Callable[[], Tensor], move: Callable[[], None]
 ) -> Callable[[], None]:
     def step() -> None:
         torch.autograd.backward(loss())
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        move()
+        model.zero_grad(set_to_none=True)
 
     return step
 
@@ -112,6 +112,8 @@ def contender(kind: str, shape: Shape, wire: Connection) -> None:
         "n_embd": shape.width,
         "context_len": shape.context,
         "batch_size": BATCH,
+        # The same work on both sides.
+        "optimizer": "adamw",
     }
     config = build(PretrainConfig, values)
     machine = choose(config)
@@ -121,12 +123,13 @@ def contender(kind: str, shape: Shape, wire: Connection) -> None:
         prepare(machine)
         ours = Transformer(ModelConfig.of(config, shape.vocabulary), dtype=machine.dtype)
         ours.initialise(1)
-        step = stepper(ours, lambda: ours.loss(tokens, targets), adamw(ours, config))
+        optimizers = Optimizers(ours, config)
+        step = stepper(ours, lambda: ours.loss(tokens, targets), lambda: optimizers.step(1e-3))
     else:
         torch.set_num_threads(machine.threads)
         plain = PlainGPT(shape)
         optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
-        step = stepper(plain, lambda: plain(tokens, targets), optimizer)
+        step = stepper(plain, lambda: plain(tokens, targets), optimizer.step)
     step()
     wire.send(machine.precision)
     while wire.recv():

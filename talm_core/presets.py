@@ -78,6 +78,7 @@ BUILT_IN: dict[str, Preset] = {
                 # GPT-2's rate. A narrow model would bear five times as much.
                 "learning_rate": 6e-4,
                 "min_learning_rate": 6e-5,
+                "optimizer": "adamw",
                 "warmup_steps": 200,
                 "weight_decay": 0.01,
                 "beta1": 0.9,
@@ -105,6 +106,7 @@ BUILT_IN: dict[str, Preset] = {
                 "max_steps": 2_000,
                 "learning_rate": 1e-3,
                 "min_learning_rate": 1e-4,
+                "optimizer": "adamw",
                 "warmup_steps": 100,
                 # Against learning by heart.
                 "weight_decay": 0.1,
@@ -137,6 +139,7 @@ BUILT_IN: dict[str, Preset] = {
                 # GPT-3's rate for this size, and a tenth of it at the end.
                 "learning_rate": 6e-4,
                 "min_learning_rate": 6e-5,
+                "optimizer": "adamw",
                 # 367 million tokens, as GPT-3 warmed up.
                 "warmup_steps": 700,
                 "weight_decay": 0.1,

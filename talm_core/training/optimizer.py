@@ -1,4 +1,4 @@
-"""AdamW for a transformer, and its state as plain tensors with names."""
+"""The optimizers of a transformer, and their memory as plain tensors with names."""
 
 from __future__ import annotations
 
@@ -6,17 +6,80 @@ import torch
 from torch import Tensor, nn
 
 from talm_core.config import PretrainConfig
+from talm_core.training.muon import Muon
 
-# Devices whose one-kernel implementation exists.
+# Devices on which AdamW is one kernel.
 _FUSED = ("cpu", "cuda", "mps")
-_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
-def adamw(model: nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101) over all parameters.
-    Matrices decay, norms' gains do not: pulled to zero they would only scale the network down."""
-    parameters = list(model.parameters())
-    device = parameters[0].device.type
+class Optimizers:
+    """All parameters of a model, each with the method that suits it. Matrices decay, norms' gains
+    do not: pulled to zero they would only scale the network down."""
+
+    def __init__(self, model: nn.Module, config: PretrainConfig) -> None:
+        self._names = dict(model.named_parameters())
+        hidden = [
+            parameter
+            for name, parameter in self._names.items()
+            if config.optimizer == "muon" and is_hidden_matrix(name, parameter)
+        ]
+        chosen = {id(parameter) for parameter in hidden}
+        rest = [p for p in self._names.values() if id(p) not in chosen]
+        self.all: list[torch.optim.Optimizer] = [_adamw(rest, config)]
+        if hidden:
+            rate, decay = config.learning_rate, config.weight_decay
+            self.all.append(Muon(hidden, lr=rate, weight_decay=decay))
+
+    def step(self, rate: float, *, skip: Tensor | None = None) -> None:
+        """Move all parameters with this learning rate. `skip` is 1 on the device where the step
+        must change nothing, else 0."""
+        for optimizer in self.all:
+            optimizer.found_inf = skip  # type: ignore[attr-defined]
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in self.all:
+            optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The memory as `<parameter>/<quantity>`; empty before the first step."""
+        return {
+            f"{name}/{key}": value
+            for name, parameter in self._names.items()
+            for optimizer in self.all
+            for key, value in optimizer.state.get(parameter, {}).items()
+        }
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` gave.
+
+        Raises:
+            KeyError: a tensor is missing.
+        """
+        for optimizer in self.all:
+            keys = (
+                ("momentum",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")
+            )
+            owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for name, parameter in self._names.items():
+                if id(parameter) in owned:
+                    # Clones, for a file's tensors may share memory.
+                    optimizer.state[parameter] = {
+                        key: tensors[f"{name}/{key}"].to(parameter.device).clone() for key in keys
+                    }
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon may have it: a matrix between layers, not a table of tokens."""
+    return parameter.ndim == 2 and name not in ("embedding", "output")
+
+
+def _adamw(parameters: list[nn.Parameter], config: PretrainConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101)."""
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -26,37 +89,5 @@ def adamw(model: nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         eps=1e-8,
-        fused=device in _FUSED,
+        fused=parameters[0].device.type in _FUSED,
     )
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Take the next step with this learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory as `<parameter>/<quantity>`; empty before the first step."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-        if key in _STATE
-    }
-
-
-def load_state_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
-    """Put back what `state_tensors` gave.
-
-    Raises:
-        KeyError: a tensor is missing.
-    """
-    for name, parameter in model.named_parameters():
-        state = optimizer.state[parameter]
-        for key in _STATE:
-            value = tensors[f"{name}/{key}"]
-            # A clone, for a file's tensors may be read-only or share memory.
-            state[key] = value.to(parameter.device).clone()

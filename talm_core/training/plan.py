@@ -65,8 +65,8 @@ def plan(config: PretrainConfig, manifest: Manifest | None, vocab_size: int) -> 
     """The plan of a run on a dataset (None: not chosen yet) with a vocabulary of this size."""
     parameters = count_parameters(config, vocab_size)
     tokens = config.tokens_per_step * config.max_steps
-    # Weights once, the optimizer's two averages of each.
-    checkpoint_bytes = 3 * _FLOAT * parameters.total + _CHECKPOINT_TEXTS
+    optimizer = _optimizer_bytes(config, parameters)
+    checkpoint_bytes = _FLOAT * parameters.total + optimizer + _CHECKPOINT_TEXTS
     return Plan(
         vocab_size=vocab_size,
         parameters=parameters,
@@ -107,6 +107,14 @@ def flops_per_token(config: PretrainConfig, parameters: Parameters) -> float:
     return float(6 * weights + attention)
 
 
+def _optimizer_bytes(config: PretrainConfig, parameters: Parameters) -> int:
+    """AdamW keeps two averages of each parameter, Muon one of each matrix between layers."""
+    numbers = 2 * parameters.total
+    if config.optimizer == "muon":
+        numbers -= parameters.attention + parameters.feed_forward
+    return _FLOAT * numbers
+
+
 def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> Memory:
     weights = _FLOAT * parameters.total
     c, h, f = config.n_embd, config.n_head, config.hidden
@@ -121,7 +129,7 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
     return Memory(
         weights=weights,
         gradients=weights,
-        optimizer=2 * weights,
+        optimizer=_optimizer_bytes(config, parameters),
         activations=size * tokens * kept,
         # A few rows at a time, at most 8 MB on a CPU, and the head's own gradient.
         logits=min(_FLOAT * tokens * vocab_size, 8 * 1024 * 1024) + _FLOAT * vocab_size * c,

@@ -19,8 +19,8 @@ from talm_core.errors import ArtifactError, Problem, RunError
 from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.training import optimizer as optimizers
 from talm_core.training.machine import Machine
+from talm_core.training.optimizer import Optimizers
 
 TENSORS = "training.safetensors"
 EMA_DECAY = 0.98
@@ -50,7 +50,7 @@ class Trainer:
         self.model = Transformer(shape, dtype=machine.dtype)
         self.model.initialise(config.seed)
         self.model.to(self.device)
-        self.optimizer = optimizers.adamw(self.model, config)
+        self.optimizers = Optimizers(self.model, config)
         self.loader = TokenLoader(
             dataset,
             "train",
@@ -93,7 +93,7 @@ class Trainer:
         except (RuntimeError, OSError, ImportError) as error:
             return str(error).strip().split("\n", 1)[0]
         finally:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizers.zero_grad()
         self._hidden = compiled
         return ""
 
@@ -126,10 +126,8 @@ class Trainer:
             self._norm = nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)
         else:
             self._norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        self._refuse_non_finite(rate)
-        optimizers.set_rate(self.optimizer, rate)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.step(rate, skip=self._refuse_non_finite(rate))
+        self.optimizers.zero_grad()
         self._losses += self._loss
         self._ema.lerp_(self._loss, 1 - EMA_DECAY)
         self._loss = self._zero()
@@ -139,19 +137,19 @@ class Trainer:
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
 
-    def _refuse_non_finite(self, rate: float) -> None:
+    def _refuse_non_finite(self, rate: float) -> Tensor | None:
         # One sum is not finite if any part of it is not.
         finite = torch.isfinite(self._loss + self._norm)
         if not self._asynchronous:
             if not finite:
                 raise self._failed(self.step + 1, self._loss.item(), rate, self._norm.item())
-            return
+            return None
         # Once a step has failed, it and all later ones change nothing, until somebody looks.
         step, used = (torch.full_like(self._norm, value) for value in (self.step + 1, rate))
         now = torch.stack((step, self._loss, used, self._norm))
         unseen = (self._failure[0] == 0) & ~finite
         self._failure = torch.where(unseen, now, self._failure)
-        self.optimizer.found_inf = (self._failure[0] != 0).float()  # type: ignore[attr-defined]
+        return (self._failure[0] != 0).float()
 
     @staticmethod
     def _failed(step: int, loss: float, rate: float, norm: float) -> RunError:
@@ -188,7 +186,7 @@ class Trainer:
     def save(self, directory: Path, vocabulary: Vocabulary) -> None:
         """Write the model and what exact resumption needs."""
         hf.save(self.model, vocabulary, directory)
-        tensors = optimizers.state_tensors(self.model, self.optimizer)
+        tensors = self.optimizers.tensors
         tensors |= {"loop/ema": self._ema, "loop/losses": self._losses}
         tensors["random/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -211,7 +209,7 @@ class Trainer:
         hf.load_weights(dict(self.model.named_parameters()), path / hf.WEIGHTS)
         try:
             tensors = load_file(path / TENSORS)
-            optimizers.load_state_tensors(self.model, self.optimizer, tensors)
+            self.optimizers.load(tensors)
             self._ema = tensors["loop/ema"].to(self.device)
             self._losses = tensors["loop/losses"].to(self.device)
             torch.set_rng_state(tensors["random/cpu"])

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from talm_core.config import PretrainConfig, build
 from talm_core.data.manifest import Manifest
 from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import plan
 from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace
 
@@ -43,6 +45,7 @@ def test_gpt2_in_numbers() -> None:
             "grad_accum_steps": 5,
             "max_steps": 1000,
             "keep_checkpoints": 2,
+            "optimizer": "adamw",
         },
     )
     result = plan(config, None, 50_261)
@@ -63,6 +66,15 @@ def test_gpt2_in_numbers() -> None:
     assert result.memory.optimizer == 8 * 123_554_304
     assert result.checkpoint_bytes == pytest.approx(12 * 123_554_304, rel=0.01)
     assert result.disk_bytes == 3 * result.checkpoint_bytes
+
+
+def test_muon_keeps_one_number_of_a_hidden_matrix() -> None:
+    trainer = Optimizers(model := Transformer(ModelConfig.of(tiny_config(), 259)), tiny_config())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    trainer.step(0.0)
+    kept = sum(v.nbytes for key, v in trainer.tensors.items() if not key.endswith("/step"))
+    assert plan(tiny_config(), None, 259).memory.optimizer == kept
 
 
 def test_epochs_are_of_the_training_part(tmp_path: Path) -> None:
