@@ -251,12 +251,16 @@ def _vertical(layers: Sequence[_Layer], view: View, lines: int) -> tuple[float, 
     if view.log:
         air = (high - low) * 0.03
         return low - air, high + air
-    step = axis.nice_step((high - low) / max(2, lines // 3)) / 2
+    step = axis.nice_step((high - low) / _most_ticks(lines)) / 2
     return math.floor(low / step) * step, math.ceil(high / step) * step
 
 
+def _most_ticks(lines: int) -> int:
+    return max(2, min(8, lines // 2))
+
+
 def _y_ticks(bottom: float, top: float, view: View, lines: int) -> list[axis.Tick]:
-    most = max(2, min(8, lines // 3))
+    most = _most_ticks(lines)
     if view.log:
         values = axis.log_ticks(10**bottom, 10**top, most)
         return [
