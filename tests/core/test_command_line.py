@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from talm_core import cli
 from talm_core.command_line import COMMANDS, command_line, shell, words
+from talm_core.commands.flags import parse
 from talm_core.config import (
     CONFIGS,
     DataConfig,
+    Declared,
     JobConfig,
     PretrainConfig,
     SampleConfig,
     TokenizerConfig,
     build,
+    settings_of,
 )
+from talm_core.errors import ConfigError
 
 
 def test_every_job_has_a_command() -> None:
@@ -105,3 +113,41 @@ def test_defaults_alone_need_no_flag(model: type[JobConfig]) -> None:
     command = command_line(build(model, required))
     flags = [word for word in command if word.startswith("--")]
     assert len(flags) == sum(1 for key in required if model is not SampleConfig or key != "model")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+
+
+def value_of(item: Declared) -> st.SearchStrategy[Any]:
+    if item.choices:
+        return st.sampled_from(item.choices)
+    kind = item.base_type
+    low, high = item.minimum or 0, min(item.maximum or 10**6, 10**6)
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        return st.integers(int(low), int(high))
+    if kind is float:
+        return st.floats(low, high, exclude_min=True)
+    return st.lists(TEXT, max_size=3).map(tuple) if kind is tuple else TEXT
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_the_command_reads_back_as_the_same_config(data: st.DataObject) -> None:
+    model = data.draw(st.sampled_from(list(CONFIGS.values())))
+    values = {
+        item.key: data.draw(value_of(item))
+        for item in settings_of(model)
+        if item.required or data.draw(st.booleans())
+    }
+    try:
+        config = build(model, values)
+    except ConfigError:
+        assume(False)
+    said = command_line(config)
+    name = said[1]
+    app = cli._app({name: cli.COMMANDS[name]})
+    read = parse(lambda left: cli._bind(app, [name, *left]), said[2:], cli.COMMANDS[name].flags())
+    assert read.problems == ()
+    assert build(model, read.settings()) == config
