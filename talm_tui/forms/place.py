@@ -14,12 +14,13 @@ from textual.message import Message
 from textual.widgets import Static
 
 from talm_core import publish
-from talm_core.command_line import COMMANDS, words
+from talm_core.command_line import COMMANDS, shell, words
 from talm_core.config import JobConfig
 from talm_core.errors import Problem
 from talm_core.events import Stop
 from talm_core.jobs import Status
 from talm_core.overview import Overview
+from talm_core.preflight import settle
 from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editors import PickEditor
@@ -39,6 +40,13 @@ from talm_tui.widgets.setting_help import SettingHelp
 
 NARROW = 100
 """Columns below which help and consequences stand under the form instead of beside it."""
+
+
+KEYS = """
+`↓` `↑` `tab` go from field to field, `enter` to the next, `esc` leaves it. \
+`←` `→` choose, `enter` opens a list; numbers may be written `10k` or `2M`. \
+`*` is changed, `✕` cannot be. `ctrl+z` resets a field, or all when none has the focus.
+"""
 
 
 class FormPlace(Place):
@@ -72,6 +80,10 @@ class FormPlace(Place):
         def __init__(self, findings: Findings | Exception) -> None:
             self.findings = findings
             super().__init__()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.HELP = f"## {cls.MODEL.title}\n{cls.ABOUT}\n{KEYS}"
+        super().__init_subclass__(**options)
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,12 +208,13 @@ class FormPlace(Place):
             ).rstrip()
         )
 
-    def command(self) -> list[str]:
-        """The words of the command that does the same."""
+    def command(self, config: JobConfig | None = None) -> list[str]:
+        """The words of the command that asks for `config`; none means what the form says now,
+        right or wrong."""
         usual = str(self.workspace.root) == str(Workspace().root)
         return words(
             self.MODEL,
-            self.state.values,
+            self.state.values if config is None else config.model_dump(),
             self.state.defaults if self.state.preset else None,
             preset=self.state.preset,
             workspace=None if usual else str(self.workspace.root),
@@ -389,9 +402,9 @@ class FormPlace(Place):
 
     def action_command(self) -> None:
         """Copy the command and keep it in a file: not every terminal lets an app copy."""
-        command = self.query_one(CommandPreview).command
-        self.app.copy_to_clipboard(command)
         config = self.state.config
+        command = shell(self.command(settle(config, self.workspace) if config else None))
+        self.app.copy_to_clipboard(command)
         name = config.artifact.replace("/", "-") if config else "draft"
         try:
             self.workspace.directory("tokenizer", name)

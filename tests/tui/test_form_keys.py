@@ -186,8 +186,8 @@ def test_starting_with_something_wrong_goes_there(workspace: Workspace) -> None:
 def test_the_command_is_copied_and_kept(empty_workspace: Workspace, tmp_path: Path) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         await type_into(pilot, place, "special_tokens", '<|endoftext|> "<a b>"')
-        await pilot.press("f2")
         command = place.query_one(CommandPreview).command
+        await pilot.press("f2")
         assert shlex.split(command) == [
             *("talm", "train-tokenizer", "--name", "stdlib-4k"),
             *("--special-tokens", "<|endoftext|>", "--special-tokens", "<a b>"),
@@ -196,6 +196,21 @@ def test_the_command_is_copied_and_kept(empty_workspace: Workspace, tmp_path: Pa
         assert pilot.app.clipboard == command
         file = empty_workspace.root / "commands" / "train-tokenizer-stdlib-4k.sh"
         assert file.read_text() == f"#!/bin/sh\n{command}\n"
+
+    run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_a_command_that_is_kept_works_from_anywhere(
+    empty_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    monkeypatch.chdir(tmp_path)
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "text_file", "a.txt")
+        assert "--text-file a.txt " in place.query_one(CommandPreview).command
+        await pilot.press("f2")
+        assert f"--text-file {tmp_path}/a.txt " in pilot.app.clipboard
 
     run_at(empty_workspace, "tokenizer", steps)
 
