@@ -9,6 +9,7 @@ whatever the number of threads.
 from __future__ import annotations
 
 import re
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from talm_core.data.corpus import Document
 from talm_core.data.shards import Tokens, dtype_for
 from talm_core.errors import RunError
 from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
+from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 BATCH_CHARACTERS = 200_000
@@ -78,37 +80,44 @@ class Encoder:
     """Encodes text as the vocabulary says; special tokens in it are plain text."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        # Loads tiktoken.
-        from talm_core.tokenizer.tokenizer import Tokenizer
-
         self.vocabulary = vocabulary
         self.dtype = dtype_for(vocabulary.n_vocab)
-        self._tokenizer = Tokenizer.from_vocabulary(vocabulary)
+        self._own = threading.local()
         self._end_of_text = np.array([vocabulary.end_of_text], self.dtype)
         self._cuttable = vocabulary.pattern in _CUTTABLE
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        """This thread's own tokenizer. A regular expression keeps its working memory for the
+        first thread that uses it; every other one would pay a third more for each piece."""
+        tokenizer: Tokenizer | None = getattr(self._own, "tokenizer", None)
+        if tokenizer is None:
+            tokenizer = self._own.tokenizer = Tokenizer.from_vocabulary(self.vocabulary)
+        return tokenizer
 
     def encode(self, batch: Batch) -> Encoded:
         """The batch's ids, an end-of-text token before each document's."""
         parts: list[Tokens] = []
+        tokenizer = self._tokenizer
         for begins, text in batch.texts:
             if begins:
                 parts.append(self._end_of_text)
-            parts.append(self._encode(text).astype(self.dtype))
+            parts.append(self._encode(tokenizer, text).astype(self.dtype))
         return Encoded(batch.document, batch.begins, np.concatenate(parts))
 
-    def _encode(self, text: str) -> npt.NDArray[Any]:
+    def _encode(self, tokenizer: Tokenizer, text: str) -> npt.NDArray[Any]:
         if len(text) > _CAREFUL_CHARACTERS and _LONG_SPACE.search(text):
-            return self._encode_by_pieces(text)
-        found: npt.NDArray[np.uint32] = self._tokenizer.encode_to_numpy(text, disallowed_special=())
+            return self._encode_by_pieces(tokenizer, text)
+        found: npt.NDArray[np.uint32] = tokenizer.encode_to_numpy(text, disallowed_special=())
         return found
 
-    def _encode_by_pieces(self, text: str) -> npt.NDArray[np.int64]:
+    def _encode_by_pieces(self, tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int64]:
         """The same ids by another library's regular expressions, which are slower and survive."""
         import regex
 
         ids: list[int] = []
         for piece in regex.finditer(self.vocabulary.pattern, text):
-            ids += self._tokenizer._encode_single_piece(piece.group())  # noqa: SLF001
+            ids += tokenizer._encode_single_piece(piece.group())  # noqa: SLF001
         return np.array(ids, np.int64)
 
     def batches(self, documents: Iterable[Document], *, first: int = 0) -> Iterator[Batch]:

@@ -104,7 +104,7 @@ def test_very_long_runs_are_encoded_all_the_same(pattern: str, run: str) -> None
 def test_the_careful_way_gives_the_same_ids() -> None:
     encoder = ENCODERS[DEFAULT]
     text = "def f(x):\n" + " " * 120_000 + "return x\n" + "\n" * 9 + "été 1234"
-    careful = encoder._encode_by_pieces(text)
+    careful = encoder._encode_by_pieces(encoder._tokenizer, text)
     assert careful.tolist() == encoder._tokenizer.encode_ordinary(text)
 
 
