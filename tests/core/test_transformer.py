@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -163,11 +164,12 @@ def test_later_tokens_do_not_change_earlier_logits() -> None:
 
 
 def test_a_fresh_model_guesses_uniformly_and_repeatably() -> None:
-    model, again = Transformer(SHAPE), Transformer(SHAPE)
+    shape = replace(SHAPE, tie_embeddings=False)
+    model, again = Transformer(shape), Transformer(shape)
     model.initialise(7)
     again.initialise(7)
     ids = tokens()
-    assert model.loss(ids, ids.roll(-1, 1)).item() == pytest.approx(math.log(97), abs=0.1)
+    assert model.loss(ids, ids.roll(-1, 1)).item() == pytest.approx(math.log(97), abs=0.06)
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
