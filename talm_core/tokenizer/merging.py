@@ -70,12 +70,12 @@ class Merger:
     """Learns merges from pieces, a slice of work at a time."""
 
     def __init__(
-        self, pieces: Pieces, merges: int, *, room: int = 1 << 15, work: int = 500_000
+        self, pieces: Pieces, merges: int, *, room: int = 1 << 15, work: int = 200_000
     ) -> None:
         """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`.
 
         `room`, a power of two, is for how many pairs there is room before arrays grow; `work` is
-        how many occurrences a slice looks at: half a million take some hundredths of a second.
+        how many occurrences a slice looks at: two hundred thousand take some hundredths of a second.
         """
         size = len(pieces.data)
         assert size < 2**31 - 2, "positions are 32-bit"
