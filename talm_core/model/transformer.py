@@ -155,10 +155,10 @@ class Transformer(nn.Module):
         Every matrix gets a standard deviation of 1 / sqrt(inputs), which keeps the size of what
         flows through it, whatever the width; the usual constant 0.02 is that only near C = 2,500
         and starves a small model: with it in a 128-wide embedding, AdamW at a rate of 0.01 was
-        0.45 nats behind after 400 steps. What a layer adds to the residual starts at zero, so every layer begins as
-        the identity and depth costs no stability. An output layer of its own starts at 0.02, for
-        a first guess that is uniform; tied to the embedding, the first loss is half a nat above
-        ln(V), which ten steps make up for.
+        0.45 nats behind after 400 steps. What a layer adds to the residual starts at zero, so
+        every layer begins as the identity and depth costs no stability. An output layer of its
+        own starts at 0.02, for a first guess that is uniform; tied to the embedding, the first
+        loss is half a nat above ln(V), which ten steps make up for.
         """
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
