@@ -75,7 +75,7 @@ class Merger:
         """Make ready for at most `merges` merges. Memory: about 30 bytes a byte of `pieces`.
 
         `room`, a power of two, is for how many pairs there is room before arrays grow; `work` is
-        how many occurrences a slice looks at: two hundred thousand take some hundredths of a second.
+        how many occurrences a slice looks at: so many take some hundredths of a second.
         """
         size = len(pieces.data)
         assert size < 2**31 - 2, "positions are 32-bit"
