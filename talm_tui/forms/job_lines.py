@@ -53,7 +53,16 @@ def phase_line(progress: Progress, width: int) -> str:
         parts.append(f"{duration(progress.eta)} left")
     if progress.note:
         parts.append(plain(progress.note))
-    return f"  {name}  " + "  ".join(parts)
+    return _fitting(f"  {name}", parts, "  ", width)
+
+
+def _fitting(line: str, parts: list[str], between: str, width: int) -> str:
+    """The line with as many parts as there is room for, the first ones first."""
+    for part in parts:
+        if len(line) + len(between) + len(part) > width:
+            break
+        line += between + part
+    return line
 
 
 def newest_line(tokens: list[str], width: int) -> str:
@@ -79,7 +88,7 @@ def lines(
             tail = "   ".join(
                 part for part in (f"in {duration(seconds)}", next_step, _HIDE) if part
             )
-            body = [_summary(history)]
+            body = [_summary(history, width)]
         case Failed(message=message):
             tail = f"l  log   {_HIDE}"
             body = [f"  {line}" for line in plain(message).splitlines()[:4]]
@@ -102,7 +111,7 @@ def lines(
     )
 
 
-def _summary(history: History) -> str:
+def _summary(history: History, width: int) -> str:
     said = []
     for key, value in history.summary.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -114,4 +123,4 @@ def _summary(history: History) -> str:
             said.append(f"{label} {size(value)}")
         else:
             said.append(f"{label} {count(value)}")
-    return "  " + " · ".join(said[:6]) if said else ""
+    return _fitting(f"  {said[0]}", said[1:], " · ", width) if said else ""

@@ -31,7 +31,7 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.state import FormState
 from talm_tui.messages import JobRefused, JobStarted, OpenForm
 from talm_tui.screens.place import Place
-from talm_tui.theme import plain, styles
+from talm_tui.theme import line, plain, styles
 from talm_tui.watcher import Snapshot
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.job_view import JobView
@@ -56,6 +56,7 @@ class FormPlace(Place):
 
     MODEL: ClassVar[type[JobConfig]]
     NAME_KEY: ClassVar[str]
+    OTHER_NAME: ClassVar[str] = "choose another name"
     ABOUT: ClassVar[str]
     NEXT_STEP: ClassVar[str] = ""
     SHOWS_JOBS: ClassVar[bool] = True
@@ -228,10 +229,11 @@ class FormPlace(Place):
         for overview in self.overviews():
             if overview.name != config.artifact:
                 continue
+            name = line(overview.name)
             if overview.status.active:
-                yield Problem(self.NAME_KEY, "is being worked on", None, "choose another name")
-            elif overview.status.value == "done":
-                yield Problem(self.NAME_KEY, "exists already", None, "choose another name")
+                yield Problem(self.NAME_KEY, f"{name} is being made", None, self.OTHER_NAME)
+            elif overview.status is Status.DONE:
+                yield Problem(self.NAME_KEY, f"{name} exists already", None, self.OTHER_NAME)
 
     def on_form_place_checked(self, event: Checked) -> None:
         event.stop()
@@ -320,17 +322,17 @@ class FormPlace(Place):
 
     def on_job_started(self, event: JobStarted) -> None:
         event.stop()
-        self.show_job(Artifact(event.config.kind, event.config.artifact, event.directory))
         self.forget(self.NAME_KEY)
         self.set_focus(None)
+        self.started(Artifact(event.config.kind, event.config.artifact, event.directory))
 
     def forget(self, *keys: str) -> None:
         """Let the form propose values for these fields again."""
         for key in keys:
             self.state.reset(key)
 
-    def show_job(self, artifact: Artifact) -> None:
-        """Show the job that works there."""
+    def started(self, artifact: Artifact) -> None:
+        """Show the job that was started here."""
         self.query_one(JobView).follow(artifact)
 
     def on_job_refused(self, event: JobRefused) -> None:

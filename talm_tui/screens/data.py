@@ -32,6 +32,7 @@ class DataScreen(FormPlace):
 
     MODEL = DataConfig
     NAME_KEY = "dir_prefix"
+    OTHER_NAME = "choose a prefix, or another sample"
     ABOUT = (
         "Documents become one long row of tokens in shard files, a part of it kept apart to test"
         " the model on. A model can only be used with the tokenizer its data was prepared with."
@@ -58,7 +59,11 @@ class DataScreen(FormPlace):
         elif source == "stdlib" and "ds_sample" not in self.state.touched:
             sample = None
             self.state.fill("ds_sample", None)
-        taken = {overview.name for overview in self.overviews() if overview.status is Status.DONE}
+        taken = {
+            overview.name
+            for overview in self.overviews()
+            if overview.status is Status.DONE or overview.status.active
+        }
         plain = sample or ("all" if source == "stdlib" else "text")
         if f"{source}/{plain}" not in taken:
             self.state.fill("dir_prefix", None)

@@ -14,6 +14,7 @@ from talm_core.errors import InputError, Problem
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.presets import Preset, find_preset, presets
+from talm_core.workspace import Artifact
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.form import Options
 from talm_tui.forms.meaning import Meaning
@@ -21,9 +22,9 @@ from talm_tui.forms.names import free, slug
 from talm_tui.forms.place import FormPlace
 from talm_tui.forms.quantity import count
 from talm_tui.forms.training_meaning import of_training
-from talm_tui.messages import JobStarted
 from talm_tui.screens.data import tokenizer_options
 from talm_tui.screens.save_preset import SavePresetScreen
+from talm_tui.theme import line
 
 FIRST_PRESET = "nano"
 """What the form begins with: its values are the settings' own defaults."""
@@ -90,8 +91,15 @@ class TrainScreen(FormPlace):
         for overview in self.overviews():
             unfinished = overview.status in (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
             if config is not None and overview.name == config.artifact and unfinished:
-                hint = "choose another name, or go on with it in Runs (5)"
-                problems.append(Problem("model_name", "exists and is not finished", None, hint))
+                hint = "choose another name, or resume it in Runs (5)"
+                problems.append(
+                    Problem(
+                        "model_name",
+                        f"{line(overview.name)} exists and is not finished",
+                        None,
+                        hint,
+                    )
+                )
         return problems
 
     def meaning(self) -> Meaning:
@@ -102,11 +110,10 @@ class TrainScreen(FormPlace):
         memory = self.snapshot.machine.memory_total
         return of_training(config, self.findings, self.snapshot.models, memory)
 
-    def on_job_started(self, event: JobStarted) -> None:
-        event.stop()
-        self.forget(self.NAME_KEY)
+    def started(self, artifact: Artifact) -> None:
+        """Watch the run in the place for runs."""
         self.judge()
-        self.talm.open_run(event.config.artifact)
+        self.talm.open_run(artifact.name)
 
     # --- presets ---------------------------------------------------------------------------
 

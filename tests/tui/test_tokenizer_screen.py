@@ -112,7 +112,7 @@ def test_a_name_that_is_taken(workspace: Workspace) -> None:
         await type_into(pilot, place, "name", "code-8k")
         problem = field(place, "name").problem
         assert problem is not None
-        assert problem.message == "exists already"
+        assert problem.message == "code-8k exists already"
         await type_into(pilot, place, "name", "../x")
         await settled(pilot, place)
         problem = field(place, "name").problem

@@ -16,6 +16,7 @@ from talm_tui.forms.place import FormPlace
 from talm_tui.messages import JobStarted
 from talm_tui.screens.save_preset import SavePresetScreen
 from talm_tui.widgets.command_preview import CommandPreview
+from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.setting_help import SettingHelp
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 
@@ -67,9 +68,9 @@ def test_names_of_runs_that_exist(workspace: Workspace) -> None:
             assert problem is not None
             said[name] = problem.message
         assert said == {
-            "nano": "is being worked on",
-            "talm-1": "exists already",
-            "try-3": "exists and is not finished",
+            "nano": "nano is being made",
+            "talm-1": "talm-1 exists already",
+            "try-3": "try-3 exists and is not finished",
         }
 
     run_at(workspace, "train", steps)
@@ -141,6 +142,7 @@ def test_a_started_run_is_opened_in_runs(workspace: Workspace) -> None:
         config = PretrainConfig(model_name="talm-1", data_dir="stdlib/all")
         place.post_message(JobStarted(config, workspace.directory_of(config)))
         await until(pilot, lambda: pilot.app.current_mode == "runs")
+        assert not place.query_one(JobView).display
 
     run_at(workspace, "train", steps)
 
