@@ -481,7 +481,7 @@ class PretrainConfig(JobConfig):
             "Windows of context_len in one forward and backward pass.",
             more="Larger uses more memory for activations.",
         ),
-    ] = 16
+    ] = 8
     grad_accum_steps: Annotated[
         int,
         Field(ge=1, le=65_536),
@@ -501,7 +501,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             more="The learning rate falls over exactly these steps.",
         ),
-    ] = 900
+    ] = 750
     minutes: Annotated[
         float | None,
         Field(gt=0),
@@ -529,10 +529,10 @@ class PretrainConfig(JobConfig):
         Setting(
             "Training",
             "Highest learning rate.",
-            more="Too high diverges, too low wastes tokens. Usual with AdamW: 3e-3 for tiny models,"
-            " 6e-4 for 124 M.",
+            more="Too high diverges, too low wastes tokens. Usual: 1e-2 for tiny models, 6e-4 for"
+            " 124 M.",
         ),
-    ] = 3e-3
+    ] = 1e-2
     min_learning_rate: Annotated[
         float,
         Field(ge=0, le=10),
@@ -547,7 +547,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             advanced=True,
         ),
-    ] = 40
+    ] = 30
     weight_decay: Annotated[
         float,
         Field(ge=0, le=10),
@@ -562,7 +562,7 @@ class PretrainConfig(JobConfig):
         float,
         Field(ge=0, lt=1),
         Setting("Training", "AdamW's decay of the squared gradient average.", advanced=True),
-    ] = 0.95
+    ] = 0.98
     grad_clip: Annotated[
         float,
         Field(ge=0),
@@ -578,7 +578,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             resume=True,
         ),
-    ] = 100
+    ] = 150
     eval_tokens: Annotated[
         int,
         Field(ge=1),
@@ -598,7 +598,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             resume=True,
         ),
-    ] = 100
+    ] = 150
     sample_prompt: Annotated[
         tuple[str, ...],
         Setting(
@@ -632,7 +632,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             resume=True,
         ),
-    ] = 300
+    ] = 250
     keep_checkpoints: Annotated[
         int,
         Field(ge=2, le=100_000),
