@@ -81,6 +81,9 @@ def train_tokenizer(
     yield Started(job=config.kind, name=config.artifact)
     source = "text" if config.text_file else config.corpus
     corpus = open_corpus(source, paths=config.text_file)
+    if skipped := corpus.skipped:
+        noun = "binary file was" if skipped == 1 else "binary files were"
+        yield Notice(message=f"{skipped:,} {noun} left out")
     yield from _prepared(corpus)
     reading = _Reading()
     from talm_core.tokenizer.splitting import piece_counter

@@ -240,6 +240,11 @@ class TestJob:
         assert isinstance(events[-1], Finished)
         assert events[-1].summary["n_vocab"] == 262
 
+    def test_binary_files_are_left_out(self, workspace: Workspace, corpus: Path) -> None:
+        (corpus / "x.bin").write_bytes(b"\0\1\2" * 9)
+        events = list(train_tokenizer(config(corpus), workspace))
+        assert Notice(message="1 binary file was left out") in events
+
     def test_another_pattern(self, workspace: Workspace, corpus: Path) -> None:
         list(train_tokenizer(config(corpus, pattern="gpt2"), workspace))
         vocabulary = Vocabulary.load(workspace.directory("tokenizer", "t") / "tokencoder.json")
