@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from talm_core.config import JobConfig
     from talm_core.overview import Overview
 
-REDRAW_SECONDS = 0.4
+REDRAW_SECONDS = 0.5
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")
 _PAGES = ("log", "config", "checkpoints")
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
@@ -172,6 +172,7 @@ view, `l` shows the log.
         self._token = 0
         self._over = True
         self._new = False
+        self._offered: tuple[object, ...] = ()
         self._follower: Worker[None] | None = None
         self._timer: Timer | None = None
 
@@ -361,7 +362,10 @@ view, `l` shows the log.
                 panel.show(history.telemetry)
         self.query_one(SampleView).show(history.samples)
         self._fill_page()
-        self.refresh_bindings()
+        offered = (self.status, bool(self.files.checkpoints))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     def _fill_page(self) -> None:
         if self.view == "log":

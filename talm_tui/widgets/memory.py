@@ -86,12 +86,12 @@ def panel(history: Sequence[Record], width: int) -> list[Content]:
         lines += _bar_and_size(
             _device_parts(device), of_total(device.used, device.total), device.total, width
         )
-        course = (
-            plot.spark(used, min(16, width), 1, scale=(0.0, max(1.0, device.total)))[0] + "  "
-            if len(used) > 1
-            else ""
-        )
-        lines.append(Content.assemble((course, "$primary"), (_load(device), _LABEL)))
+        load = _load(device)
+        room = min(16, width - len(load) - 2)
+        course = ""
+        if room >= 4 and len(used) > 1:
+            course = plot.spark(used, room, 1, scale=(0.0, max(1.0, device.total)))[0] + "  "
+        lines.append(Content.assemble((course, "$primary"), (load[:width], _LABEL)))
     if lines:
         text = f"host {of_total(now.host_used, now.host_total)}  cpu {now.cpu:.0%}"
         lines.append(Content.styled(text.replace("%", " %"), _LABEL))
@@ -158,11 +158,15 @@ class MemoryPanel(Widget):
         super().__init__(id=id, classes=classes)
         self.border_title = "memory"
         self._history: Sequence[Record] = ()
+        self._newest: Record | None = None
         self._lines = 1
 
     def show(self, history: Sequence[Record]) -> None:
         """Show the newest of these records, and the course of all."""
-        self._history = history
+        newest = history[-1] if history else None
+        if newest is self._newest:
+            return
+        self._history, self._newest = history, newest
         lines = len(panel(history, max(8, self.size.width)))
         self.refresh(layout=lines != self._lines and not self.has_class("-line"))
         self._lines = lines

@@ -149,7 +149,9 @@ class RunList(OptionList, inherit_bindings=False):
         longest = max((len(line(name)) for name in self._names), default=0)
         name_width = max(8, min(longest, 14 if width < 100 else 28))
         for i, overview in enumerate(self._overviews):
-            content = row(overview, width, name_width)
-            if content != self._drawn[i]:
-                self._drawn[i] = content
+            # Five hundred rows are quick to compare and slow to lay out.
+            sign = (overview, width, name_width, ago(overview.updated))
+            if sign != self._drawn[i]:
+                self._drawn[i] = sign
+                content = row(overview, width, name_width)
                 self.replace_option_prompt_at_index(i, content)

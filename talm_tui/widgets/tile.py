@@ -31,6 +31,7 @@ class Tile(Widget):
         self._caption = name
         self._values: array[float] = array("d")
         self._text = ""
+        self._drawn = ""
         self.border_title = Content(name)
 
     @property
@@ -46,10 +47,13 @@ class Tile(Widget):
         if text != self._text:
             self._text = text
             self.border_subtitle = Content(text)
-        self.refresh()
+        if self._draw() != self._drawn:
+            self.refresh()
+
+    def _draw(self) -> str:
+        width, height = self.size
+        return "\n".join(plot.spark(self._values, width, height)) if width and height else ""
 
     def render(self) -> Content:
-        width, height = self.size
-        if not (width and height):
-            return Content("")
-        return Content("\n".join(plot.spark(self._values, width, height)))
+        self._drawn = self._draw()
+        return Content(self._drawn)
