@@ -34,8 +34,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.tui.pseudo import PseudoTerminal, talm_tui
 
-SIZE = {"columns": 120, "rows": 40}
-
 
 def first_frames(root: Path, rounds: int) -> dict[str, float]:
     """Seconds until Home's frame and until its contents."""
@@ -89,28 +87,38 @@ def selected(terminal: PseudoTerminal) -> int:
     return -1
 
 
+def moved(terminal: PseudoTerminal) -> Callable[[], bool]:
+    """Whether Home's cursor is somewhere else than now."""
+    before = selected(terminal)
+    return lambda: selected(terminal) != before
+
+
+def shows(terminal: PseudoTerminal, text: str) -> Callable[[], bool]:
+    """Whether a text is on the screen."""
+    return lambda: text in terminal.text
+
+
 def keys(terminal: PseudoTerminal, count: int) -> dict[str, float]:
     """Latencies of a key in seconds: median and 95th percentile of each kind."""
     cursor, places, letters = [], [], []
     for number in range(count):
-        before = selected(terminal)
         key = "down" if number % 2 == 0 else "up"
-        cursor.append(timed(terminal, key, lambda before=before: selected(terminal) != before))
+        cursor.append(timed(terminal, key, moved(terminal)))
     heads = {"4": "Train a model", "1": "Recent runs", "3": "Prepare a dataset"}
     order = ["4", "1", "3", "1"]
     for key in order:
         # Once for each place, so that building a screen is not measured with showing it.
-        timed(terminal, key, lambda key=key: heads[key] in terminal.text)
+        timed(terminal, key, shows(terminal, heads[key]))
     for number in range(max(8, count // 4)):
         key = order[number % len(order)]
-        places.append(timed(terminal, key, lambda key=key: heads[key] in terminal.text))
+        places.append(timed(terminal, key, shows(terminal, heads[key])))
     while "Train a model" not in terminal.text:
-        timed(terminal, "4", lambda: "Train a model" in terminal.text)
+        timed(terminal, "4", shows(terminal, "Train a model"))
     terminal.press("tab")
     settle(terminal, 0.3)
     for number in range(count // 2):
         typed = "x" * (number + 1)
-        letters.append(timed(terminal, "x", lambda typed=typed: typed in terminal.text))
+        letters.append(timed(terminal, "x", shows(terminal, typed)))
     result = {}
     for name, values in (("cursor", cursor), ("place", places), ("letter", letters)):
         ordered = sorted(values)
@@ -174,7 +182,7 @@ def main() -> None:
             pass
         results: dict[str, dict[str, float]] = {}
         results["start"] = first_frames(workspace.root, options.rounds)
-        with training(workspace), talm_tui(workspace.root, **SIZE) as terminal:
+        with training(workspace), talm_tui(workspace.root, columns=120, rows=40) as terminal:
             terminal.wait("▶ busy")
             results["home"] = watching(terminal, options.seconds)
             results["keys under load"] = keys(terminal, options.keys)

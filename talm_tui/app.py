@@ -10,11 +10,12 @@ from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
 from talm_tui import messages, preferences
-from talm_tui.places import FORMS, PLACES, modes
+from talm_tui.places import FORMS, PLACES, load, modes
 from talm_tui.theme import DARK, plain, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
 
@@ -75,7 +76,8 @@ class TalmApp(App[None]):
         ),
     ]
 
-    snapshot: reactive[Snapshot] = reactive(Snapshot(), init=False)
+    # Without `repaint`: places redraw what changed, not the whole screen every second.
+    snapshot: reactive[Snapshot] = reactive(Snapshot(), init=False, repaint=False)
 
     def __init__(self, workspace: Workspace | Path | None = None) -> None:
         """`workspace` or its root; none means the usual one. Nothing is read before the first
@@ -88,6 +90,7 @@ class TalmApp(App[None]):
             lambda: self.workspace,
             lambda snapshot: self._tell(messages.WorkspaceChanged(snapshot)),
             lambda text: self._tell(messages.Trouble(text)),
+            self._load_places,
         )
         for theme in themes():
             self.register_theme(theme)
@@ -116,7 +119,21 @@ class TalmApp(App[None]):
     def on_unmount(self) -> None:
         self._watcher.stop()
 
-    def _tell(self, message: messages.WorkspaceChanged | messages.Trouble) -> None:
+    def _load_places(self) -> None:
+        """Import every place, in the watcher's thread and after the first frame: the first visit
+        then only has to build it."""
+        load()
+        self._tell(messages.PlacesLoaded())
+
+    def on_places_loaded(self) -> None:
+        # Read one by one, each style sheet would have every other place styled anew.
+        for entry in PLACES:
+            path = entry.load().CSS_PATH
+            if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
+                self.stylesheet.read(path)
+        self.refresh_css(animate=False)
+
+    def _tell(self, message: Message) -> None:
         """Post a message from the watcher's thread, unless the app is ending."""
         if self.is_running:
             self.post_message(message)
@@ -203,6 +220,11 @@ class TalmApp(App[None]):
         """Go to a place."""
         if mode in self.MODES and len(self.screen_stack) == 1:
             self.switch_mode(mode)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual holds the screen back for a moment while places change. A screen that is built
+        already needs no such moment, and a key is to be answered at once."""
+        super().delay_update(min(delay, 0.01))
 
     def open_run(self, name: str) -> None:
         """Show the run of a model."""

@@ -22,6 +22,10 @@ class WorkspaceChanged(Message):
         self.snapshot = snapshot
 
 
+class PlacesLoaded(Message):
+    """Every place's module has been imported."""
+
+
 class Trouble(Message):
     """Something done in the background did not work; shown as a notification."""
 

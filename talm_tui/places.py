@@ -22,10 +22,14 @@ class Entry:
     title: str
     screen: str
 
+    def load(self) -> type[Place]:
+        """Import the screen."""
+        module, name = self.screen.split(":")
+        return cast("type[Place]", getattr(import_module(module), name))
+
     def open(self) -> Place:
         """Import and build the screen."""
-        module, name = self.screen.split(":")
-        return cast("Place", getattr(import_module(module), name)())
+        return self.load()()
 
 
 PLACES = (
@@ -44,3 +48,9 @@ FORMS = {"tokenizer": "tokenizer", "data": "data", "pretrain": "train"}
 def modes() -> dict[str, Callable[[], Place]]:
     """What `App.MODES` wants."""
     return {entry.mode: partial(Entry.open, entry) for entry in PLACES}
+
+
+def load() -> None:
+    """Import every place, so that the first visit has only to build it."""
+    for entry in PLACES:
+        entry.load()

@@ -143,17 +143,20 @@ def _machine() -> Machine:
 
 class Watcher:
     """Looks once a second, and at once when asked, in a daemon thread: quitting never waits for
-    a slow disk. `tell` and `fail` are called in that thread."""
+    a slow disk. `tell` and `fail` are called in that thread, `afterwards` once, when the first
+    look is done."""
 
     def __init__(
         self,
         workspace: Callable[[], Workspace],
         tell: Callable[[Snapshot], None],
         fail: Callable[[str], None],
+        afterwards: Callable[[], None],
     ) -> None:
         self._workspace = workspace
         self._tell = tell
         self._fail = fail
+        self._afterwards = afterwards
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -189,5 +192,11 @@ class Watcher:
                 if problem != said:
                     said = problem
                     self._fail(problem)
+            self._afterwards()
+            self._afterwards = _nothing
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
+
+
+def _nothing() -> None:
+    """What is left to do after the first look."""

@@ -93,6 +93,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._expected: str | None = None
         self._asked: Path | None = None
         self._told: str | None = None
+        self._next_lines = (0, 0)
 
     def compose_place(self) -> ComposeResult:
         with Horizontal(id="pipeline"):
@@ -130,12 +131,20 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self.query_one("#step-tokenizer", Step).show(snapshot.tokenizers, complete=complete)
         self.query_one("#step-data", Step).show(snapshot.data, complete=complete)
         self.query_one("#step-model", Step).show(snapshot.models, complete=complete)
-        self.query_one("#next", Static).update(self._next(snapshot))
         table = self.query_one(RunTable)
         table.show(_rows(snapshot))
         table.display = bool(_rows(snapshot))
+        self._show_next(self._next(snapshot))
         self._show_quickstart(snapshot)
         self.refresh_bindings()
+
+    def _show_next(self, content: Content) -> None:
+        """A new layout sends the whole screen again: only where the number of lines changes."""
+        widget = self.query_one("#next", Static)
+        width = max(1, widget.content_size.width)
+        lines = len(content.wrap(width))
+        widget.update(content, layout=(lines, width) != self._next_lines)
+        self._next_lines = (lines, width)
 
     def _next(self, snapshot: Snapshot) -> Content:
         text = next_step(snapshot)

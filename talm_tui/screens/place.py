@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual._context import NoActiveAppError
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -22,6 +24,13 @@ class Place(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave_field", "Leave the field", show=False, id="place.leave"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A new screen counts as styled by an older theme, and Textual reads all styles again on
+        # its first and on its second visit, which takes longer than everything else together.
+        with contextlib.suppress(NoActiveAppError):
+            self._css_update_count = self.app._css_update_count  # noqa: SLF001
 
     @property
     def talm(self) -> TalmApp:

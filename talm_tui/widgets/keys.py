@@ -25,9 +25,16 @@ class KeyLine(Widget):
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._spans: list[tuple[int, int, str]] = []
+        self._last: tuple[list[Binding], list[Binding]] | None = None
 
     def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._look())
+
+    def _look(self) -> None:
+        shown = self._shown()
+        if shown != self._last:
+            self._last = shown
+            self.refresh()
 
     def _shown(self) -> tuple[list[Binding], list[Binding]]:
         own: dict[str, Binding] = {}

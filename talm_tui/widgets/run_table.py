@@ -49,8 +49,11 @@ class Columns:
         rate = 9 if room >= 98 else 7 if room >= 74 else 0
         # Two cells stand between the numbers, the line and the end.
         rest = room - 12 - end - step - loss - bits - rate - 2
-        name = max(6, min(32, rest if rest < 18 else rest * 55 // 100))
-        spark = min(30, rest - name) if rest - name >= 4 else 0
+        name = max(6, min(40, rest if rest < 18 else rest * 55 // 100))
+        # An overview has forty points of the loss, two for a cell.
+        spark = min(20, rest - name) if rest - name >= 4 else 0
+        if end:
+            end += max(0, rest - name - spark)
         return cls(name, 12, step, loss, bits, rate, spark, end)
 
 

@@ -1,0 +1,72 @@
+"""Home as it looks, at two sizes, dark and light, empty and full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from talm_core.lock import Lock
+from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.theme import DARK, LIGHT
+from tests.tui.app_pilot import until
+from tests.tui.test_home import quickstart
+
+SIZES = [(80, 24), (120, 40)]
+
+
+async def looked(pilot: Pilot[None]) -> None:
+    """Wait until the app has seen the workspace."""
+    app = pilot.app
+    assert isinstance(app, TalmApp)
+    await until(pilot, lambda: app.snapshot.complete)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+def test_home(snap_compare: Any, workspace: Workspace, size: tuple[int, int], theme: str) -> None:
+    app = TalmApp(workspace)
+    app.theme = theme
+    assert snap_compare(app, terminal_size=size, run_before=looked)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_home_of_an_empty_workspace(
+    snap_compare: Any, empty_workspace: Workspace, size: tuple[int, int]
+) -> None:
+    assert snap_compare(TalmApp(empty_workspace), terminal_size=size, run_before=looked)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_home_during_quick_start(
+    snap_compare: Any, workspace: Workspace, size: tuple[int, int]
+) -> None:
+    directory = quickstart(workspace)
+    data = workspace.directory("data", "stdlib/quickstart_all")
+    with Lock.acquire(directory), Lock.acquire(data):
+        assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=looked)
+
+
+def test_log(snap_compare: Any, workspace: Workspace) -> None:
+    log = workspace.folder("pretrain") / "try-2" / "log.txt"
+    log.write_text("\n".join(f"line {number} of the log" for number in range(12)))
+
+    async def open_log(pilot: Pilot[None]) -> None:
+        await looked(pilot)
+        await pilot.press("end", "l")
+        # The path of a test's workspace is another one every time.
+        pilot.app.screen.query_one("#log").border_title = "models/try-2/log.txt"
+        await pilot.pause()
+
+    assert snap_compare(TalmApp(workspace), terminal_size=(80, 24), run_before=open_log)
+
+
+def test_question(snap_compare: Any, workspace: Workspace) -> None:
+    async def ask(pilot: Pilot[None]) -> None:
+        await looked(pilot)
+        await pilot.press("k")
+
+    assert snap_compare(TalmApp(workspace), terminal_size=(80, 24), run_before=ask)
