@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
@@ -27,21 +25,16 @@ from talm_tui.messages import OpenRun, Trouble
 from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.screens.place import Place
 from talm_tui.theme import styles
-from talm_tui.widgets import run_text, status
-from talm_tui.widgets.chart import Chart, XAxis
-from talm_tui.widgets.memory import MemoryPanel
-from talm_tui.widgets.plot import Curve
+from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.monitor import VIEWS, Monitor
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
-from talm_tui.widgets.tile import Tile
 
 if TYPE_CHECKING:
     from talm_core.config import JobConfig
     from talm_core.overview import Overview
 
 REDRAW_SECONDS = 0.5
-VIEWS = ("chart", "sample", "log", "config", "checkpoints")
-_PAGES = ("log", "config", "checkpoints")
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
 
 EMPTY = (
@@ -55,62 +48,12 @@ EMPTY = (
 )
 
 
-def curves(history: History) -> list[Curve]:
-    """The losses over steps, tokens and seconds of training."""
-    metrics, evaluations = history.metrics, history.evaluations
-    xs = {"step": metrics["step"], "tokens": metrics["tokens"], "time": metrics["elapsed"]}
-    marks = {"step": evaluations["step"]}
-    # An evaluation says its step only: the rest is looked up where training was then.
-    places = [bisect_right(metrics["step"], step) - 1 for step in evaluations["step"]]
-    for name in ("tokens", "time"):
-        known = xs[name]
-        marks[name] = array("d", (known[i] if i >= 0 else 0.0 for i in places))
-    return [
-        Curve("loss", xs, metrics["loss"]),
-        Curve("validation", marks, evaluations["val_loss"], "◆"),
-    ]
-
-
 class ResumeReady(Message):
     """The config a stopped run goes on with has been read."""
 
     def __init__(self, config: JobConfig) -> None:
         super().__init__()
         self.config = config
-
-
-class ViewStrip(Static):
-    """The names of the views in one line; a click opens one."""
-
-    DEFAULT_CSS = """
-    ViewStrip { height: 1; }
-    """
-    ALLOW_SELECT = False
-
-    class Chosen(Message):
-        """A name was clicked."""
-
-        def __init__(self, view: str) -> None:
-            super().__init__()
-            self.view = view
-
-    def mark(self, view: str) -> None:
-        """Show which view is open."""
-        parts: list[str | tuple[str, str]] = []
-        for name in VIEWS:
-            shown = "bold $background on $primary" if name == view else "$foreground 75%"
-            parts += [(f" {name} ", shown), " "]
-        parts.append(("v next view", "$foreground 50%"))
-        self.update(Content.assemble(*parts))
-
-    def on_click(self, event: events.Click) -> None:
-        """A click on a name opens its view."""
-        start = 0
-        for name in VIEWS:
-            end = start + len(name) + 2
-            if start <= event.x < end:
-                self.post_message(self.Chosen(name))
-            start = end + 1
 
 
 class RunsScreen(Place):
@@ -165,7 +108,6 @@ view, `l` shows the log.
         self.history = History()
         self.status = Status.INTERRUPTED
         self.files = Files()
-        self.view = "chart"
         self.redraws = 0
         self._run: str | None = None
         self._directory: Path | None = None
@@ -182,31 +124,9 @@ view, `l` shows the log.
         yield Static(Content.assemble(*EMPTY), id="runs-empty", markup=False)
         with Vertical(id="runs"):
             yield RunList(id="run-list")
-            yield Static("", id="run-head", markup=False)
-            yield ViewStrip("", id="run-views", markup=False)
-            with Horizontal(id="run-body"):
-                with Vertical(id="run-main"):
-                    yield Chart(
-                        "loss (nats/token)",
-                        (XAxis("step", "whole"), XAxis("tokens"), XAxis("time", "clock")),
-                        empty="no step has been said yet",
-                        id="run-chart",
-                    )
-                    with Horizontal(id="run-tiles"):
-                        yield Tile("lr", id="tile-lr")
-                        yield Tile("grad norm", id="tile-grad")
-                        yield Tile("tokens/s", id="tile-speed")
-                        yield Tile("bits/byte", id="tile-bits")
-                with VerticalScroll(id="run-page"):
-                    yield Static("", id="run-text", markup=False)
-                with Vertical(id="run-side"):
-                    yield MemoryPanel(id="run-memory")
-                    yield SampleView(id="run-sample")
-            yield Static("", id="run-numbers", markup=False)
-            yield MemoryPanel(id="run-memory-line", classes="-line")
+            yield Monitor(id="run-monitor")
 
     def on_mount(self) -> None:
-        self._open_view(self.view)
         self._timer = self.set_interval(REDRAW_SECONDS, self._tick)
         self.watch(self.app, "snapshot", self._workspace_changed)
 
@@ -220,6 +140,11 @@ view, `l` shows the log.
             self._tick()
 
     # --- which run ---------------------------------------------------------------------------
+
+    @property
+    def monitor(self) -> Monitor:
+        """The part that shows the chosen run."""
+        return self.query_one(Monitor)
 
     def _overview(self) -> Overview | None:
         models = self.talm.snapshot.models
@@ -273,8 +198,7 @@ view, `l` shows the log.
             return
         self._run, self._directory = name, directory
         self.query_one(RunList).choose(name)
-        self.query_one(SampleView).follow()
-        self.query_one(Chart).action_whole()
+        self.monitor.begin()
         self.query_one("#runs").display = True
         self.query_one("#runs-empty").display = False
         overview = self._overview()
@@ -341,63 +265,14 @@ view, `l` shows the log.
         if self._run is None:
             return
         self.redraws += 1
-        history = self.history
-        head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
-        now = status.now()
-        head.update(
-            run_text.headline(self._run, self.status, history, head.size.width, now),
-            layout=False,
-        )
-        tiles = self.query_one("#run-tiles").display
-        numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
-        self.query_one(Chart).show(curves(history))
-        if tiles:
-            metrics = history.metrics
-            self.query_one("#tile-lr", Tile).show(metrics["learning_rate"])
-            self.query_one("#tile-grad", Tile).show(metrics["grad_norm"])
-            self.query_one("#tile-speed", Tile).show(metrics["tokens_per_second"])
-            self.query_one("#tile-bits", Tile).show(history.evaluations["bits_per_byte"])
-        for panel in self.query(MemoryPanel):
-            if panel.display:
-                panel.show(history.telemetry)
-        self.query_one(SampleView).show(history.samples)
-        self._fill_page()
+        self.monitor.draw(self._run, self.status, self.history, self.files)
         offered = (self.status, bool(self.files.checkpoints))
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
 
-    def _fill_page(self) -> None:
-        if self.view == "log":
-            page = run_text.log_page(self.history, self.files.log)
-        elif self.view == "config":
-            page = run_text.config_page(self.files.config)
-        elif self.view == "checkpoints":
-            page = run_text.checkpoint_page(
-                self.history.checkpoints, self.files.checkpoints, self.history
-            )
-        else:
-            return
-        scroll = self.query_one("#run-page", VerticalScroll)
-        at_end = scroll.is_vertical_scroll_end
-        self.query_one("#run-text", Static).update(page)
-        if self.view == "log" and at_end:
-            scroll.scroll_end(animate=False)
-
-    def _open_view(self, view: str) -> None:
-        self.view = view
-        body = self.query_one("#run-body")
-        for name in VIEWS:
-            body.set_class(name == view, f"-view-{name}")
-        body.set_class(view in _PAGES, "-page")
-        self.query_one(ViewStrip).mark(view)
-        if view in _PAGES:
-            page = self.query_one("#run-page", VerticalScroll)
-            page.border_title = view
-            page.scroll_home(animate=False)
-            if view == "log":
-                self._fill_page()
-                page.scroll_end(animate=False)
+    def on_monitor_view_opened(self, message: Monitor.ViewOpened) -> None:
+        message.stop()
         self._changed()
         self.call_after_refresh(self._tick)
 
@@ -466,15 +341,11 @@ view, `l` shows the log.
 
     def action_next_view(self) -> None:
         """The next view."""
-        self._open_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+        self.monitor.open_view(VIEWS[(VIEWS.index(self.monitor.view) + 1) % len(VIEWS)])
 
     def action_view(self, view: str) -> None:
         """A view by its name; back to the chart when it is open already."""
-        self._open_view("chart" if view == self.view else view)
-
-    def on_view_strip_chosen(self, message: ViewStrip.Chosen) -> None:
-        message.stop()
-        self._open_view(message.view)
+        self.monitor.open_view("chart" if view == self.monitor.view else view)
 
     def action_chart(self, name: str, *arguments: int) -> None:
         """One of the chart's actions, wherever the focus is."""
@@ -489,7 +360,7 @@ view, `l` shows the log.
         chart = self.query_one(Chart)
         if chart.view.cursor is not None:
             chart.action_leave()
-        elif self.view != "chart":
-            self._open_view("chart")
+        elif self.monitor.view != "chart":
+            self.monitor.open_view("chart")
         else:
             self.query_one(RunList).focus()

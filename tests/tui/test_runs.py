@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -30,8 +32,9 @@ from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.following import Follower, Records
-from talm_tui.screens.runs import RunsScreen, curves
+from talm_tui.screens.runs import RunsScreen
 from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.monitor import curves
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
 from tests.tui import canned
@@ -227,19 +230,19 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
         for _ in range(5):
             await pilot.press("v")
             await drawn(pilot, screen)
-            seen.append(screen.view)
-            if screen.view == "sample":
+            seen.append(screen.monitor.view)
+            if screen.monitor.view == "sample":
                 assert "self.name = 400" in screen_text(app)
                 await pilot.press("comma")
                 assert "self.name = 300" in screen_text(app)
                 assert "◀ 3/4 ▶" in screen_text(app)
                 await pilot.press("full_stop")
                 assert "◀ 4/4 ▶" in screen_text(app)
-            if screen.view == "log":
+            if screen.monitor.view == "log":
                 assert "The log is empty." in screen_text(app)
-            if screen.view == "config":
+            if screen.monitor.view == "config":
                 assert 'model_name = "nano"' in screen_text(app)
-            if screen.view == "checkpoints":
+            if screen.monitor.view == "checkpoints":
                 rows = [row for row in screen_text(app).splitlines() if "checkpoint-" in row]
                 assert ["checkpoint-000400" in rows[0], "checkpoint-000300" in rows[1]] == [
                     True
@@ -247,12 +250,12 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
                 assert "16.0 MB   validation loss 2.963" in rows[0]
         assert seen == ["sample", "log", "config", "checkpoints", "chart"]
         await pilot.press("l")
-        assert screen.view == "log"
+        assert screen.monitor.view == "log"
         await pilot.press("escape")
-        assert screen.view == "chart"
+        assert screen.monitor.view == "chart"
         await pilot.click("#run-views", offset=(10, 0))
         await pilot.pause()
-        assert screen.view == "sample"
+        assert screen.monitor.view == "sample"
 
     play(workspace, story)
 
@@ -531,3 +534,14 @@ def test_any_size(workspace: Workspace) -> None:
         assert "412/900" in screen_text(app)
 
     play(workspace, story)
+
+
+def test_the_places_import_nothing_heavy() -> None:
+    code = (
+        "import sys, talm_tui.screens.runs, talm_tui.screens.play;"
+        "print(sorted({'torch', 'numpy', 'tiktoken', 'numba', 'pyarrow'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout == "[]\n"
