@@ -51,6 +51,10 @@ class Field(Widget):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return 1 + len(self._reasons(width))
 
+    def on_click(self) -> None:
+        """A click beside the editor is one into it."""
+        self.editor.focus()
+
     def render(self) -> Content:
         width = self.size.width
         mark = "✕" if self.problem else "*" if self.changed else " "

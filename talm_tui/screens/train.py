@@ -24,7 +24,7 @@ from talm_tui.forms.quantity import count
 from talm_tui.forms.training_meaning import of_training
 from talm_tui.screens.data import tokenizer_options
 from talm_tui.screens.save_preset import SavePresetScreen
-from talm_tui.theme import line
+from talm_tui.theme import line, plain
 
 FIRST_PRESET = "nano"
 """What the form begins with: its values are the settings' own defaults."""
@@ -122,12 +122,17 @@ class TrainScreen(FormPlace):
             self._read_presets()
         return [(preset.name, preset.description) for preset in self._presets]
 
-    def _read_presets(self) -> None:
-        self._presets = presets(self.workspace)
+    def _read_presets(self) -> list[Problem]:
+        problems: list[Problem] = []
+        self._presets = presets(self.workspace, problems=problems)
+        return problems
 
     def action_presets(self) -> None:
-        """Choose a preset to begin with."""
-        self._read_presets()
+        """Choose a preset to begin with; says which files hold none that can be used."""
+        problems = self._read_presets()
+        if problems:
+            text = "\n".join(plain(str(problem)) for problem in problems)
+            self.notify(text, severity="warning", markup=False, timeout=10)
         self.query_one("#edit-preset", PickEditor).action_open()
 
     def on_edited(self, event: Edited) -> None:

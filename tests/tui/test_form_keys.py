@@ -18,7 +18,7 @@ from talm_tui.forms.place import FormPlace
 from talm_tui.screens.data import DataScreen
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.setting_help import SettingHelp
-from tests.tui.form_pilot import field, run_at, settled, text_of, type_into, until
+from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 
 
 def key_of(place: FormPlace) -> str | None:
@@ -119,6 +119,8 @@ def test_choices_by_key_and_mouse(empty_workspace: Workspace) -> None:
         assert place.state.texts["source"] == "text"
         await pilot.press("enter")
         assert key_of(place) == "path"
+        await pilot.click("#field-max_tokens", offset=(2, 0))
+        assert key_of(place) == "max_tokens"
 
     run_at(empty_workspace, "data", steps)
 
@@ -169,6 +171,8 @@ def test_finding_a_setting_unfolds_it(workspace: Workspace) -> None:
 
 
 def test_starting_with_something_wrong_goes_there(workspace: Workspace) -> None:
+    add_manifest(workspace)
+
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         await type_into(pilot, place, "n_embd", "130")
         await type_into(pilot, place, "beta2", "2")

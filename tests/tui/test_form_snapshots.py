@@ -14,6 +14,7 @@ from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.place import FormPlace
+from talm_tui.screens.train import TrainScreen
 from tests.tui import canned
 from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
 
@@ -56,6 +57,9 @@ def test_train(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int,
     add_manifest(workspace)
 
     async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
+        assert isinstance(place, TrainScreen)
+        # Unlike nano's, its values are not tuned any more.
+        place.load_preset("talm")
         await type_into(pilot, place, "max_steps", "2k")
         await settled(pilot, place)
         await type_into(pilot, place, "n_embd", "130")
@@ -102,6 +106,8 @@ def test_finding(workspace: Workspace, snap_compare: SnapCompare, size: tuple[in
     add_manifest(workspace)
 
     async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
+        assert isinstance(place, TrainScreen)
+        place.load_preset("talm")
         await settled(pilot, place)
         await pilot.press("slash", *"learn")
 

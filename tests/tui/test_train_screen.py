@@ -10,8 +10,10 @@ from textual.widgets import Input
 from talm_core.command_line import shell
 from talm_core.config import PretrainConfig
 from talm_core.presets import BUILT_IN, find_preset
+from talm_core.training.plan import plan
 from talm_core.workspace import Workspace
 from talm_tui.forms.editors import PickEditor
+from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.messages import JobStarted
 from talm_tui.screens.save_preset import SavePresetScreen
@@ -31,9 +33,11 @@ def test_a_run_is_ready_to_start(workspace: Workspace) -> None:
         await settled(pilot, place)
         assert place.state.problems == []
         rows = {row.name: row.value for row in place.meant.rows}
-        assert rows["parameters"] == "1,377,920"
+        assert isinstance(place.state.config, PretrainConfig)
+        planned = plan(place.state.config, None, 4100)
+        assert rows["parameters"] == f"{planned.parameters.total:,}"
         assert rows["memory"].endswith(" of 23 GiB")
-        assert "0.6" in rows["tokens"]
+        assert " epochs, " in rows["tokens"]
         assert rows["time"].startswith("about ")
         words = shlex.split(place.query_one(CommandPreview).command)
         assert words[:6] == shlex.split(
@@ -131,6 +135,26 @@ def test_a_preset_of_ones_own(workspace: Workspace) -> None:
         assert "--preset nano6" in place.query_one(CommandPreview).command
         await type_into(pilot, place, "minutes", "")
         assert "--minutes none" in place.query_one(CommandPreview).command
+
+    run_at(workspace, "train", steps)
+
+
+def test_a_preset_file_that_cannot_be_used_is_told(workspace: Workspace) -> None:
+    folder = workspace.root / "presets"
+    folder.mkdir()
+    (folder / "bad.toml").write_text("n_layer = [1\n")
+    (folder / "good.toml").write_text("[settings]\nn_layer = 3\n")
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        told: list[str] = []
+        place.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign]
+        await pilot.press("f3")
+        await until(pilot, lambda: told)
+        assert "bad.toml" in told[0]
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press(*"good", "enter")
+        await until(pilot, lambda: place.state.preset == "good")
+        assert place.state.texts["n_layer"] == "3"
 
     run_at(workspace, "train", steps)
 
