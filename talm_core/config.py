@@ -501,7 +501,7 @@ class PretrainConfig(JobConfig):
             unit="steps",
             more="The learning rate falls over exactly these steps.",
         ),
-    ] = 750
+    ] = 700
     minutes: Annotated[
         float | None,
         Field(gt=0),
