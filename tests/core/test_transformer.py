@@ -54,7 +54,7 @@ def reference(model: Transformer, ids: Tensor) -> Tensor:
     def attended(block: Tensor, h: Tensor) -> Tensor:
         qkv = h @ block.T
         kv = c.n_kv_head * d
-        q, k, v = qkv.split([c.n_head * d, kv, kv], -1)
+        q, k, v = torch.split(qkv, [c.n_head * d, kv, kv], -1)
         out = torch.zeros(len(h), c.n_head * d)
         for head in range(c.n_head):
             own, theirs = slice(head * d, head * d + d), (head // group) * d
