@@ -12,6 +12,7 @@ from textual.widget import Widget
 from talm_core.config import Declared
 from talm_core.errors import Problem
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
+from talm_tui.forms.state import FormState
 from talm_tui.theme import plain
 
 Editor = TextEditor | ChoiceEditor | PickEditor
@@ -21,6 +22,26 @@ def reason(problem: Problem) -> str:
     """What is wrong in one sentence; the value stands in the field above it."""
     hint = f": {problem.hint}" if problem.hint else ""
     return plain(f"{problem.message}{hint}")
+
+
+def counts(state: FormState) -> Content:
+    """How much of a form was changed, and how much cannot be."""
+    changed, wrong = len(state.changed), len(state.problems)
+    return Content("  ").join(
+        Content.styled(text, style)
+        for number, text, style in (
+            (changed, f"* {changed} changed", "$text-warning"),
+            (wrong, f"✕ {wrong} to mend", "$text-error"),
+        )
+        if number
+    )
+
+
+def unplaced(state: FormState) -> Content:
+    """What is wrong and belongs to no field, a line each."""
+    others = [problem for problem in state.problems if problem.key not in state.by_key]
+    lines = [f"✕ {plain(problem.key)}: {reason(problem)}" for problem in others]
+    return Content.styled("\n".join(lines), "$text-error")
 
 
 class Field(Widget):

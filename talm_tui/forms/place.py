@@ -9,12 +9,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core import publish
-from talm_core.command_line import COMMANDS, shell, words
+from talm_core.command_line import shell, words
 from talm_core.config import JobConfig
 from talm_core.errors import Problem
 from talm_core.events import Stop
@@ -24,10 +22,11 @@ from talm_core.preflight import settle
 from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editors import PickEditor
-from talm_tui.forms.field import reason
+from talm_tui.forms.field import counts, unplaced
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.script import keep
 from talm_tui.forms.state import FormState
 from talm_tui.messages import JobRefused, JobStarted, OpenForm
 from talm_tui.screens.place import Place
@@ -194,20 +193,11 @@ class FormPlace(Place):
         self._show_counts()
 
     def _show_counts(self) -> None:
-        count = len(self.state.changed)
-        problems = self.state.problems
-        text = [(f"* {count} changed", "$text-warning")] if count else []
-        if problems:
-            text.append((f"  ✕ {len(problems)} to mend", "$text-error"))
-        self.query_one("#form-changed", Static).update(Content.assemble(*text))
-        others = [problem for problem in problems if problem.key not in self.state.by_key]
+        self.query_one("#form-changed", Static).update(counts(self.state))
         note = self.query_one("#form-note", Static)
-        note.display = bool(others)
-        note.update(
-            Content.assemble(
-                *((f"✕ {plain(p.key)}: {reason(p)}\n", "$text-error") for p in others)
-            ).rstrip()
-        )
+        text = unplaced(self.state)
+        note.display = bool(text.plain)
+        note.update(text)
 
     def command(self, config: JobConfig | None = None) -> list[str]:
         """The words of the command that asks for `config`; none means what the form says now,
@@ -407,13 +397,12 @@ class FormPlace(Place):
         config = self.state.config
         command = shell(self.command(settle(config, self.workspace) if config else None))
         self.app.copy_to_clipboard(command)
-        name = config.artifact.replace("/", "-") if config else "draft"
         try:
-            self.workspace.directory("tokenizer", name)
-            path = self.workspace.root / "commands" / f"{COMMANDS[self.MODEL.kind]}-{name}.sh"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            publish.write_text(path, f"#!/bin/sh\n{command}\n")
+            path = keep(
+                command, self.workspace, self.MODEL.kind, config.artifact if config else "draft"
+            )
         except (OSError, ValueError) as error:
-            self.notify(f"Copied. Not saved: {error}", severity="warning", markup=False)
-            return
-        self.notify(f"Copied, and saved as {path}", markup=False)
+            text = f"Copied. Not saved: {plain(str(error))}"
+            self.notify(text, severity="warning", markup=False)
+        else:
+            self.notify(f"Copied, and saved as {path}", markup=False)

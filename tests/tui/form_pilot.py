@@ -88,6 +88,7 @@ async def type_into(pilot: Pilot[None], place: FormPlace, key: str, text: str) -
     editor = place.focused
     assert isinstance(editor, TextEditor)
     editor.value = text
+    editor.action_end()
     await until(pilot, lambda: place.state.texts[key] == text)
 
 

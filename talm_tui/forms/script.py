@@ -1,0 +1,25 @@
+"""A form's command, kept as a file that can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from talm_core import publish
+from talm_core.command_line import COMMANDS
+from talm_core.workspace import Workspace
+
+
+def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
+    """Write the command to `commands/` in the workspace, over an older one for the same
+    artifact; returns the file.
+
+    Raises:
+        OSError: it cannot be written.
+        WorkspaceError: the artifact's name is no name for a file.
+    """
+    name = artifact.replace("/", "-")
+    workspace.directory("tokenizer", name)
+    path = workspace.root / "commands" / f"{COMMANDS[kind]}-{name}.sh"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish.write_text(path, f"#!/bin/sh\n{command}\n")
+    return path
