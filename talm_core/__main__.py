@@ -14,6 +14,7 @@ from pathlib import Path
 from talm_core import inbox, jobs
 from talm_core.errors import ArtifactError, InputError, Problem, TalmError
 from talm_core.events import Finished
+from talm_core.journal import last_record
 from talm_core.lock import Lock
 from talm_core.workspace import FOLDERS, Workspace
 
@@ -50,7 +51,8 @@ def _work(directory: Path, root: Path | None, descriptor: int | None) -> int:
         raise ArtifactError(Problem(str(directory), message, hint="give --workspace"))
     if held is None:
         # By hand: whatever is there is gone on with.
-        if jobs.status(directory) is jobs.Status.DONE:
+        record = last_record(directory)
+        if record is not None and isinstance(record.event, Finished):
             raise ArtifactError(Problem(str(directory), "is finished"))
         held = Lock.acquire(directory)
         inbox.forget(directory)

@@ -1,8 +1,8 @@
 """Drives a job: asks for one event after the other, writes each down, hears commands between two.
 
 Pausing is not asking for the next event. Stopping is closing the generator, which saves what it
-has in its `finally`; a job that takes `Stop` is told instead, once, so that it can still say what
-it saved.
+has in its `finally`; a job that takes `Stop` is told instead, until it ends, so that it can still
+say what it saved.
 """
 
 from __future__ import annotations
@@ -99,8 +99,12 @@ class Driver:
 
     def _next_command(self, event: Event) -> Generator[Event, None, Command | None]:
         """What the job is to be told now; waits as long as it is paused."""
-        if self._stopping or self._kind.delegates:
+        if self._kind.delegates or isinstance(event, Started):
+            # A job that has only just begun hears nothing yet.
             return None
+        if self._stopping:
+            # Again at every event, should the job have been somewhere where it did not listen.
+            return Stop()
         command = self._inbox.next()
         if command is None and self._still_busy(event):
             return None

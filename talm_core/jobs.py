@@ -104,7 +104,13 @@ def status(directory: Path) -> Status:
 
 
 def _is_job_directory(directory: Path) -> bool:
-    return (directory / journal.FILE_NAME).exists() or (directory / lock.FILE_NAME).exists()
+    """Whether a job was at work here, or is asked for and has not begun."""
+    if (directory / journal.FILE_NAME).exists() or (directory / lock.FILE_NAME).exists():
+        return True
+    try:
+        return [entry.name for entry in os.scandir(directory)] == [CONFIG_FILE]
+    except OSError:
+        return False
 
 
 def find(workspace: Workspace, *kinds: str) -> list[tuple[Artifact, Status]]:

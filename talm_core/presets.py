@@ -13,13 +13,11 @@ A recipe says what it changes; every other setting keeps its default.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from talm_core.config import PretrainConfig, build, settings_of
 from talm_core.errors import ConfigError, Problem, WorkspaceError, nearest
@@ -231,6 +229,9 @@ def _files(workspace: Workspace) -> dict[str, Path]:
 
 
 def _toml(values: Mapping[str, Any], description: str) -> str:
+    # Not at the top: whoever only reads does without it.
+    import tomlkit
+
     document = tomlkit.document()
     document.add("version", tomlkit.item(VERSION))
     document.add("description", tomlkit.item(description))
@@ -277,8 +278,8 @@ def _parsed(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(Problem(str(path), "is too large for a preset"))
-        return tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except (TOMLKitError, RecursionError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8")) from None

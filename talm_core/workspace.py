@@ -102,7 +102,7 @@ class Workspace:
         parts = name.split("/") if kind == "data" else [name]
         wrong = [part for part in parts if not _NAME.fullmatch(part) or part.endswith(".")]
         if wrong or (kind == "data" and len(parts) != 2):
-            shown = parts[-1] if kind == "data" else name
+            shown = name.partition("/")[2] or name if kind == "data" else name
             raise WorkspaceError(Problem(key, _NAME_RULE, shown))
         return self.folder(kind).joinpath(*parts)
 

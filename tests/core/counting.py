@@ -1,0 +1,168 @@
+"""Two small jobs that count, to try the machinery of jobs with, and their registration, here and
+in processes that are started."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from talm_core.config import CONFIGS, JobConfig, Setting
+from talm_core.errors import InputError, Problem, RunError
+from talm_core.events import (
+    Checkpoint,
+    Checkpointed,
+    Command,
+    Event,
+    Finished,
+    Metrics,
+    Sample,
+    Sampled,
+    Started,
+    Stop,
+)
+from talm_core.kinds import KINDS, JobKind
+from talm_core.workspace import FOLDERS, MAIN_FILES, Workspace
+
+STATE = "state.json"
+Talk = Generator[Event, Command | None, None]
+
+
+class CountConfig(JobConfig):
+    """Count to `steps`, `pause` seconds each."""
+
+    kind: ClassVar[str] = "count"
+    title: ClassVar[str] = "Count"
+
+    name: Annotated[str, Setting("Run", "Name.")]
+    steps: Annotated[int, Setting("Run", "How far.")] = 10
+    pause: Annotated[float, Setting("Run", "Seconds a step.", resume=True)] = 0.0
+    wrong: Annotated[str, Setting("Run", "What goes wrong at step 3.", resume=True)] = ""
+
+    @property
+    def artifact(self) -> str:
+        return self.name
+
+
+class PlainConfig(CountConfig):
+    """The same, of a job that takes no commands."""
+
+    kind: ClassVar[str] = "plain"
+
+
+def count(config: CountConfig, workspace: Workspace) -> Talk:
+    """Takes Checkpoint, Sample and Stop; goes on from what it saved."""
+    directory = workspace.directory_of(config)
+    step = _saved(directory)
+    yield Started(job=config.kind, name=config.artifact, resumed_from=step or None)
+    try:
+        while step < config.steps:
+            time.sleep(config.pause)
+            step += 1
+            _go_wrong(config, step)
+            command = yield metrics(step, config.steps)
+            while command is not None:
+                if isinstance(command, Sample):
+                    command = yield Sampled(step=step, prompt=command.prompt, text=str(step))
+                    continue
+                _save(directory, step)
+                saved = Checkpointed(step=step, directory=STATE, bytes=1, seconds=0.0)
+                if isinstance(command, Stop):
+                    yield saved
+                    return
+                yield metrics(step, config.steps)
+                command = yield saved
+    except GeneratorExit:
+        _save(directory, step)
+        if config.wrong == "closing":
+            raise RunError("cannot be closed") from None
+        raise
+    yield Finished(seconds=0.0, summary={"step": step})
+
+
+def count_plainly(config: PlainConfig, workspace: Workspace) -> Talk:
+    """Takes no command; saves when it is closed."""
+    yield from count(config, workspace)
+
+
+def metrics(step: int, steps: int = 100, loss: float = 1.0) -> Metrics:
+    """Metrics of which only the step matters."""
+    return Metrics(
+        step=step,
+        max_steps=steps,
+        steps=1,
+        tokens=step * 10,
+        loss=loss,
+        loss_ema=loss,
+        learning_rate=0.1,
+        grad_norm=1.0,
+        tokens_per_second=10.0,
+        elapsed=float(step),
+        epoch=0.0,
+    )
+
+
+def _go_wrong(config: CountConfig, step: int) -> None:
+    if step == 3 and config.wrong:
+        if config.wrong == "input":
+            raise InputError(Problem("text_file", "is damaged", "x"))
+        if config.wrong == "run":
+            raise RunError("the loss is not finite")
+        if config.wrong == "bug":
+            raise ZeroDivisionError("oh no")
+
+
+def _saved(directory: Path) -> int:
+    try:
+        return int(json.loads((directory / STATE).read_text()))
+    except FileNotFoundError:
+        return 0
+
+
+def _save(directory: Path, step: int) -> None:
+    (directory / STATE).write_text(json.dumps(step))
+
+
+def register() -> None:
+    """Make the two jobs known."""
+    for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly")):
+        CONFIGS[config.kind] = config
+        FOLDERS[config.kind] = config.kind + "s"
+        MAIN_FILES[config.kind] = STATE
+        taken = frozenset({Checkpoint, Sample, Stop}) if config is CountConfig else frozenset()
+        KINDS[config.kind] = JobKind(f"tests.core.counting:{entry}", taken, resumable=True)
+
+
+def unregister() -> None:
+    """Forget them again."""
+    for known in (CONFIGS, FOLDERS, MAIN_FILES, KINDS):
+        for kind in ("count", "plain"):
+            known.pop(kind, None)
+
+
+@contextmanager
+def registered(folder: Path) -> Iterator[None]:
+    """The jobs are known in this process and in those started meanwhile, which find a module in
+    `folder` that makes them known."""
+    root = Path(__file__).parents[2]
+    text = (
+        f"import sys\nsys.path.insert(0, {str(root)!r})\n"
+        "from tests.core.counting import register\nregister()\n"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(text)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(folder)
+    register()
+    try:
+        yield
+    finally:
+        unregister()
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

@@ -1,0 +1,142 @@
+"""A journal folded into series: each step once, whatever was interrupted and done again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talm_core.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Merged,
+    Notice,
+    Progress,
+    Record,
+    Sampled,
+    Stage,
+    Started,
+    Stopped,
+    Telemetry,
+)
+from talm_core.history import METRICS, History
+from tests.core.counting import metrics
+
+
+def history(*events: Event) -> History:
+    result = History()
+    assert result.extend(Record(float(i), event) for i, event in enumerate(events)) == bool(events)
+    return result
+
+
+def started(resumed_from: int | None = None) -> Started:
+    return Started(job="pretrain", name="a", resumed_from=resumed_from)
+
+
+def evaluated(step: int) -> Evaluated:
+    return Evaluated(step=step, val_loss=step / 2, bits_per_byte=1.0, tokens=1, seconds=0.0)
+
+
+def sampled(step: int) -> Sampled:
+    return Sampled(step=step, prompt="", text=str(step))
+
+
+def saved(step: int) -> Checkpointed:
+    return Checkpointed(step=step, directory=f"checkpoint-{step:06d}", bytes=1, seconds=0.0)
+
+
+def test_series_are_columns() -> None:
+    result = history(started(), metrics(1, loss=3.0), metrics(5, loss=2.0), evaluated(5))
+    assert list(result.metrics["step"]) == [1, 5]
+    assert list(result.metrics["time"]) == [1, 2]
+    assert list(result.metrics["loss"]) == [3.0, 2.0]
+    assert all(math.isnan(value) for value in result.metrics["mfu"])
+    assert {len(result.metrics[name]) for name in METRICS} == {2}
+    assert list(result.evaluations["val_loss"]) == [2.5]
+    assert (result.step, result.phase, result.last_time) == (5, "training", 3.0)
+    assert history().step == 0
+
+
+def test_going_on_drops_what_was_lost() -> None:
+    result = history(
+        started(),
+        *(metrics(step) for step in (1, 2, 3, 4, 5)),
+        *(evaluated(2), evaluated(4), sampled(2), sampled(4), saved(2)),
+        started(2),
+    )
+    assert list(result.metrics["step"]) == [1, 2]
+    assert list(result.evaluations["step"]) == [2]
+    assert [sample.step for sample in result.samples] == [2]
+    assert [item.step for item in result.checkpoints] == [2]
+    assert result.last_metrics is None
+    assert result.last_evaluated is None
+    assert result.end is None
+
+
+def test_starting_anew_drops_everything() -> None:
+    before = [
+        started(),
+        evaluated(0),
+        metrics(1),
+        sampled(0),
+        saved(0),
+        Merged(vocab_size=1, newest=[]),
+    ]
+    result = history(*before, started())
+    assert (len(result.metrics), len(result.evaluations)) == (0, 0)
+    assert (result.samples, result.checkpoints, result.merged) == ([], [], None)
+    kept = history(*before, started(0))
+    assert list(kept.evaluations["step"]) == [0]
+    assert (len(kept.samples), len(kept.checkpoints), len(kept.metrics)) == (1, 1, 0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=5))
+def test_each_step_once_whatever_happened(runs: Sequence[tuple[int, int]]) -> None:
+    """Runs of so many steps, each going on from some step that was reached before."""
+    events: list[Event] = []
+    reached = 0
+    for number, (count, back) in enumerate(runs):
+        begin = max(0, reached - back) if number else 0
+        events.append(started(begin if number else None))
+        events += [metrics(step) for step in range(begin + 1, begin + count + 1)]
+        reached = begin + count
+    result = history(*events)
+    assert list(result.metrics["step"]) == list(range(1, reached + 1))
+
+
+def test_a_step_said_again_replaces_itself() -> None:
+    result = history(started(), metrics(1, loss=1.0), metrics(2), metrics(1, loss=9.0))
+    assert list(result.metrics["step"]) == [1]
+    assert list(result.metrics["loss"]) == [9.0]
+
+
+def test_phases_and_stages() -> None:
+    first, second = Progress(phase="reading", done=1), Progress(phase="merging", done=2)
+    stage = Stage(kind="data", name="x", directory="data/x", index=1, count=3)
+    result = history(started(), first, second)
+    assert list(result.progress.values()) == [first, second]
+    assert result.phase == "merging"
+    result = history(started(), first, stage, second)
+    assert (result.stage, list(result.progress.values())) == (stage, [second])
+    assert history(started(), stage, started()).stage is None
+    assert history(started(), stage, started(0)).stage == stage
+
+
+def test_the_end() -> None:
+    assert history(started(), Finished(seconds=1, summary={"a": 1})).summary == {"a": 1}
+    for end in (Stopped(reason="x"), Failed(message="y")):
+        result = history(started(), end)
+        assert (result.end, result.summary) == (end, {})
+        assert history(started(), end, started(3)).end is None
+
+
+def test_long_runs_stay_small() -> None:
+    load = Telemetry(process_memory=1, host_used=1, host_total=1, cpu=0.0, devices=[])
+    result = history(*[load] * 700, *[Notice(message="n")] * 300)
+    assert (len(result.telemetry), len(result.notices)) == (600, 200)
+    assert result.telemetry[-1].time == 699.0

@@ -1,0 +1,187 @@
+"""Jobs as processes of their own: started, followed, commanded, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from talm_core import inbox, jobs, journal, lock
+from talm_core.config import dumps
+from talm_core.errors import BusyError
+from talm_core.events import (
+    Checkpointed,
+    Event,
+    Finished,
+    Metrics,
+    Pause,
+    Paused,
+    Started,
+    Stop,
+    Stopped,
+)
+from talm_core.jobs import Status
+from talm_core.lock import Lock
+from talm_core.workspace import Workspace
+from tests.core.counting import CountConfig, PlainConfig, registered
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with registered(tmp_path / "site"):
+        workspace = Workspace(tmp_path / "ws")
+        yield workspace
+        # A test that failed leaves no process behind.
+        for artifact, status in jobs.find(workspace):
+            if status.active:
+                os.kill(pid_of(artifact.directory), signal.SIGKILL)
+
+
+def steps(events: list[Event]) -> list[int]:
+    return [event.step for event in events if isinstance(event, Metrics)]
+
+
+def until(directory: Path, kind: type[Event], count: int = 1) -> list[Event]:
+    """Events of a running job up to the one asked for."""
+    seen: list[Event] = []
+    for record in jobs.follow(directory):
+        seen.append(record.event)
+        if sum(isinstance(event, kind) for event in seen) == count:
+            return seen
+    log = (directory / jobs.LOG_FILE).read_text()
+    raise AssertionError(f"it ended before: {seen[-3:]}\n{log}")
+
+
+def pid_of(directory: Path) -> int:
+    owner = lock.owner(directory)
+    assert owner is not None
+    return owner.pid
+
+
+def test_every_event_is_followed_once_while_it_is_written(workspace: Workspace) -> None:
+    directory = jobs.start(CountConfig(name="a", steps=3_000), workspace)
+    # From the first moment, before the process has imported anything.
+    assert jobs.status(directory) is Status.RUNNING
+    seen = [record.event for record in jobs.follow(directory)]
+    assert isinstance(seen[0], Started)
+    assert seen[0].pid not in (0, os.getpid())
+    assert steps(seen) == list(range(1, 3_001))
+    assert isinstance(seen[-1], Finished)
+    assert jobs.status(directory) is Status.DONE
+    assert (directory / jobs.LOG_FILE).read_bytes() == b""
+
+
+def test_another_process_has_it(workspace: Workspace) -> None:
+    config = CountConfig(name="a", steps=100_000, pause=0.01)
+    directory = jobs.start(config, workspace)
+    with pytest.raises(BusyError, match="is in use by process"):
+        jobs.start(config, workspace)
+    with pytest.raises(BusyError):
+        next(jobs.run(config, workspace, resume=True))
+    jobs.send(directory, Stop())
+    assert isinstance(until(directory, Stopped)[-1], Stopped)
+
+
+def test_what_is_said_right_after_the_start_is_heard(workspace: Workspace) -> None:
+    directory = jobs.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
+    jobs.send(directory, Stop())
+    seen = [record.event for record in jobs.follow(directory)]
+    assert [type(event) for event in seen[-2:]] == [Checkpointed, Stopped]
+
+
+def test_a_killed_job_is_interrupted_and_can_be_resumed(workspace: Workspace) -> None:
+    config = CountConfig(name="a", steps=60, pause=0.01)
+    directory = jobs.start(config, workspace)
+    until(directory, Metrics, 3)
+    os.kill(pid_of(directory), signal.SIGKILL)
+    list(jobs.follow(directory))
+    assert jobs.status(directory) is Status.INTERRUPTED
+    with Lock.acquire(directory):
+        pass
+    again = jobs.start(jobs.resumed_config(directory, {"pause": 0.0}), workspace, resume=True)
+    assert again == directory
+    events = [record.event for record in jobs.follow(directory)]
+    last = max(i for i, event in enumerate(events) if isinstance(event, Started))
+    assert steps(events[last:]) == list(range(1, 61))
+    assert jobs.status(directory) is Status.DONE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_stop_and_save(workspace: Workspace, number: signal.Signals) -> None:
+    directory = jobs.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
+    until(directory, Metrics)
+    os.kill(pid_of(directory), number)
+    seen = [record.event for record in jobs.follow(directory)]
+    assert isinstance(seen[-2], Checkpointed)
+    assert seen[-1] == Stopped(reason=number.name)
+
+
+def test_a_signal_ends_a_pause(workspace: Workspace) -> None:
+    directory = jobs.start(PlainConfig(name="a", steps=100_000, pause=0.01), workspace)
+    until(directory, Started)
+    jobs.send(directory, Pause())
+    until(directory, Paused)
+    assert jobs.status(directory) is Status.PAUSED
+    os.kill(pid_of(directory), signal.SIGTERM)
+    seen = [record.event for record in jobs.follow(directory)]
+    assert seen[-1] == Stopped(reason="SIGTERM")
+
+
+def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "talm_core", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_by_hand_a_directory_is_gone_on_with(workspace: Workspace) -> None:
+    config = CountConfig(name="a", steps=9)
+    events = jobs.run(config, workspace)
+    assert [next(events) for _ in range(4)]
+    events.close()
+    directory = workspace.directory_of(config)
+    # Something said to the process before.
+    inbox.leave(directory, Stop())
+    root = ("--workspace", str(workspace.root))
+    done = by_hand(str(directory), *root)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    events_read = [record.event for record in jobs.follow(directory)]
+    assert steps(events_read) == list(range(1, 10))
+    again = by_hand(str(directory), *root)
+    assert again.returncode == 2
+    assert "is finished" in again.stderr
+    elsewhere = by_hand(str(workspace.root), *root)
+    assert elsewhere.returncode == 2
+    assert "config.toml: cannot be read" in elsewhere.stderr
+
+
+def test_by_hand_the_exit_code_says_how_it_ended(workspace: Workspace) -> None:
+    root = ("--workspace", str(workspace.root))
+    for wrong, code in (("bug", 1), ("run", 1), ("input", 2)):
+        config = CountConfig(name=wrong, steps=9, wrong=wrong)
+        directory = workspace.directory_of(config)
+        directory.mkdir(parents=True)
+        (directory / jobs.CONFIG_FILE).write_text(dumps(config))
+        assert jobs.status(directory) is Status.INTERRUPTED
+        ended = by_hand(str(directory), *root)
+        assert ended.returncode == code
+        assert "Traceback" not in ended.stderr
+        assert jobs.status(directory) is Status.FAILED
+    assert "ZeroDivisionError: oh no" in (workspace.root / "counts/bug/log.txt").read_text()
+
+
+def test_a_journal_torn_by_a_kill_is_closed_off(workspace: Workspace) -> None:
+    config = CountConfig(name="a", steps=5)
+    events = jobs.run(config, workspace)
+    assert [next(events) for _ in range(3)]
+    events.close()
+    directory = workspace.directory_of(config)
+    with (directory / journal.FILE_NAME).open("ab") as file:
+        file.write(b'{"event": "Metrics", "step": 99')
+    assert jobs.status(directory) is Status.STOPPED
+    jobs.start(config, workspace, resume=True)
+    seen = [record.event for record in jobs.follow(directory)]
+    assert steps(seen) == [1, 2, 3, 4, 5]
