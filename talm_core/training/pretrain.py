@@ -149,6 +149,7 @@ class _Run:
         if machine.compiled:
             yield from self.say(Progress(phase="compiling", done=0))
             if reason := trainer.compile():
+                trainer.machine = replace(machine, compiled=False)
                 text = f"the model could not be compiled and runs as it is: {reason}"
                 yield from self.say(Notice(message=text, level="warning"))
         self.trainer = trainer
