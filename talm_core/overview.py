@@ -8,6 +8,7 @@ another thread while the next one is being read.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,7 +130,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
     if metrics is not None and metrics.max_steps > 0:
         fraction, eta = metrics.step / metrics.max_steps, metrics.eta
         minutes = getattr(watched.config, "minutes", None)
-        if minutes:
+        if minutes and math.isfinite(metrics.elapsed):
             # Such a run ends by its steps or by its time, whichever comes first.
             fraction = max(fraction, metrics.elapsed / (60 * minutes))
     elif progress is not None:
@@ -142,7 +143,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
         status=state,
         config=watched.config,
         fraction=None if fraction is None else min(1.0, max(0.0, fraction)),
-        eta=eta if state.active else None,
+        eta=eta if state.active and eta is not None and math.isfinite(eta) else None,
         phase=history.phase,
         progress=progress,
         metrics=metrics,

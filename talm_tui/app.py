@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from talm_tui import messages, preferences
+from talm_tui.news import news
 from talm_tui.places import FORMS, PLACES, load, modes
 from talm_tui.theme import DARK, plain, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
@@ -143,7 +145,9 @@ class TalmApp(App[None]):
         self._watcher.look_now()
 
     def on_workspace_changed(self, message: messages.WorkspaceChanged) -> None:
-        self.snapshot = message.snapshot
+        before, self.snapshot = self.snapshot, message.snapshot
+        for item in news(before, message.snapshot):
+            self._say(item.text, severity=item.severity)
 
     def on_trouble(self, message: messages.Trouble) -> None:
         self._say(message.text)
@@ -257,11 +261,16 @@ class TalmApp(App[None]):
             self.action_show_help_panel()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: the places, every action of this screen, then Textual's."""
+        """What the palette offers: the places, what can be done on this screen, then Textual's."""
         for entry in PLACES:
-            yield SystemCommand(
-                f"Go to {entry.title}",
-                f"Key {entry.key}",
-                lambda mode=entry.mode: self.action_place(mode),
-            )
+            go = partial(self.action_place, entry.mode)
+            yield SystemCommand(f"Go to {entry.title}", f"Key {entry.key}", go)
+        done: set[str] = set()
+        for node, binding, enabled, tooltip in screen.active_bindings.values():
+            if not enabled or binding.id is None or binding.action in done or node is self:
+                continue
+            done.add(binding.action)
+            text = tooltip or binding.description
+            key = f"Key {self.get_key_display(binding)}"
+            yield SystemCommand(text, key, partial(self.run_action, binding.action, node))
         yield from super().get_system_commands(screen)

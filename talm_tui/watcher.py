@@ -186,9 +186,10 @@ class Watcher:
                     if snapshot != last:
                         last = snapshot
                         self._tell(snapshot)
-            except OSError as error:
-                # A workspace may be deleted or unmounted while it is being read: look again.
-                problem = f"The workspace cannot be read: {error}"
+            except Exception as error:  # noqa: BLE001
+                # A workspace deleted or unmounted while it is read, or a bug: said once, and
+                # looked at again.
+                problem = f"The workspace cannot be read: {error!r}"
                 if problem != said:
                     said = problem
                     self._fail(problem)

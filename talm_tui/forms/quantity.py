@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+UNKNOWN = "?"
+_LARGEST = 1e18
+
 
 def count(number: float) -> str:
     """`4,096`, `31,500`, `3.4 M`, `12 G`: exact up to a hundred thousand."""
+    if not _sayable(number):
+        return UNKNOWN
     if abs(number) < 100_000:
         return f"{round(number):,}"
     return _scaled(number, ("k", "M", "G", "T"))
@@ -12,6 +17,8 @@ def count(number: float) -> str:
 
 def size(number: float) -> str:
     """Bytes as `640 B`, `31 kB`, `3.4 MB`, `12 GB`."""
+    if not _sayable(number):
+        return UNKNOWN
     if abs(number) < 1000:
         return f"{round(number)} B"
     return _scaled(number, ("kB", "MB", "GB", "TB"))
@@ -19,6 +26,8 @@ def size(number: float) -> str:
 
 def memory(number: float) -> str:
     """Bytes as `640 B`, `31 KiB`, `3.4 MiB`, `12 GiB`, as memory is sold and shown."""
+    if not _sayable(number):
+        return UNKNOWN
     power = 0
     while power < 4 and abs(number) >= 999.5 * 1024**power:
         power += 1
@@ -29,6 +38,8 @@ def memory(number: float) -> str:
 
 def duration(seconds: float) -> str:
     """`0:48`, `12:05`, `3 h 20 min`, `4 d 2 h`."""
+    if not _sayable(seconds):
+        return UNKNOWN
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d}"
@@ -37,6 +48,11 @@ def duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60} min"
     hours = minutes // 60
     return f"{hours // 24} d {hours % 24} h"
+
+
+def _sayable(number: float) -> bool:
+    """A journal may hold any number; one that is none, or beyond all measure, has no words."""
+    return abs(number) < _LARGEST
 
 
 def _scaled(number: float, suffixes: tuple[str, ...]) -> str:

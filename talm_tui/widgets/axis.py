@@ -98,7 +98,9 @@ def clock_labels(values: Sequence[float]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """`0:48`, `1:04:10`, `3 d 4:00:00`."""
+    """`0:48`, `1:04:10`, `3 d 4:00:00`, `–` where there is none."""
+    if not math.isfinite(seconds):
+        return "–"
     whole = max(0, round(seconds))
     days, rest = divmod(whole, _DAY)
     hours, rest = divmod(rest, 3600)

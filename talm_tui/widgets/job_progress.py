@@ -91,7 +91,10 @@ class StageProgress(Widget):
             lines.append(
                 Content.assemble(
                     ("✕ ", style),
-                    (left(whole.message or "failed", max(0, width - 11)).rstrip(), "$text-error"),
+                    (
+                        left(whole.message[:1000] or "failed", max(0, width - 11)).rstrip(),
+                        "$text-error",
+                    ),
                     ("  l", "bold $accent"),
                     "  log",
                 )

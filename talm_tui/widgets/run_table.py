@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
-from talm_tui.forms.quantity import count, duration
+from talm_tui.forms.quantity import UNKNOWN, count, duration
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.sparkline import sparkline
 from talm_tui.widgets.status import ago, colour, percent
@@ -173,7 +173,7 @@ def _row(run: Overview, columns: Columns) -> Content:
     middle = columns.step + columns.loss + columns.bits + columns.rate + columns.spark + 2
     numbers: Content
     if run.status.value == "failed" and run.message:
-        numbers = Content.styled(" " + left(run.message, middle - 1), "$text-error")
+        numbers = Content.styled(" " + left(run.message[:1000], middle - 1), "$text-error")
     else:
         numbers = _numbers(run, columns)
     return Content.assemble(
@@ -199,8 +199,7 @@ def _numbers(run: Overview, columns: Columns) -> Content:
         rate = _short(metrics.tokens_per_second)
     elif run.status.active:
         step = percent(run.fraction)
-    loss = f"{run.val_loss:.2f}" if run.val_loss is not None else ""
-    bits = f"{run.bits_per_byte:.2f}" if run.bits_per_byte is not None else ""
+    loss, bits = _two(run.val_loss), _two(run.bits_per_byte)
     return Content.assemble(
         right(step, columns.step),
         right(loss, columns.loss),
@@ -212,8 +211,17 @@ def _numbers(run: Overview, columns: Columns) -> Content:
     )
 
 
+def _two(number: float | None) -> str:
+    """A loss with two digits; one that no table could hold as `1e+09`."""
+    if number is None:
+        return ""
+    return f"{number:.2f}" if not abs(number) >= 1000 else f"{number:.0e}"
+
+
 def _short(number: float) -> str:
     """`640`, `4.1 k`, `41 k`, `1.2 M`: a rate at a glance."""
+    if not 0 <= number < 1e12:
+        return UNKNOWN
     for factor, suffix in ((1e6, " M"), (1e3, " k")):
         if number >= factor:
             scaled = number / factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ _COLOURS = {
     "interrupted": "$warning",
     "failed": "$error",
 }
+
+
+_EVER = 1e11
 
 
 def colour(status: str) -> str:
@@ -37,7 +41,7 @@ def word(overview: Overview) -> Content:
 
 def percent(fraction: float | None) -> str:
     """`46 %`; what is not done never reads 100; empty where it is not known."""
-    if fraction is None:
+    if fraction is None or math.isnan(fraction):
         return ""
     return f"{100 if fraction >= 1 else min(99, int(100 * fraction + 0.5))} %"
 
@@ -46,7 +50,7 @@ def bar(fraction: float | None, width: int) -> Content:
     """A bar of `width` cells in eighths; hatched where the fraction is not known."""
     if width <= 0:
         return Content("")
-    if fraction is None:
+    if fraction is None or math.isnan(fraction):
         return Content.styled("╌" * width, "$secondary")
     eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
     full, rest = divmod(eighths, 8)
@@ -65,6 +69,8 @@ def now() -> float:
 def ago(then: float) -> str:
     """When something was: `just now`, `5 min ago`, `3 h ago`, `yesterday`, `12 days ago`."""
     seconds = now() - then
+    if not abs(seconds) < _EVER:
+        return ""
     if seconds < 60:
         return "just now"
     if seconds < 3600:

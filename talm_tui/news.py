@@ -1,0 +1,56 @@
+"""What has happened to jobs between two looks at the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from talm_tui.theme import line
+from talm_tui.widgets.step import figure, title
+
+if TYPE_CHECKING:
+    from talm_core.overview import Overview
+    from talm_tui.watcher import Snapshot
+
+
+@dataclass(frozen=True)
+class News:
+    """Something to tell somebody who may be looking elsewhere."""
+
+    text: str
+    severity: Literal["information", "error"] = "information"
+
+
+def news(before: Snapshot, after: Snapshot) -> Iterator[News]:
+    """Jobs that have ended by themselves. A stop was asked for, and needs no telling; stages of a
+    quick start are told of as the quick start."""
+    if not before.complete:
+        return
+    was = {item.artifact: item for item in _jobs(before)}
+    whole = [item.name for item in before.quickstarts if item.status.active]
+    for item in _jobs(after):
+        old = was.get(item.artifact)
+        if old is None or not old.status.active or item.status.active:
+            continue
+        if item.artifact.kind != "quickstart" and any(name in item.name for name in whole):
+            continue
+        if told := _told(item):
+            yield told
+
+
+def _jobs(snapshot: Snapshot) -> tuple[Overview, ...]:
+    return snapshot.models + snapshot.quickstarts + snapshot.data + snapshot.tokenizers
+
+
+def _told(item: Overview) -> News | None:
+    name = line(title(item))
+    match item.status.value:
+        case "done":
+            said = figure(item)
+            return News(f"{name} is done" + (f": {said}" if said else ""))
+        case "failed":
+            return News(f"{name} failed: {line(item.message[:300])}", "error")
+        case "interrupted":
+            return News(f"{name} was interrupted: its process is gone", "error")
+    return None

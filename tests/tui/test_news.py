@@ -1,0 +1,70 @@
+"""What the app tells of jobs that end while nobody looks at them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from talm_core.jobs import Status
+from talm_core.overview import Overview
+from talm_core.workspace import Artifact, Workspace
+from talm_tui.news import News, news
+from talm_tui.watcher import Looker, Snapshot
+
+
+def snapshot(workspace: Workspace) -> Snapshot:
+    *_, last = Looker(workspace).snapshots()
+    return last
+
+
+def ended(whole: Snapshot, status: Status, message: str = "") -> Snapshot:
+    """The same a moment later: `nano` runs no more."""
+    models = tuple(
+        replace(item, status=status, message=message) if item.name == "nano" else item
+        for item in whole.models
+    )
+    return replace(whole, models=models, active=())
+
+
+def test_an_end_is_told_once(workspace: Workspace) -> None:
+    before = snapshot(workspace)
+    bits = f"{before.models[0].bits_per_byte:.2f}"
+    after = ended(before, Status.DONE)
+    assert list(news(before, after)) == [News(f"nano is done: {bits} bits/byte")]
+    assert list(news(after, after)) == []
+
+
+def test_why_it_failed_is_told_as_plain_text(workspace: Workspace) -> None:
+    before = snapshot(workspace)
+    after = ended(before, Status.FAILED, "no \x1b[31mmemory\nat all")
+    assert list(news(before, after)) == [News("nano failed: no memory at all", "error")]
+    [gone] = news(before, ended(before, Status.INTERRUPTED))
+    assert gone.severity == "error"
+
+
+def test_what_was_asked_for_is_not_told(workspace: Workspace) -> None:
+    before = snapshot(workspace)
+    assert list(news(before, ended(before, Status.STOPPED))) == []
+    assert list(news(before, ended(before, Status.PAUSED))) == []
+
+
+def test_the_first_look_is_no_news(workspace: Workspace) -> None:
+    before = snapshot(workspace)
+    after = ended(before, Status.DONE)
+    assert list(news(replace(before, complete=False), after)) == []
+    assert list(news(Snapshot(), after)) == []
+
+
+def test_a_quick_start_speaks_for_its_stages(empty_workspace: Workspace) -> None:
+    def item(kind: str, name: str, status: Status) -> Overview:
+        return Overview(Artifact(kind, name, empty_workspace.directory(kind, name)), status)
+
+    def at(tokenizer: Status, whole: Status) -> Snapshot:
+        return Snapshot(
+            tokenizers=(item("tokenizer", "quickstart", tokenizer),),
+            quickstarts=(item("quickstart", "quickstart", whole),),
+            complete=True,
+        )
+
+    start = at(Status.RUNNING, Status.RUNNING)
+    assert list(news(start, at(Status.DONE, Status.RUNNING))) == []
+    assert list(news(start, at(Status.DONE, Status.DONE))) == [News("quickstart is done")]
