@@ -87,6 +87,9 @@ async def type_into(pilot: Pilot[None], place: FormPlace, key: str, text: str) -
     await until(pilot, lambda: getattr(place.focused, "key", None) == key)
     editor = place.focused
     assert isinstance(editor, TextEditor)
+    # A field that gets the focus selects its text, a moment later.
+    await until(pilot, lambda: editor.has_focus)
+    await pilot.pause()
     editor.value = text
     editor.action_end()
     await until(pilot, lambda: place.state.texts[key] == text)
