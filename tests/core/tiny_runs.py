@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 4,
     "max_steps": 12,
     "warmup_steps": 2,
+    "learning_rate": 3e-3,
     "eval_every": 5,
     "eval_tokens": 128,
     "sample_every": 6,
