@@ -40,8 +40,8 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str, width: int = 100) -> str:
-    """A text on one line, cut to `width` characters."""
-    line = plain(_CONTROL_OR_BREAK.sub(" ", text)).strip()
+    """A text on one line with single spaces, cut to `width` characters."""
+    line = " ".join(plain(_CONTROL_OR_BREAK.sub(" ", text)).split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

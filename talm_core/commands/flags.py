@@ -86,7 +86,11 @@ def flags_of(config: type[JobConfig]) -> tuple[Flag, ...]:
 
 def _facts(item: Declared) -> str:
     """What may be given and what holds otherwise: `256 to 1,000,000 tokens; default: 4,096`."""
-    parts = [] if item.choices and not item.setting.positional else [f"{item.allowed} {item.setting.unit}".strip()]
+    parts = (
+        []
+        if item.choices and not item.setting.positional
+        else [f"{item.allowed} {item.setting.unit}".strip()]
+    )
     if item.required:
         parts.append("required")
     else:

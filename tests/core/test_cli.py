@@ -1,0 +1,254 @@
+"""The commands that only look, and what is said about bad input, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talm_core import cli
+from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig, dumps
+from talm_core.errors import ArtifactError
+from talm_core.events import Evaluated, Event, Failed, Finished, Sampled, Started, Stopped
+from talm_core.journal import JournalWriter
+from talm_core.lock import Lock
+from talm_core.naming import full_name, resolve
+from talm_core.version import version
+from talm_core.workspace import Workspace
+from tests.core.counting import metrics
+
+
+class Talm:
+    """Runs `talm` here, in a workspace of its own."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.workspace = Workspace(root)
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        code = cli.main([*words, "--workspace", str(self.workspace.root)])
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def objects(self, *words: str) -> list[dict[str, Any]]:
+        code, out, err = self(*words, "--json")
+        assert (code, err) == (0, "")
+        return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def talm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Talm:
+    return Talm(tmp_path / "ws", capsys)
+
+
+def make(workspace: Workspace, kind: str, name: str, *events: Event, config: str = "") -> Path:
+    directory = workspace.directory(kind, name)
+    directory.mkdir(parents=True)
+    (directory / "config.toml").write_text(config)
+    with JournalWriter(directory) as writer:
+        for event in events:
+            writer.write(event)
+    return directory
+
+
+def make_model(workspace: Workspace, name: str = "nano") -> Path:
+    evaluated = Evaluated(step=900, val_loss=3.21, bits_per_byte=1.234, tokens=1, seconds=0)
+    return make(
+        workspace,
+        "pretrain",
+        name,
+        Started(job="pretrain", name=name),
+        metrics(900, 900),
+        evaluated,
+        Sampled(step=900, prompt="def ", text="f\x1b[2J(x)"),
+        Finished(seconds=1, summary={"step": 900, "directory": f"models/{name}"}),
+        config=dumps(PretrainConfig(model_name=name, data_dir="d")),
+    )
+
+
+def make_tokenizer(workspace: Workspace, name: str = "mine") -> Path:
+    return make(
+        workspace,
+        "tokenizer",
+        name,
+        Finished(seconds=1, summary={"vocab_size": 4096, "bytes_per_token": 3.5}),
+        config=dumps(TokenizerConfig(name=name)),
+    )
+
+
+def test_the_version(talm: Talm, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["version"]):
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out == f"talm {version()}\n"
+
+
+def test_help_names_every_command_and_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--help"], ["-h"]):
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert all(name in out for name in cli.COMMANDS)
+    for name, command in cli.COMMANDS.items():
+        assert cli.main([name, "--help"]) == 0
+        out = capsys.readouterr().out
+        for flag in command.flags():
+            assert flag.long in out
+            assert all(short in out for short in flag.names)
+    assert cli.main(["train-tokenizer", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--vocab-size -vs N Size of the vocabulary" in out
+    assert "[256 to 1,000,000 tokens; default: 4096]" in out
+    assert out.index("Tokenizer ─") < out.index("Advanced ─") < out.index("Everywhere ─")
+
+
+def test_an_empty_workspace(talm: Talm) -> None:
+    code, out, err = talm("list")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"Nothing yet in {talm.workspace.root}"
+    assert "talm quickstart" in out
+    assert talm.objects("list") == []
+    assert not talm.workspace.root.exists()
+
+
+def test_a_list(talm: Talm) -> None:
+    make_tokenizer(talm.workspace)
+    make_model(talm.workspace)
+    make(
+        talm.workspace,
+        "pretrain",
+        "bad",
+        Started(job="pretrain", name="x"),
+        Failed(message="no\nroom"),
+    )
+    with Lock.acquire(make(talm.workspace, "data", "text/x")):
+        code, out, _ = talm("list")
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines == [
+        "Tokenizers",
+        "mine ● done 4,096 tokens 3.50 bytes per token now",
+        "",
+        "Datasets",
+        "text/x ▶ running",
+        "",
+        "Models",
+        "bad ✕ failed no room now",
+        "nano ● done step 900 of 900 val loss 3.210 1.234 bits per byte now",
+    ] or lines[7:] == [
+        "nano ● done step 900 of 900 val loss 3.210 1.234 bits per byte now",
+        "bad ✕ failed no room now",
+    ]
+    found = {item["name"]: item for item in talm.objects("list")}
+    assert set(found) == {"mine", "text/x", "nano", "bad"}
+    assert found["nano"]["status"] == "done"
+    assert found["nano"]["val_loss"] == 3.21
+    assert found["nano"]["summary"] == {"step": 900, "directory": "models/nano"}
+    assert found["text/x"]["status"] == "interrupted"
+
+
+def test_everything_about_one(talm: Talm) -> None:
+    directory = make_model(talm.workspace)
+    (directory / "checkpoint-000900").mkdir()
+    (directory / "checkpoint-000900/x").write_bytes(b"x" * 1_000)
+    code, out, err = talm("show", "nano")
+    assert (code, err) == (0, "")
+    assert out.startswith("models/nano  ● done")
+    assert str(directory) in out
+    assert "checkpoint-000900  1 kB" in out
+    assert "3.2100 nats per token, 1.2340 bits per byte" in out
+    assert "  n_layer " in out
+    assert out.endswith("Sample at step 900\ndef f[2J(x)\n")
+    (found,) = talm.objects("show", "nano")
+    assert found["config"]["n_head"] == 4
+    assert found["evaluations"] == [{"step": 900, "val_loss": 3.21, "bits_per_byte": 1.234}]
+    assert found["checkpoints"] == [{"step": 900, "directory": "checkpoint-000900", "bytes": 1000}]
+    assert found["samples"] == [{"step": 900, "prompt": "def ", "text": "f\x1b[2J(x)"}]
+
+
+def test_names_of_any_kind(talm: Talm) -> None:
+    workspace = talm.workspace
+    make_tokenizer(workspace, "one")
+    make_model(workspace, "one")
+    make(workspace, "data", "stdlib/all")
+    assert resolve(workspace, "all").name == "stdlib/all"
+    assert resolve(workspace, "data/stdlib/all").name == "stdlib/all"
+    for text in ("models/one", "model/one", "pretrain/one"):
+        assert full_name(resolve(workspace, text)) == "models/one"
+    with pytest.raises(ArtifactError, match=r"say which: tokenizers/one, models/one"):
+        resolve(workspace, "one")
+    with Lock.acquire(make(workspace, "pretrain", "two", Started(job="pretrain", name="two"))):
+        make_tokenizer(workspace, "two")
+        assert full_name(resolve(workspace, "two", active=True)) == "models/two"
+    make(workspace, "quickstart", "one", config=dumps(QuickstartConfig(name="one")))
+    assert full_name(resolve(workspace, "one")) == "quickstarts/one"
+    code, out, err = talm("show", "oen")
+    assert (code, out) == (2, "")
+    assert "talm: name = 'oen': there is nothing of that name (did you mean 'one'?" in err
+
+
+def test_attaching_to_what_has_ended(talm: Talm) -> None:
+    make_model(talm.workspace)
+    code, out, _ = talm("attach", "nano")
+    assert code == 0
+    assert out.splitlines()[0] == "pretrain nano"
+    assert out.splitlines()[-1] == "done in 1.0 s, step 900"
+    assert [item["event"] for item in talm.objects("attach", "nano")] == [
+        *("Started", "Metrics", "Evaluated", "Sampled", "Finished")
+    ]
+    started = Started(job="pretrain", name="b")
+    config = dumps(PretrainConfig(model_name="b", data_dir="d"))
+    make(talm.workspace, "pretrain", "b", started, Stopped(reason="SIGINT"), config=config)
+    code, _, err = talm("attach", "b")
+    assert code == 130
+    assert "talm: b was stopped (SIGINT)" in err
+    assert f"talm train-model -n b --resume --workspace {talm.workspace.root}" in err
+    make(talm.workspace, "pretrain", "c", started, Failed(message="no room"))
+    code, _, err = talm("attach", "c")
+    assert (code, err) == (1, "talm: c failed: no room\n")
+    (make(talm.workspace, "pretrain", "d", started, config=config) / "log.txt").write_text(
+        "Killed\n"
+    )
+    code, _, err = talm("attach", "d")
+    assert code == 1
+    assert "was interrupted" in err
+    assert "Killed" in err
+
+
+def test_only_what_runs_can_be_stopped(talm: Talm) -> None:
+    make_model(talm.workspace)
+    code, out, err = talm("stop", "nano")
+    assert (code, out) == (2, "")
+    assert err == "talm: name = 'nano': is not running; it is done (argument NAME)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lst"], "lst: there is no such command (did you mean 'list'?)"),
+        (["list", "--jsn"], "--jsn: there is no such flag (did you mean '--json'?)"),
+        (["show"], "name: must be given: which one (argument NAME)"),
+        (["show", "a", "b"], "command line = 'b': there is no place for this"),
+        (["sample"], "model: must be given"),
+        (["sample", "nano"], "nano"),
+        (["train-model", "--resume"], "model_name: must be given"),
+        (["train-model", "--resume", "-n", "x"], "model_name = 'x': there is no such model"),
+        (["quickstart", "--resume", "-n", "x"], "name = 'x': there is no such quickstart"),
+    ],
+)
+def test_bad_words(talm: Talm, words: list[str], said: str) -> None:
+    code, out, err = talm(*words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert all(line.startswith("talm: ") for line in err.splitlines())
+    assert not talm.workspace.root.exists()
+
+
+def test_flags_that_work_everywhere_may_come_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(Workspace(tmp_path))
+    assert cli.main(["--workspace", str(tmp_path), "--json", "list"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "nano"
+    assert cli.main([f"--workspace={tmp_path}", "list"]) == 0
+    assert "nano" in capsys.readouterr().out

@@ -1,0 +1,193 @@
+"""Events and numbers as text."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from talm_core import output, terminal
+from talm_core.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    Generated,
+    Notice,
+    Planned,
+    Progress,
+    Record,
+    Sampled,
+    Stage,
+    Started,
+    Telemetry,
+)
+from tests.core.counting import metrics
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0, "0"), (9_999, "9,999"), (12_345, "12.3 k"), (999_600, "1 M"), (4_560_000, "4.56 M"), (7.89e9, "7.89 G")],
+)  # fmt: skip
+def test_counts(number: float, shown: str) -> None:
+    assert terminal.count(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (11_234_567, "11.2 MB"), (2.15e9, "2.15 GB")],
+)
+def test_sizes(number: float, shown: str) -> None:
+    assert terminal.size(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (12.3, "12 s"),
+        (59.7, "1 min"),
+        (200, "3 min 20 s"),
+        (7_500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert terminal.duration(seconds) == shown
+
+
+def test_text_from_outside_is_only_text() -> None:
+    assert terminal.plain("a\x1b[31mb\x9bc\x00d\te\nf\r\x7f\u202eg") == "a[31mbcd\te\nfg"
+    assert terminal.one_line("a\r\n\tb\u2028c\x1b]0;x\x07") == "a b c ]0;x"
+    assert terminal.one_line("x" * 300, 10) == "x" * 9 + "…"
+
+
+EVENTS: list[tuple[Event, str]] = [
+    (Started(job="pretrain", name="a"), "pretrain a"),
+    (Started(job="pretrain", name="a", resumed_from=1_200), "pretrain a, going on from step 1,200"),
+    (Stage(kind="data", name="x", directory="d", index=1, count=3), "2 of 3: data x"),
+    (
+        Progress(
+            phase="reading", done=5_100_000, total=11_200_000, unit="bytes", rate=6.2e6, eta=1
+        ),
+        "reading 45 %, 5.1 MB of 11.2 MB, 6.2 MB/s, 1.0 s left",
+    ),
+    (Progress(phase="merging", done=3, total=4, unit="merges"), "merging 75 %, 3 of 4 merges"),
+    (Progress(phase="loading", done=0), "loading"),
+    (metrics(30, 900, 3.25), "step 30 of 900, loss 3.250, learning rate 1.00e-01, 10 tokens/s"),
+    (
+        Evaluated(step=30, val_loss=2.5, bits_per_byte=1.25, tokens=1, seconds=0),
+        "step 30: validation loss 2.5000, 1.250 bits per byte",
+    ),
+    (Sampled(step=3, prompt="def ", text="f():\n\x1b[1m"), "step 3: sample: def f(): [1m"),
+    (
+        Checkpointed(step=3, directory="checkpoint-000003", bytes=5_000_000, seconds=0),
+        "step 3: saved checkpoint-000003, 5 MB",
+    ),
+    (Notice(message="m"), "m"),
+    (Notice(message="m", level="warning"), "warning: m"),
+    (
+        Finished(seconds=61, summary={"vocab_size": 4096, "loss": 1.23456, "directory": "x"}),
+        "done in 1 min 1 s, vocab size 4,096, loss 1.235",
+    ),
+    (Telemetry(process_memory=1, host_used=1, host_total=1, cpu=0, devices=[]), ""),
+    (
+        Planned(
+            parameters=892_032,
+            vocab_size=300,
+            device="cpu",
+            precision="fp32",
+            compiled=False,
+            tokens_per_step=2048,
+            max_steps=900,
+            train_tokens=2_800_000,
+            val_tokens=1,
+            flops_per_token=1.0,
+        ),
+        "892 k parameters, 900 steps of 2,048 tokens, 2.8 M tokens to learn from, on cpu in fp32",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), EVENTS)
+def test_an_event_is_a_line(event: Event, line: str) -> None:
+    assert terminal.line(event) == line
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stream: io.StringIO, *events: Event, as_json: bool = False) -> str:
+    with output.output(as_json=as_json, stream=stream) as screen:
+        for event in events:
+            screen.show(Record(1.5, event))
+    return stream.getvalue()
+
+
+ALL = [event for event, _ in EVENTS]
+LAST = Sampled(step=9, prompt="def ", text="f():\n    \x1b[31m[red]x[/red]")
+
+
+def test_json_is_one_event_a_line() -> None:
+    lines = shown(io.StringIO(), *ALL, as_json=True).splitlines()
+    assert [json.loads(line)["event"] for line in lines] == [type(event).__name__ for event in ALL]
+    assert {json.loads(line)["time"] for line in lines} == {1.5}
+
+
+def test_plain_lines_hold_no_escape_codes_and_are_few() -> None:
+    many = [metrics(step) for step in range(1, 500)]
+    text = shown(io.StringIO(), *many, LAST, Finished(seconds=0, summary={}))
+    assert "\x1b" not in text
+    assert text.splitlines() == [
+        terminal.line(many[0]),
+        "step 9: sample: def f():  [31m[red]x[/red]".replace("  ", " ", 0),
+        *("--- sample at step 9 ---", "def f():", "    [31m[red]x[/red]", "---"),
+        "done in 0.0 s",
+    ]
+
+
+def test_each_phase_is_said_when_it_begins() -> None:
+    events = [
+        Progress(phase=phase, done=done, total=10)
+        for phase in ("reading", "merging")
+        for done in range(10)
+    ]
+    assert shown(io.StringIO(), *events).splitlines() == [
+        "reading 0 %, 0 of 10",
+        "merging 0 %, 0 of 10",
+    ]
+
+
+def test_bars_show_rate_time_and_samples_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    text = shown(_Terminal(), *ALL, metrics(40, 900), LAST)
+    assert "\x1b[" in text
+    assert "[red]x[/red]" in text
+    assert "\x1b[31m" not in text.replace("\x1b[31m[red]", "")
+    assert "6.2 MB/s, 1.0 s left" in text
+    assert "step 40 of 900, loss 1.000" in text
+    assert "validation loss 2.5000" in text
+
+
+def test_no_color_is_honoured_and_dumb_terminals_get_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = shown(_Terminal(), *ALL)
+    assert not any(f"\x1b[{code}" in text for code in ("3", "38", "9"))
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in shown(_Terminal(), *ALL)
+
+
+def test_generated_text_comes_as_it_is() -> None:
+    stream = io.StringIO()
+    pieces = ["f(", "", "\x1b[2J)", ":\n"]
+    with output.TextOutput(stream, "def ") as screen:
+        for piece in pieces:
+            event = Generated(token=1, text=piece, probability=1.0, alternatives=[])
+            screen.show(Record(0.0, event))
+    assert stream.getvalue() == "def f([2J):\n\n"
