@@ -62,7 +62,7 @@ class TalmApp(App[None]):
         ),
         Binding(
             "f1",
-            "help_panel",
+            "help",
             "help",
             id="app.help",
             tooltip="Show what this place is for and every key that works here",
@@ -253,12 +253,11 @@ class TalmApp(App[None]):
 
         self.push_screen(LogScreen(directory, *others))
 
-    def action_help_panel(self) -> None:
-        """Show the help panel, or hide it."""
-        if self.screen.query("HelpPanel"):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
+    def action_help(self) -> None:
+        """Show what this place is for and every key that works here."""
+        from talm_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: the places, what can be done on this screen, then Textual's."""
@@ -267,10 +266,15 @@ class TalmApp(App[None]):
             yield SystemCommand(f"Go to {entry.title}", f"Key {entry.key}", go)
         done: set[str] = set()
         for node, binding, enabled, tooltip in screen.active_bindings.values():
-            if not enabled or binding.id is None or binding.action in done or node is self:
+            said = binding.show or tooltip
+            if not enabled or not said or binding.action in done or node is self:
                 continue
             done.add(binding.action)
             text = tooltip or binding.description
             key = f"Key {self.get_key_display(binding)}"
             yield SystemCommand(text, key, partial(self.run_action, binding.action, node))
-        yield from super().get_system_commands(screen)
+        hidden = {"Keys"}
+        for command in super().get_system_commands(screen):
+            if command.title not in hidden:
+                yield command
+        yield SystemCommand("Help", "What this place is for, and its keys", self.action_help)

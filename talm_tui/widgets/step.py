@@ -83,7 +83,7 @@ class Step(Widget):
         width, height = self.size
         if width < 8 or height < 2:
             return Content("")
-        key = Content.assemble((self._key, "bold $accent"), f"  {self._verb}")
+        key = Content.assemble((self._key, "bold $accent"), f"  {left(self._verb, width - 3)}")
         lines = self._list(width, height - 1)
         if not self._items and self._complete:
             about = Content(self._about).wrap(width)[: height - 1]
@@ -100,6 +100,7 @@ class Step(Widget):
             lines[-1] = Content.styled(more, "$secondary")
         elif self._built_in and len(lines) < room and self._complete:
             name, said = self._built_in.split("|")
+            said = said if len(name) + len(said) + 4 <= width else ""
             lines.append(_row("●", colour("done"), name, said, width))
         return lines
 

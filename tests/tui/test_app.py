@@ -20,6 +20,7 @@ from talm_core.workspace import Workspace
 from talm_tui import messages, preferences
 from talm_tui.app import TalmApp
 from talm_tui.places import PLACES
+from talm_tui.screens.help import HelpScreen
 from talm_tui.screens.place import Place
 from talm_tui.theme import DARK, LIGHT, line, plain, themes
 from talm_tui.watcher import Looker, Machine, Snapshot
@@ -58,9 +59,9 @@ def test_the_footer_is_a_row_of_keys_to_click(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         column = screen_text(app).splitlines()[-1].index("help")
         await pilot.click("#keys", offset=(column, 0))
-        await until(pilot, lambda: app.screen.query("HelpPanel"))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("f1")
-        await until(pilot, lambda: not app.screen.query("HelpPanel"))
+        await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
     play(workspace, story)
 
@@ -96,6 +97,39 @@ def test_the_palette_offers_the_places(workspace: Workspace) -> None:
         await pilot.press("ctrl+p")
         await until(pilot, lambda: "Go to Data" in screen_text(app))
         await pilot.press("escape")
+
+    play(workspace, story)
+
+
+def test_help_says_what_the_place_is_for_and_all_its_keys(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        for entry in PLACES:
+            app.action_place(entry.mode)
+            await pilot.pause()
+            place = app.screen
+            await pilot.press("f1")
+            await pilot.pause()
+            text = screen_text(app)
+            assert "Keys" in text
+            assert "`" not in text
+            assert "**" not in text
+            for _, binding, enabled, tooltip in place.active_bindings.values():
+                if binding.show and enabled and binding.id:
+                    assert (tooltip or binding.description) in text, (entry.mode, binding)
+            await pilot.press("escape")
+            await pilot.pause()
+
+    play(workspace, story, size=(100, 90))
+
+
+def test_the_palette_does_what_the_keys_do(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        commands = {item.title: item.callback for item in app.get_system_commands(app.screen)}
+        await app.run_action("place('home')")
+        stop = commands["Save and end the chosen run"]()
+        assert stop is not None
+        await stop
+        await until(pilot, lambda: "Stop nano?" in screen_text(app))
 
     play(workspace, story)
 
