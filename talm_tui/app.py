@@ -65,7 +65,7 @@ class TalmApp(App[None]):
             "help",
             "help",
             id="app.help",
-            tooltip="Show what this place is for and every key that works here",
+            tooltip="What this place is for, and its keys",
         ),
         Binding("ctrl+l", "redraw", "Draw the screen again", show=False, id="app.redraw"),
         Binding(

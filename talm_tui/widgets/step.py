@@ -83,7 +83,9 @@ class Step(Widget):
         width, height = self.size
         if width < 8 or height < 2:
             return Content("")
-        key = Content.assemble((self._key, "bold $accent"), f"  {left(self._verb, width - 3)}")
+        key = Content.assemble(
+            (self._key, "bold $accent"), f"  {left(self._verb, width - 3).rstrip()}"
+        )
         lines = self._list(width, height - 1)
         if not self._items and self._complete:
             about = Content(self._about).wrap(width)[: height - 1]
