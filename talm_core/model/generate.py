@@ -44,12 +44,14 @@ def stream(
     top_p: float = 1.0,
     seed: int = 0,
     stop_token: int | None = None,
+    begin: bytes = b"",
 ) -> Iterator[Step]:
     """Sample up to `max_tokens` tokens after `prompt_ids`; ends early before `stop_token`.
 
     `temperature` 0 takes the likeliest token; `top_k` 0 and `top_p` 1 cut nothing. The same
     arguments give the same tokens on the same device. Randomness comes from a generator of its
     own and disturbs no other. A text longer than the model's context goes on from its newer half.
+    The first token starts with the bytes `begin`, which are left out of its text: `split_prompt`.
     """
     assert prompt_ids, "a model needs something to go on from"
     generator = torch.Generator().manual_seed(seed)
@@ -59,13 +61,15 @@ def stream(
         logits = reader.next_logits()  # (V,)
         # Sampling happens on the CPU in double precision: the same draw on every device.
         likelihood = logits.double().cpu().softmax(-1)
+        if begin:
+            likelihood = _beginning(likelihood, tokenizer, begin)
         token = choose(likelihood, temperature, top_k, top_p, generator)
         if token == stop_token:
             break
         best, ids = likelihood.topk(min(ALTERNATIVES, len(likelihood)))
         yield Step(
             token,
-            decoder.decode(_bytes(tokenizer, token)),
+            decoder.decode(_bytes(tokenizer, token)[len(begin) :]),
             float(likelihood[token]),
             [
                 (_bytes(tokenizer, i).decode("utf-8", "replace"), p)
@@ -73,6 +77,26 @@ def stream(
             ],
         )
         reader.append(token)
+        begin = b""
+
+
+def split_prompt(tokenizer: Tokenizer, prompt: str) -> tuple[list[int], bytes]:
+    """The ids of a prompt, and what the first token after it has to start with.
+
+    In text a space belongs to the word that follows it, and a model has hardly ever seen one that
+    stands alone before a word. `def ` is therefore read as `def`, to be gone on with by a token
+    that starts with a space.
+    """
+    if len(prompt) > 1 and prompt.endswith(" ") and not prompt[-2].isspace():
+        return tokenizer.encode_ordinary(prompt[:-1]), b" "
+    return tokenizer.encode_ordinary(prompt), b""
+
+
+def _beginning(likelihood: Tensor, tokenizer: Tokenizer, begin: bytes) -> Tensor:
+    """Probabilities (V,) with only the tokens left that start with `begin`."""
+    fits = [_bytes(tokenizer, token).startswith(begin) for token in range(len(likelihood))]
+    kept = likelihood * torch.tensor(fits)
+    return kept / kept.sum().clamp_min(1e-300)
 
 
 def choose(

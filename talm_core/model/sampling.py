@@ -73,10 +73,10 @@ class Session:
         yield Started(job=config.kind, name=config.artifact)
         path, loaded = self._load(config)
 
-        from talm_core.model.generate import stream
+        from talm_core.model.generate import split_prompt, stream
 
         end = loaded.vocabulary.special_tokens.get(END_OF_TEXT)
-        prompt = loaded.tokenizer.encode_ordinary(config.prompt)
+        prompt, begin = split_prompt(loaded.tokenizer, config.prompt)
         # Each document begins with the end of the one before: that is how a text starts.
         ids = prompt if end is None else [end, *prompt]
         if not ids:
@@ -93,6 +93,7 @@ class Session:
             top_p=config.top_p,
             seed=config.seed,
             stop_token=end,
+            begin=begin,
         ):
             pieces.append(step.text)
             yield Generated(

@@ -331,21 +331,22 @@ class _Run:
         )
 
     def _sample(self, prompt: str) -> Talk:
-        from talm_core.model.generate import stream
+        from talm_core.model.generate import split_prompt, stream
 
         end = self.inputs.vocabulary.end_of_text
-        ids = [end, *self.tokenizer.encode_ordinary(prompt)]
+        ids, begin = split_prompt(self.tokenizer, prompt)
         total, pieces = self.config.sample_tokens, []
         with self.pace.costing("sample"):
             for step in stream(
                 self._trainer.model,
                 self.tokenizer,
-                ids,
+                [end, *ids],
                 max_tokens=total,
                 temperature=0.8,
                 top_p=0.95,
                 seed=self.config.seed,
                 stop_token=end,
+                begin=begin,
             ):
                 pieces.append(step.text)
                 event = Progress(phase="sampling", done=len(pieces), total=total, unit="tokens")

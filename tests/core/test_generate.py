@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.model.generate import choose, stream
+from talm_core.model.generate import choose, split_prompt, stream
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.tokenizer import Tokenizer
 from tests.core.test_transformer import ready
@@ -114,3 +114,27 @@ def test_choose_takes_what_is_possible(
     assert 0 <= token < len(logits)
     assert not top_k or better < top_k
     assert temperature or better == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("def ", (b"def", b" ")),
+        ("def", (b"def", b"")),
+        ("def  ", (b"def  ", b"")),
+        (" ", (b" ", b"")),
+        ("", (b"", b"")),
+        ("x\n ", (b"x\n ", b"")),
+    ],
+)
+def test_a_last_space_is_left_to_the_next_token(prompt: str, expected: tuple[bytes, bytes]) -> None:
+    ids, begin = split_prompt(TOKENIZER, prompt)
+    assert (TOKENIZER.decode_bytes(ids), begin) == expected
+
+
+def test_the_first_token_starts_as_it_must_and_its_text_goes_on_after_that() -> None:
+    model = ready(SHAPE)
+    for seed in range(20):
+        steps = list(stream(model, TOKENIZER, [258], max_tokens=2, seed=seed, begin=b"t"))
+        # Tokens that start with t: the byte, "th" and "the".
+        assert (steps[0].token, steps[0].text) in {(ord("t"), ""), (256, "h"), (257, "he")}
