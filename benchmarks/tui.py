@@ -109,7 +109,7 @@ def keys(terminal: PseudoTerminal, count: int) -> dict[str, float]:
     for key in order:
         # Once for each place, so that building a screen is not measured with showing it.
         timed(terminal, key, shows(terminal, heads[key]))
-    for number in range(max(8, count // 4)):
+    for number in range(max(20, count)):
         key = order[number % len(order)]
         places.append(timed(terminal, key, shows(terminal, heads[key])))
     while "Train a model" not in terminal.text:

@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from talm_tui.app import TalmApp
     from talm_tui.terminal import own_terminal
 
+    # A thread that reads journals or looks at files must not hold a key back: the interpreter is
+    # taken from it after one millisecond instead of five.
+    sys.setswitchinterval(0.001)
     with own_terminal(preferences.directory()):
         app = TalmApp(options.workspace)
         app.run()

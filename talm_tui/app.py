@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -134,6 +135,9 @@ class TalmApp(App[None]):
             if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
                 self.stylesheet.read(path)
         self.refresh_css(animate=False)
+        # What is loaded now stays: without it a full collection, which holds a key back for
+        # a tenth of a second on a busy machine, has little to look through.
+        gc.freeze()
 
     def _tell(self, message: Message) -> None:
         """Post a message from the watcher's thread, unless the app is ending."""
