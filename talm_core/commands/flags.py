@@ -239,7 +239,7 @@ def parse(
     A word cyclopts stumbles over is noted and taken out, so that everything else is seen, too."""
     from cyclopts import CycloptsError
 
-    left = list(words)
+    left = _with_dashes(words, flags)
     problems: list[Problem] = []
     while True:
         try:
@@ -255,6 +255,18 @@ def parse(
         problems += [item for item in _unused(unused, flags) if item.key not in wrong]
         given = {key: value for key, value in values.items() if value is not None}
         return Given(given, tuple(problems), flags)
+
+
+def _with_dashes(words: Sequence[str], flags: Sequence[Flag]) -> list[str]:
+    """`--prompt -` as `--prompt=-`: cyclopts would take the dash for a flag."""
+    texts = {name for flag in flags if flag.kind == "text" for name in (flag.long, *flag.names)}
+    joined: list[str] = []
+    for word in words:
+        if word == "-" and joined and joined[-1] in texts:
+            joined[-1] += "=-"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _stumbled(

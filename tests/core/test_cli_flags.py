@@ -85,6 +85,7 @@ def test_what_is_no_number_stays_as_it_is() -> None:
 def test_nothing_of_something_can_be_said() -> None:
     assert given_words("train-model", "--empty-sample-prompt").settings() == {"sample_prompt": ()}
     assert given_words("sample", "m", "--prompt", "").settings() == {"model": "m", "prompt": ""}
+    assert given_words("sample", "m", "--prompt", "-").settings() == {"model": "m", "prompt": "-"}
     # A name may well be none.
     assert given_words("train-tokenizer", "-n", "none").settings() == {"name": "none"}
 

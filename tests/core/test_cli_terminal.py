@@ -28,8 +28,15 @@ from tests.core.counting import metrics
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [(0, "0"), (9_999, "9,999"), (12_345, "12.3 k"), (999_600, "1 M"), (4_560_000, "4.56 M"), (7.89e9, "7.89 G")],
-)  # fmt: skip
+    [
+        (0, "0"),
+        (9_999, "9,999"),
+        (12_345, "12.3 k"),
+        (999_600, "1 M"),
+        (4_560_000, "4.56 M"),
+        (7.89e9, "7.89 G"),
+    ],
+)
 def test_counts(number: float, shown: str) -> None:
     assert terminal.count(number) == shown
 
@@ -144,7 +151,7 @@ def test_plain_lines_hold_no_escape_codes_and_are_few() -> None:
     assert "\x1b" not in text
     assert text.splitlines() == [
         terminal.line(many[0]),
-        "step 9: sample: def f():  [31m[red]x[/red]".replace("  ", " ", 0),
+        "step 9: sample: def f(): [31m[red]x[/red]",
         *("--- sample at step 9 ---", "def f():", "    [31m[red]x[/red]", "---"),
         "done in 0.0 s",
     ]
