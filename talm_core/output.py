@@ -140,19 +140,20 @@ class BarOutput:
         from rich.progress import Progress as Bars
         from rich.table import Column
 
+        about = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._bars: Bars = Bars(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
-            TextColumn("{task.fields[about]}", markup=False, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[about]}", markup=False, table_column=about),
             console=self._console,
             expand=True,
             refresh_per_second=4,
         )
         self._tasks: dict[str, TaskID] = {}
         self._phase = ""
-        self._loss = ""
+        self._val_loss: float | None = None
 
     def show(self, record: Record) -> None:
         event = record.event
@@ -160,8 +161,8 @@ class BarOutput:
             case Progress():
                 self._progress(event)
             case Metrics():
-                about = terminal.metrics_line(event).replace("learning rate", "lr")
-                self._bar("training", event.step, event.max_steps, about + self._loss)
+                about = terminal.metrics_in_short(event, self._val_loss)
+                self._bar("training", event.step, event.max_steps, about)
             case Sampled():
                 self._end_passing()
                 self._print(sample_text(event))
@@ -171,16 +172,20 @@ class BarOutput:
                 self._print(terminal.line(event))
             case Evaluated():
                 self._end_passing()
-                self._loss = f", validation {event.val_loss:.3f}"
+                self._val_loss = event.val_loss
                 self._print(terminal.line(event))
             case _:
+                if isinstance(event, Finished):
+                    self._fill()
                 if text := terminal.line(event):
                     self._print(text)
 
     def _progress(self, event: Progress) -> None:
         if event.phase == "training" and event.phase in self._tasks:
             return
-        parts = [terminal.rate(event), terminal.left(event.eta), terminal.one_line(event.note)]
+        over = 0 < event.total <= event.done
+        eta = "" if over else terminal.left(event.eta)
+        parts = [terminal.rate(event), eta, terminal.one_line(event.note)]
         if event.done and event.phase != "training":
             parts.insert(0, terminal.amount(event.done, event.unit))
         self._bar(event.phase, event.done, event.total, ", ".join(filter(None, parts)))
@@ -200,6 +205,12 @@ class BarOutput:
             if phase in self._tasks:
                 self._bars.remove_task(self._tasks.pop(phase))
         self._phase = ""
+
+    def _fill(self) -> None:
+        """A run with a time limit ends before its last step."""
+        self._end_passing()
+        for task in self._bars.tasks:
+            self._bars.update(task.id, completed=task.total)
 
     def _print(self, text: str) -> None:
         from rich.text import Text

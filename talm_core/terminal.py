@@ -122,6 +122,19 @@ def metrics_line(event: Metrics) -> str:
     return ", ".join(parts)
 
 
+def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
+    """The same beside a bar: `300 of 900, loss 3.214, val 3.301, 41.2 k tok/s, 20 s left`."""
+    val = "" if val_loss is None else f"val {val_loss:.3f}"
+    parts = [
+        f"{event.step:,} of {event.max_steps:,}",
+        f"loss {event.loss_ema:.3f}",
+        val,
+        f"{count(event.tokens_per_second)} tok/s",
+        left(event.eta),
+    ]
+    return ", ".join(filter(None, parts))
+
+
 def planned_line(event: Planned) -> str:
     """What a run is going to be, in a line."""
     return (
@@ -141,7 +154,10 @@ def started_line(event: Started) -> str:
 
 
 def summary_line(seconds: float, summary: Mapping[str, object]) -> str:
-    """How long a job took and the numbers it ended with."""
+    """How long a job took and the numbers it ended with; of a quick start those of its model."""
+    prefix = "pretrain_"
+    of_model = {k.removeprefix(prefix): v for k, v in summary.items() if k.startswith(prefix)}
+    summary = of_model or summary
     told = [f"{one_line(key.replace('_', ' '))} {value}" for key, value in facts(summary)]
     return ", ".join([f"done in {duration(seconds)}", *told])
 

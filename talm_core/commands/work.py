@@ -166,8 +166,10 @@ def _tell_done(call: Call, config: JobConfig) -> None:
             follows = call.command_line("show", f"tokenizers/{config.name}")
         case DataConfig():
             follows = call.command_line("train-model", "-n", "NAME", "-d", config.artifact)
+        case QuickstartConfig():
+            follows = call.command_line("sample", config.name, "--prompt", config.prompt)
         case _:
-            follows = call.command_line("sample", config.artifact, "--prompt", "def ")
+            follows = call.command_line("sample", config.artifact)
     call.tell(f"next: {follows}")
 
 

@@ -99,6 +99,10 @@ EVENTS: list[tuple[Event, str]] = [
         Finished(seconds=61, summary={"vocab_size": 4096, "loss": 1.23456, "directory": "x"}),
         "done in 1 min 1 s, vocab size 4,096, loss 1.235",
     ),
+    (
+        Finished(seconds=2, summary={"data_tokens": 3, "pretrain_step": 7, "directory": "x"}),
+        "done in 2.0 s, step 7",
+    ),
     (Telemetry(process_memory=1, host_used=1, host_total=1, cpu=0, devices=[]), ""),
     (
         Planned(
@@ -177,7 +181,7 @@ def test_bars_show_rate_time_and_samples_as_they_are(monkeypatch: pytest.MonkeyP
     assert "[red]x[/red]" in text
     assert "\x1b[31m" not in text.replace("\x1b[31m[red]", "")
     assert "6.2 MB/s, 1.0 s left" in text
-    assert "step 40 of 900, loss 1.000" in text
+    assert "40 of 900, loss 1.000, val 2.500, 10 tok/s" in text
     assert "validation loss 2.5000" in text
 
 
