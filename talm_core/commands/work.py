@@ -177,11 +177,15 @@ def _tell_stopped(
     call: Call, config: JobConfig, directory: Path, saved: Checkpointed | None
 ) -> None:
     """Say what was saved, and the command that goes on."""
+    words = call.command_line(*going_on(config))
+    if isinstance(config, TokenizerConfig):
+        call.tell(f"stopped; begin again with: {words}")
+        return
     if saved is not None:
         call.tell(f"stopped; saved step {saved.step:,} in {saved.directory}")
     else:
-        call.tell(f"stopped; {directory} keeps what was done")
-    call.tell(f"go on with: {call.command_line(*going_on(config))}")
+        call.tell(f"stopped; what was done is kept in {directory}")
+    call.tell(f"go on with: {words}")
 
 
 def going_on(config: JobConfig) -> list[str]:

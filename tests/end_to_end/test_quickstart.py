@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from talm_core import jobs
-from talm_core.events import decode
+from talm_core.events import Checkpointed, Metrics, Pause, Paused, Stopped, decode
 from talm_core.jobs import Status
 from talm_core.workspace import Workspace
 from tests.end_to_end.talm import Talm, write_texts
@@ -132,3 +132,23 @@ def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
     assert started[0]["resumed_from"] > 0
     assert ended.events[-1]["event"] == "Finished"
     assert jobs.status(workspace.directory("quickstart", "again")) is Status.DONE
+
+
+@pytest.mark.slow
+def test_what_is_said_to_the_whole_reaches_the_part_that_runs(talm: Talm, texts: Path) -> None:
+    words = ("-n", "whole", "--preset", "tiny", "--text-file", str(texts), "-vs", "300")
+    started = talm("quickstart", *words, "--max-steps", "1000000", "--minutes", "9", "--detach")
+    assert started.code == 0, started.err
+    whole, part = talm.root / "quickstarts/whole", talm.root / "models/whole"
+    for record in jobs.follow(whole):
+        if isinstance(record.event, Metrics):
+            break
+    jobs.send(whole, Pause())
+    for record in jobs.follow(whole):
+        if isinstance(record.event, Paused):
+            break
+    assert jobs.status(whole) is jobs.status(part) is Status.PAUSED
+    assert talm("stop", "whole").err.startswith("talm: whole was stopped; saved step ")
+    for directory in (whole, part):
+        events = [record.event for record in jobs.follow(directory)]
+        assert [type(event) for event in events[-2:]] == [Checkpointed, Stopped]

@@ -17,7 +17,7 @@ import pytest
 from talm_core import jobs, lock
 from talm_core.config import DataConfig
 from talm_core.data.preparation import prepare_data
-from talm_core.events import Metrics, Started
+from talm_core.events import Metrics, Started, Stopped
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.journal import JournalReader
@@ -134,6 +134,28 @@ def test_a_reader_that_leaves_ends_the_run_quietly(talm: Talm) -> None:
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     assert jobs.status(talm.root / "models/pipe") is Status.STOPPED
+
+
+@pytest.mark.pty
+def test_a_terminal_that_is_closed_stops_and_saves(talm: Talm) -> None:
+    screen, terminal = os.openpty()
+    process = subprocess.Popen(
+        talm.command(*train("closed", *LONG)),
+        env=talm.environment | {"TERM": "xterm-256color"},
+        preexec_fn=lambda: os.login_tty(terminal),
+    )
+    os.close(terminal)
+    directory = talm.root / "models/closed"
+    seen = b""
+    while b"loss" not in seen:
+        seen += os.read(screen, 65_536)
+    assert b"\x1b[" in seen
+    os.close(screen)
+    process.wait(timeout=60)
+    assert jobs.status(directory) is Status.STOPPED
+    last = JournalReader(directory).read_all()[-1].event
+    assert last == Stopped(reason="SIGHUP")
+    assert list(directory.glob("checkpoint-*"))
 
 
 def weights(directory: Path) -> str:
