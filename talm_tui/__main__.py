@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from talm_tui.app import TalmApp
     from talm_tui.terminal import own_terminal
 
+    for name in ("COLUMNS", "LINES"):
+        # Exported by some shells; they would be believed instead of the terminal for ever.
+        os.environ.pop(name, None)
     # A thread that reads journals or looks at files must not hold a key back: the interpreter is
     # taken from it after one millisecond instead of five.
     sys.setswitchinterval(0.001)

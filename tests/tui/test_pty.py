@@ -115,7 +115,8 @@ def test_quit_leaves_the_job_alive_and_the_next_start_shows_it(
 
 
 def test_resize_to_next_to_nothing_and_back(workspace: Workspace) -> None:
-    with talm_tui(workspace.root) as terminal:
+    # What a shell has exported of its size says nothing about the terminal later on.
+    with talm_tui(workspace.root, env={"COLUMNS": "80", "LINES": "24"}) as terminal:
         terminal.wait("Recent runs")
         for key in "123456":
             terminal.press(key)
