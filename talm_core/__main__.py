@@ -15,6 +15,7 @@ from talm_core import inbox, jobs
 from talm_core.errors import ArtifactError, InputError, Problem, TalmError
 from talm_core.events import Finished
 from talm_core.journal import last_record
+from talm_core.kinds import share_cores
 from talm_core.lock import Lock
 from talm_core.workspace import FOLDERS, Workspace
 
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.play:
+            share_cores()
             from talm_core.model.sampling import serve
 
             return serve(Workspace(options.workspace), sys.stdin, sys.stdout)

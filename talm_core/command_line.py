@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from talm_core.config import Declared, JobConfig, settings_of
+from talm_core.settings import Declared, JobConfig, settings_of
 
 COMMANDS = {
     "tokenizer": "train-tokenizer",

@@ -21,7 +21,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from talm_core import inbox, journal, lock
-from talm_core.config import JobConfig
 from talm_core.driver import LOG_FILE, Driver
 from talm_core.errors import ArtifactError, InputError, Problem, RunError
 from talm_core.events import ENDS, Command, Event, Failed, Finished, Paused, Record, Stopped
@@ -29,6 +28,7 @@ from talm_core.inbox import Inbox, request_stop
 from talm_core.kinds import KINDS, Job, JobKind
 from talm_core.lock import Lock
 from talm_core.opening import CONFIG_FILE, discard, open_artifact, read_config, resumed_config
+from talm_core.settings import JobConfig
 from talm_core.workspace import FOLDERS, Artifact, Workspace
 
 __all__ = [

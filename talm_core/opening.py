@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from talm_core import inbox, journal, lock, publish
-from talm_core.config import JobConfig, build, dumps, loads, settings_of
+from talm_core.config import dumps, loads
 from talm_core.driver import LOG_FILE
 from talm_core.errors import (
     ArtifactError,
@@ -28,6 +28,7 @@ from talm_core.events import Finished
 from talm_core.kinds import KINDS
 from talm_core.lock import Lock
 from talm_core.preflight import check, settle
+from talm_core.settings import JobConfig, build, settings_of
 from talm_core.workspace import MAIN_FILES, Workspace, name_key
 
 CONFIG_FILE = "config.toml"

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from talm_core.config import JobConfig
 from talm_core.errors import InputError
 from talm_core.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.history import History
 from talm_core.jobs import CONFIG_FILE, Status, read_config, status
 from talm_core.journal import JournalReader
+from talm_core.settings import JobConfig
 from talm_core.workspace import Artifact, Workspace
 
 SPARK_POINTS = 40

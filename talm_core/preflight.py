@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from talm_core.config import (
-    DataConfig,
-    Declared,
-    JobConfig,
-    PretrainConfig,
-    QuickstartConfig,
-    TokenizerConfig,
-    build,
-    settings_of,
-)
+from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.data.corpus import open_corpus
 from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
 from talm_core.presets import find_preset
+from talm_core.settings import Declared, JobConfig, build, settings_of
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
 from talm_core.workspace import Workspace, there, user_path
 

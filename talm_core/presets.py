@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from talm_core.config import PretrainConfig, build, settings_of
+from talm_core.config import PretrainConfig
 from talm_core.errors import ConfigError, Problem, WorkspaceError, nearest
 from talm_core.publish import write_text
+from talm_core.settings import build, settings_of
 from talm_core.workspace import Workspace
 
 VERSION = 1

@@ -14,18 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from talm_core import jobs
-from talm_core.config import (
-    DataConfig,
-    JobConfig,
-    PretrainConfig,
-    QuickstartConfig,
-    TokenizerConfig,
-    build,
-)
+from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.errors import Problem, WorkspaceError
 from talm_core.events import ENDS, Command, Event, Finished, Stage, Started, Stopped
 from talm_core.journal import JournalReader
 from talm_core.presets import find_preset
+from talm_core.settings import JobConfig, build
 from talm_core.training.checkpoint import checkpoints
 from talm_core.workspace import Workspace
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 
-from talm_core.config import CONFIGS, Declared, settings_of
+from talm_core.config import CONFIGS
+from talm_core.settings import Declared, settings_of
 
 COMMANDS = {
     "tokenizer": "talm train-tokenizer",

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import platformdirs
 
-from talm_core.config import JobConfig
 from talm_core.errors import ArtifactError, Problem, WorkspaceError, nearest
+from talm_core.settings import JobConfig
 
 FOLDERS = {
     "tokenizer": "tokenizers",

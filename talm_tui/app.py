@@ -23,8 +23,8 @@ from talm_tui.theme import DARK, plain, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
 
 if TYPE_CHECKING:
-    from talm_core.config import JobConfig
     from talm_core.events import Command
+    from talm_core.settings import JobConfig
     from talm_core.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from talm_core.config import JobConfig
     from talm_core.errors import Problem
+    from talm_core.settings import JobConfig
     from talm_tui.watcher import Snapshot
 
 

@@ -1,7 +1,7 @@
 """Flags of a command: derived from a config's settings, parsed by cyclopts, told apart from what
 was not given.
 
-Every value is taken as text here; `config.build` knows what it must be, and says so about all of
+Every value is taken as text here; `settings.build` knows what it must be, and says so about all of
 them at once. A flag that was not given has no value at all, so that a preset or a stored config
 shows through.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from talm_core.command_line import NONE
-from talm_core.config import Declared, JobConfig, settings_of
 from talm_core.errors import Problem, nearest
+from talm_core.settings import Declared, JobConfig, settings_of
 
 ADVANCED = "Advanced"
 EVERYWHERE = "Everywhere"

@@ -10,13 +10,14 @@ from typing import Any
 
 from talm_core import terminal
 from talm_core.commands.call import DONE, Call
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, settings_of
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import Problem
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.journal import JournalReader
 from talm_core.naming import full_name, resolve
 from talm_core.overview import Overview, Overviews
+from talm_core.settings import settings_of
 from talm_core.training.checkpoint import checkpoints
 from talm_core.workspace import FOLDERS
 

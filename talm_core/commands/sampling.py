@@ -8,10 +8,11 @@ from contextlib import closing
 
 from talm_core import inbox
 from talm_core.commands.call import DONE, STOPPED, Call
-from talm_core.config import SampleConfig, build
+from talm_core.config import SampleConfig
 from talm_core.errors import ConfigError, InputError, Problem
 from talm_core.events import Finished, Record
 from talm_core.output import JsonOutput, Output, TextOutput
+from talm_core.settings import build
 
 
 def sample(call: Call) -> int:

@@ -12,18 +12,12 @@ from typing import Any
 from talm_core import inbox, jobs
 from talm_core.command_line import command_line
 from talm_core.commands.call import DONE, STOPPED, Call
-from talm_core.config import (
-    DataConfig,
-    JobConfig,
-    PretrainConfig,
-    QuickstartConfig,
-    TokenizerConfig,
-    build,
-)
-from talm_core.errors import InputError, Problem
+from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
+from talm_core.errors import InputError, Problem, RunError
 from talm_core.events import Checkpointed, Event, Finished, Record
 from talm_core.output import output
 from talm_core.presets import find_preset
+from talm_core.settings import JobConfig, build
 from talm_core.workspace import Workspace
 
 
@@ -122,6 +116,25 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False) -> int:
     if call.detach:
         return _detached(call, jobs.start(config, call.workspace, resume=resume), config)
     inbox.stop_on_signals()
+    try:
+        last, saved = _run(call, config, resume=resume)
+    except RunError as error:
+        if error.__cause__ is None:
+            raise
+        log = call.workspace.directory_of(config) / jobs.LOG_FILE
+        raise RunError(f"{error}\ntalm: the traceback is in {log}") from error
+    directory = call.workspace.directory_of(config)
+    if isinstance(last, Finished):
+        _tell_done(call, config)
+        return DONE
+    _tell_stopped(call, config, directory, saved)
+    return STOPPED
+
+
+def _run(
+    call: Call, config: JobConfig, *, resume: bool
+) -> tuple[Event | None, Checkpointed | None]:
+    """Run the job here; its last event, and what it saved last."""
     last: Event | None = None
     saved: Checkpointed | None = None
     events = jobs.run(config, call.workspace, resume=resume)
@@ -132,12 +145,7 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False) -> int:
             screen.show(Record(time.time(), last))
             if isinstance(last, Checkpointed):
                 saved = last
-    directory = call.workspace.directory_of(config)
-    if isinstance(last, Finished):
-        _tell_done(call, config)
-        return DONE
-    _tell_stopped(call, config, directory, saved)
-    return STOPPED
+    return last, saved
 
 
 def _from(first: Event | None, events: Iterator[Event]) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from talm_core.config import SampleConfig, build
+from talm_core.config import SampleConfig
 from talm_core.errors import ArtifactError, ConfigError, Problem, TalmError
 from talm_core.events import (
     Command,
@@ -31,6 +31,7 @@ from talm_core.events import (
     Stopped,
     to_json,
 )
+from talm_core.settings import build
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
 from talm_core.workspace import Workspace

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from talm_core.config import DataConfig, JobConfig, PretrainConfig, TokenizerConfig
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import InputError, Problem
+from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from talm_core.config import Declared
 from talm_core.errors import Problem
+from talm_core.settings import Declared
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.state import FormState
 from talm_tui.theme import plain

@@ -13,12 +13,12 @@ from textual.message import Message
 from textual.widgets import Static
 
 from talm_core.command_line import shell, words
-from talm_core.config import JobConfig
 from talm_core.errors import Problem
 from talm_core.events import Stop
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.preflight import settle
+from talm_core.settings import JobConfig
 from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editors import PickEditor

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from talm_core.config import Declared, JobConfig, build, settings_of
 from talm_core.errors import ConfigError, Problem
+from talm_core.settings import Declared, JobConfig, build, settings_of
 from talm_tui.forms.text import TextError, parse, show
 
 

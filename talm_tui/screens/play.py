@@ -13,9 +13,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from talm_core.config import SampleConfig, build, settings_of
+from talm_core.config import SampleConfig
 from talm_core.errors import ConfigError, Problem
 from talm_core.events import Event, Failed, Finished, Generated, Sampled, Started, Stopped
+from talm_core.settings import build, settings_of
 from talm_tui.following import has_checkpoint
 from talm_tui.forms.editors import Edited, EditorDone, PickEditor, TextEditor
 from talm_tui.forms.picker import PickScreen

@@ -31,8 +31,8 @@ from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
 
 if TYPE_CHECKING:
-    from talm_core.config import JobConfig
     from talm_core.overview import Overview
+    from talm_core.settings import JobConfig
 
 REDRAW_SECONDS = 0.5
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)

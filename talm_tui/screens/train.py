@@ -37,7 +37,9 @@ def dataset_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
         if overview.status is Status.DONE:
             said = overview.summary
             tokens = said.get("tokens", said.get("train_tokens"))
-            options.append((overview.name, f"{count(tokens)} tokens" if isinstance(tokens, int) else ""))
+            options.append(
+                (overview.name, f"{count(tokens)} tokens" if isinstance(tokens, int) else "")
+            )
     return options
 
 

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from talm_core.config import Declared
+from talm_core.settings import Declared
 from talm_tui.forms.text import show
 from talm_tui.theme import plain
 

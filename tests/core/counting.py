@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from talm_core.config import CONFIGS, JobConfig, Setting
+from talm_core.config import CONFIGS
 from talm_core.errors import InputError, Problem, RunError
 from talm_core.events import (
     Checkpoint,
@@ -26,6 +26,7 @@ from talm_core.events import (
     Stop,
 )
 from talm_core.kinds import KINDS, JobKind
+from talm_core.settings import JobConfig, Setting
 from talm_core.workspace import FOLDERS, MAIN_FILES, Workspace
 
 STATE = "state.json"

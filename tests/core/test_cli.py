@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from talm_core import cli
+from talm_core import cli, inbox
 from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig, dumps
-from talm_core.errors import ArtifactError
-from talm_core.events import Evaluated, Event, Failed, Finished, Sampled, Started, Stopped
+from talm_core.errors import ArtifactError, RunError
+from talm_core.events import (
+    Command,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Sampled,
+    Started,
+    Stopped,
+)
 from talm_core.journal import JournalWriter
+from talm_core.kinds import KINDS, JobKind
 from talm_core.lock import Lock
 from talm_core.naming import full_name, resolve
 from talm_core.version import version
@@ -242,6 +253,25 @@ def test_bad_words(talm: Talm, words: list[str], said: str) -> None:
     assert said in err
     assert all(line.startswith("talm: ") for line in err.splitlines())
     assert not talm.workspace.root.exists()
+
+
+def broken(config: TokenizerConfig, _: Workspace) -> Generator[Event, Command | None, None]:
+    yield Started(job=config.kind, name=config.name)
+    if config.vocab_size == 300:
+        raise RunError("no room")
+    raise ZeroDivisionError("oh no")
+
+
+def test_a_job_that_breaks(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "stop_on_signals", lambda: None)
+    monkeypatch.setitem(KINDS, "tokenizer", JobKind("tests.core.test_cli:broken"))
+    code, out, err = talm("train-tokenizer", "-n", "a")
+    log = talm.workspace.root / "tokenizers/a/log.txt"
+    assert (code, out) == (1, "tokenizer a\nfailed: ZeroDivisionError: oh no\n")
+    assert err == f"talm: ZeroDivisionError: oh no\ntalm: the traceback is in {log}\n"
+    assert log.read_text().startswith("Traceback")
+    code, _, err = talm("train-tokenizer", "-n", "b", "-vs", "300")
+    assert (code, err) == (1, "talm: no room\n")
 
 
 def test_flags_that_work_everywhere_may_come_first(

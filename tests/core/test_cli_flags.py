@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from talm_core import cli
 from talm_core.command_line import COMMANDS, words
 from talm_core.commands.flags import Given, at_once, parse
-from talm_core.config import (
-    CONFIGS,
-    DataConfig,
-    JobConfig,
-    PretrainConfig,
-    SampleConfig,
-    TokenizerConfig,
-    build,
-    settings_of,
-)
+from talm_core.config import CONFIGS, DataConfig, PretrainConfig, SampleConfig, TokenizerConfig
+from talm_core.settings import JobConfig, build, settings_of
 
 
 def given_words(command: str, *typed: str) -> Given:

@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from talm_core import cli
 from talm_core.command_line import COMMANDS, command_line, shell, words
 from talm_core.commands.flags import parse
-from talm_core.config import (
-    CONFIGS,
-    DataConfig,
-    Declared,
-    JobConfig,
-    PretrainConfig,
-    SampleConfig,
-    TokenizerConfig,
-    build,
-    settings_of,
-)
+from talm_core.config import CONFIGS, DataConfig, PretrainConfig, SampleConfig, TokenizerConfig
 from talm_core.errors import ConfigError
+from talm_core.settings import Declared, JobConfig, build, settings_of
 
 
 def test_every_job_has_a_command() -> None:

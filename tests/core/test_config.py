@@ -12,17 +12,15 @@ from talm_core import config as c
 from talm_core.config import (
     CONFIGS,
     DataConfig,
-    JobConfig,
     PretrainConfig,
     QuickstartConfig,
     SampleConfig,
     TokenizerConfig,
-    build,
     dumps,
     loads,
-    settings_of,
 )
 from talm_core.errors import ConfigError, Problem
+from talm_core.settings import JobConfig, build, settings_of
 
 MODEL = {"model_name": "a", "data_dir": "d"}
 

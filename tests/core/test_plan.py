@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from talm_core.config import PretrainConfig, build
+from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
 from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.settings import build
 from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import plan
 from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace

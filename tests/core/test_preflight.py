@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import (
-    DataConfig,
-    JobConfig,
-    PretrainConfig,
-    QuickstartConfig,
-    TokenizerConfig,
-    build,
-)
+from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.data.preparation import prepare_data
 from talm_core.preflight import check, settle
+from talm_core.settings import JobConfig, build
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.workspace import Workspace
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import PretrainConfig, build, settings_of
+from talm_core.config import PretrainConfig
 from talm_core.errors import ConfigError, Problem, WorkspaceError
 from talm_core.presets import BUILT_IN, PRESETTABLE, find_preset, presets, save_preset
+from talm_core.settings import build, settings_of
 from talm_core.workspace import Workspace
 
 RUN = {"model_name": "m", "data_dir": "d"}

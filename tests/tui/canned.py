@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from talm_core import jobs
-from talm_core.config import DataConfig, JobConfig, PretrainConfig, TokenizerConfig, dumps
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, dumps
 from talm_core.events import (
     Checkpointed,
     DeviceMemory,
@@ -24,6 +24,7 @@ from talm_core.events import (
     Telemetry,
     to_json,
 )
+from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 
 NOW = 1_790_000_000.0

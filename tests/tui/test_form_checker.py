@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, build
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.preflight import settle
+from talm_core.settings import build
 from talm_core.workspace import Workspace
 from talm_tui.forms.checker import Checker, Corpus, Findings, look
 

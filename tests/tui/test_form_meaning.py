@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, build
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
 from talm_core.events import Metrics
 from talm_core.jobs import Status
 from talm_core.overview import Overview
+from talm_core.settings import build
 from talm_core.training.plan import plan
 from talm_core.workspace import Artifact
 from talm_tui.forms.checker import Corpus, Findings

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import PretrainConfig, TokenizerConfig, settings_of
+from talm_core.config import PretrainConfig, TokenizerConfig
 from talm_core.events import Failed, Finished, Merged, Progress, Record, Started, Stopped
 from talm_core.history import History
 from talm_core.jobs import Status
+from talm_core.settings import settings_of
 from talm_tui.forms.job_lines import bar, lines, newest_line, phase_line
 from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size

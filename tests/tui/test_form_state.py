@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from talm_core.config import DataConfig, JobConfig, PretrainConfig, TokenizerConfig
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import Problem
+from talm_core.settings import JobConfig
 from talm_tui.forms.state import FormState
 
 

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import (
-    CONFIGS,
-    Declared,
-    JobConfig,
-    PretrainConfig,
-    TokenizerConfig,
-    settings_of,
-)
+from talm_core.config import CONFIGS, PretrainConfig, TokenizerConfig
+from talm_core.settings import Declared, JobConfig, settings_of
 from talm_tui.forms.text import TextError, join, parse, show, show_float, split
 
 

@@ -10,10 +10,11 @@ import pytest
 from textual.pilot import Pilot
 
 from talm_core import jobs
-from talm_core.config import JobConfig, PretrainConfig, QuickstartConfig
+from talm_core.config import PretrainConfig, QuickstartConfig
 from talm_core.events import Command, Failed, Finished, Progress, Stage, Started, Stop
 from talm_core.lock import Lock
 from talm_core.quickstart import stages
+from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.next_step import WELCOME, next_step
