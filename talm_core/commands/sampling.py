@@ -11,6 +11,7 @@ from talm_core.commands.call import DONE, STOPPED, Call
 from talm_core.config import SampleConfig
 from talm_core.errors import ConfigError, InputError, Problem
 from talm_core.events import Finished, Record
+from talm_core.kinds import share_cores
 from talm_core.output import JsonOutput, Output, TextOutput
 from talm_core.settings import build
 
@@ -25,6 +26,7 @@ def sample(call: Call) -> int:
     call.require()
     if config.prompt == "-":
         config = config.model_copy(update={"prompt": _from_stdin()})
+    share_cores()
     # Not at the top: it loads torch.
     from talm_core.model.sampling import sample as job
 
