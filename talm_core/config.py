@@ -13,7 +13,6 @@ import re
 import tomllib
 from typing import Annotated, ClassVar, Literal
 
-import tomlkit
 from pydantic import Field
 
 from talm_core.errors import ConfigError, Problem, nearest
@@ -742,6 +741,9 @@ def dumps(config: JobConfig) -> str:
     """The config as TOML: its job, the format's version, then every setting that is not none,
     each with its help as a comment."""
     # Not at the top: whoever only reads does without it.
+
+    # Not at the top: whoever only reads does without it.
+    import tomlkit
 
     document = tomlkit.document()
     document.add("job", tomlkit.item(config.kind))
