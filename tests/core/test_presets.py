@@ -129,7 +129,7 @@ def test_values_that_no_run_could_have_are_not_saved(tmp_path: Path) -> None:
         ("settings = 3", "bad.toml: settings = 3: must be a table"),
         ("[settings", "bad.toml: is not valid TOML"),
         (b"a = '\xff'", "bad.toml: is not UTF-8"),
-        (b"#" * (2 << 20), "bad.toml: is too large"),
+        pytest.param(b"#" * (2 << 20), "bad.toml: is too large", id="large"),
     ],
 )
 def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -99,7 +99,7 @@ def test_from_nothing_to_a_sample(talm: Talm, texts: Path) -> None:
 def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
     words = ("-n", "again", "--preset", "tiny", "--text-file", str(texts), "-vs", "300")
     process = talm.start(
-        "quickstart", *words, "--max-steps", "1000000", "--minutes", "0.1", "--json"
+        "quickstart", *words, "--max-steps", "1000000", "--minutes", "0.05", "--json"
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -124,7 +124,7 @@ def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
     }
     changed = talm("quickstart", "-n", "again", "--minutes", "5")
     assert changed.code == 2
-    assert "minutes = 5.0: the run was started with 0.1" in changed.err
+    assert "minutes = 5.0: the run was started with 0.05" in changed.err
     ended = talm("quickstart", "-n", "again", "--resume", "--json")
     assert ended.code == 0
     started = ended.events_of("Started")
