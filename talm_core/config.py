@@ -710,7 +710,7 @@ class QuickstartConfig(JobConfig):
         float,
         Field(gt=0),
         Setting("Run", "Training time at most.", unit="minutes"),
-    ] = 1.0
+    ] = 1.25
     max_steps: Annotated[
         int | None,
         Field(ge=1),
