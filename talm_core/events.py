@@ -69,7 +69,7 @@ class Merged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
-    """What the run is going to be, once, before the first step."""
+    """What the run is going to be, once, before the first step. `minutes` is its time limit."""
 
     parameters: int
     vocab_size: int
@@ -81,6 +81,7 @@ class Planned(Event):
     train_tokens: int
     val_tokens: int
     flops_per_token: float
+    minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +357,24 @@ def _fits(value: Any, annotation: str) -> bool:
 
 def _build(known: dict[str, type[T]], name: Any, values: dict[str, Any]) -> T | None:
     cls = known.get(name) if isinstance(name, str) else None
-    if cls is None:
+    arguments = None if cls is None else _arguments(cls, values)
+    if cls is None or arguments is None:
         return None
+    if cls is Telemetry:
+        devices = [_device(item) for item in arguments["devices"]]
+        if None in devices:
+            return None
+        arguments["devices"] = devices
+    return cls(**arguments)
+
+
+def _device(item: Any) -> DeviceMemory | None:
+    arguments = _arguments(DeviceMemory, item) if isinstance(item, dict) else None
+    return None if arguments is None else DeviceMemory(**arguments)
+
+
+def _arguments(cls: type[Any], values: dict[str, Any]) -> dict[str, Any] | None:
+    """The values of a dataclass's fields; None where one is missing or of another type."""
     arguments: dict[str, Any] = {}
     for field in fields(cls):
         if field.name in values:
@@ -369,22 +386,4 @@ def _build(known: dict[str, type[T]], name: Any, values: dict[str, Any]) -> T | 
             arguments[field.name] = value
         elif field.default is MISSING and field.default_factory is MISSING:
             return None
-    if cls is Telemetry:
-        devices = [_device(item) for item in arguments["devices"]]
-        if None in devices:
-            return None
-        arguments["devices"] = devices
-    return cls(**arguments)
-
-
-def _device(item: Any) -> DeviceMemory | None:
-    if not isinstance(item, dict):
-        return None
-    known = {f.name: item[f.name] for f in fields(DeviceMemory) if f.name in item}
-    types = {f.name: str(f.type) for f in fields(DeviceMemory)}
-    if not all(_fits(value, types[name]) for name, value in known.items()):
-        return None
-    try:
-        return DeviceMemory(**known)
-    except TypeError:
-        return None
+    return arguments

@@ -6,6 +6,7 @@ was said about later steps: that work was lost and is done again.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -39,6 +40,16 @@ METRICS = (
     "mfu",
 )
 """Series kept of every `Metrics`, beside `step` and `time`; NaN where a value is None."""
+
+
+def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
+    """How far a run is, 0 to 1: by its steps or by its time limit, whichever comes first."""
+    fraction = metrics.step / metrics.max_steps if metrics.max_steps > 0 else 0.0
+    minutes = planned.minutes if planned else None
+    if minutes and math.isfinite(metrics.elapsed):
+        fraction = max(fraction, metrics.elapsed / (60 * minutes))
+    return min(1.0, fraction)
+
 
 _NOTICES = 200
 _TELEMETRY = 600

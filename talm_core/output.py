@@ -14,12 +14,14 @@ from talm_core.events import (
     Finished,
     Generated,
     Metrics,
+    Planned,
     Progress,
     Record,
     Sampled,
     Stage,
     to_json,
 )
+from talm_core.history import fraction_trained
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -154,6 +156,7 @@ class BarOutput:
         self._tasks: dict[str, TaskID] = {}
         self._phase = ""
         self._val_loss: float | None = None
+        self._planned: Planned | None = None
 
     def show(self, record: Record) -> None:
         event = record.event
@@ -162,10 +165,14 @@ class BarOutput:
                 self._progress(event)
             case Metrics():
                 about = terminal.metrics_in_short(event, self._val_loss)
-                self._bar("training", event.step, event.max_steps, about)
+                done = fraction_trained(event, self._planned) * event.max_steps
+                self._bar("training", done, event.max_steps, about)
             case Sampled():
                 self._end_passing()
                 self._print(sample_text(event))
+            case Planned():
+                self._planned = event
+                self._print(terminal.line(event))
             case Stage():
                 self._end_passing()
                 self._tasks.clear()
@@ -190,7 +197,7 @@ class BarOutput:
             parts.insert(0, terminal.amount(event.done, event.unit))
         self._bar(event.phase, event.done, event.total, ", ".join(filter(None, parts)))
 
-    def _bar(self, phase: str, done: int, total: int, about: str) -> None:
+    def _bar(self, phase: str, done: float, total: int, about: str) -> None:
         phase = terminal.one_line(phase, 20)
         if phase != self._phase:
             self._end_passing()

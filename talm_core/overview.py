@@ -15,7 +15,7 @@ from typing import Any
 
 from talm_core.errors import InputError
 from talm_core.events import Failed, Merged, Metrics, Progress, Stage
-from talm_core.history import History
+from talm_core.history import History, fraction_trained
 from talm_core.jobs import CONFIG_FILE, Status, read_config, status
 from talm_core.journal import JournalReader
 from talm_core.settings import JobConfig
@@ -128,11 +128,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
     progress = history.progress.get(history.phase)
     fraction, eta = None, None
     if metrics is not None and metrics.max_steps > 0:
-        fraction, eta = metrics.step / metrics.max_steps, metrics.eta
-        minutes = getattr(watched.config, "minutes", None)
-        if minutes and math.isfinite(metrics.elapsed):
-            # Such a run ends by its steps or by its time, whichever comes first.
-            fraction = max(fraction, metrics.elapsed / (60 * minutes))
+        fraction, eta = fraction_trained(metrics, history.planned), metrics.eta
     elif progress is not None:
         fraction = progress.done / progress.total if progress.total > 0 else None
         eta = progress.eta

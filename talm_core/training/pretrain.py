@@ -168,6 +168,7 @@ class _Run:
             train_tokens=manifest.train_tokens,
             val_tokens=manifest.val_tokens,
             flops_per_token=self.plan.flops_per_token,
+            minutes=self.config.minutes,
         )
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from textual.content import Content
 
 from talm_core.events import Checkpointed, Failed, Metrics, Stopped
-from talm_core.history import History
+from talm_core.history import History, fraction_trained
 from talm_core.jobs import Status
 from talm_tui.theme import line, plain
 from talm_tui.widgets import axis
@@ -30,7 +30,7 @@ def headline(name: str, status: Status, history: History, width: int, now: float
     phase = _phase(history)
     if metrics is None:
         return _fit(start + Content(f"  {phase or 'starting'}"), width)
-    fraction = metrics.step / max(1, metrics.max_steps)
+    fraction = fraction_trained(metrics, history.planned)
     start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
     end = [percent(fraction)]
     if phase:

@@ -75,6 +75,14 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
+def test_a_device_whose_power_is_no_number_is_read_back() -> None:
+    device = DeviceMemory(name="gpu", used=1, total=2, power=math.inf)
+    event = Telemetry(process_memory=1, host_used=1, host_total=2, cpu=0.5, devices=[device])
+    record = decode(to_json(event, time=1.0))
+    assert record is not None
+    assert record.event == event
+
+
 @given(
     st.one_of([instances(cls) for cls in EVENTS]),
     st.floats(0, 4e9).map(lambda time: round(time, 3)),

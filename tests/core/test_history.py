@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from talm_core.events import (
     Finished,
     Merged,
     Notice,
+    Planned,
     Progress,
     Record,
     Sampled,
@@ -24,7 +26,7 @@ from talm_core.events import (
     Stopped,
     Telemetry,
 )
-from talm_core.history import METRICS, History
+from talm_core.history import METRICS, History, fraction_trained
 from tests.core.counting import metrics
 
 
@@ -140,3 +142,22 @@ def test_long_runs_stay_small() -> None:
     result = history(*[load] * 700, *[Notice(message="n")] * 300)
     assert (len(result.telemetry), len(result.notices)) == (600, 200)
     assert result.telemetry[-1].time == 699.0
+
+
+def planned(minutes: float | None) -> Planned:
+    return Planned(
+        parameters=1, vocab_size=1, device="cpu", precision="fp32", compiled=False,
+        tokens_per_step=1, max_steps=100, train_tokens=1, val_tokens=1, flops_per_token=1.0,
+        minutes=minutes,
+    )  # fmt: skip
+
+
+def test_a_run_is_as_far_as_its_steps_or_its_time() -> None:
+    said = replace(metrics(25), max_steps=100, elapsed=30.0)
+    assert fraction_trained(said, None) == 0.25
+    assert fraction_trained(said, planned(None)) == 0.25
+    assert fraction_trained(said, planned(1.0)) == 0.5
+    assert fraction_trained(said, planned(10.0)) == 0.25
+    assert fraction_trained(replace(said, elapsed=90.0), planned(1.0)) == 1.0
+    assert fraction_trained(replace(said, elapsed=math.nan), planned(1.0)) == 0.25
+    assert fraction_trained(replace(said, max_steps=0), None) == 0.0
