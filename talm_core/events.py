@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 
@@ -48,7 +48,12 @@ class Stage(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """How far a phase is. `total` 0 means unknown; `rate` is `unit`s a second, `eta` seconds."""
+    """How far a phase is. `total` 0 means unknown; `rate` is `unit`s a second, `eta` seconds.
+
+    `counts` says what there is so far, in the words of `COUNTS`: of a dataset its tokens, tokens a
+    second, documents, bytes of text read and of shards written, complete shards, and how often
+    something had to be fetched again.
+    """
 
     phase: str
     done: int
@@ -57,6 +62,30 @@ class Progress(Event):
     rate: float | None = None
     eta: float | None = None
     note: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+COUNTS = (
+    "tokens",
+    "tokens_per_second",
+    "documents",
+    "bytes_in",
+    "bytes_out",
+    "shards",
+    "retries",
+)
+"""The keys of `Progress.counts`, in the order in which they are told."""
+
+
+def counted(progress: Progress) -> list[tuple[str, int]]:
+    """What a progress counts, as far as it is a number somebody can use: a journal may hold
+    anything, and nobody wants to hear of no retries."""
+    found = [(key, progress.counts.get(key)) for key in COUNTS]
+    return [
+        (key, number)
+        for key, number in found
+        if type(number) is int and (0 if key != "retries" else 1) <= number < 2**63
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +337,7 @@ def _loads(line: str | bytes) -> dict[str, Any] | None:
 
 
 def _shallow(thing: object) -> dict[str, Any]:
-    return {field.name: getattr(thing, field.name) for field in fields(thing)}  # type: ignore[arg-type]
+    return {item.name: getattr(thing, item.name) for item in fields(thing)}  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:
@@ -376,14 +405,14 @@ def _device(item: Any) -> DeviceMemory | None:
 def _arguments(cls: type[Any], values: dict[str, Any]) -> dict[str, Any] | None:
     """The values of a dataclass's fields; None where one is missing or of another type."""
     arguments: dict[str, Any] = {}
-    for field in fields(cls):
-        if field.name in values:
-            value = values[field.name]
-            if "float" in str(field.type):
+    for item in fields(cls):
+        if item.name in values:
+            value = values[item.name]
+            if "float" in str(item.type):
                 value = _number(value)
-            if not _fits(value, str(field.type)):
+            if not _fits(value, str(item.type)):
                 return None
-            arguments[field.name] = value
-        elif field.default is MISSING and field.default_factory is MISSING:
+            arguments[item.name] = value
+        elif item.default is MISSING and item.default_factory is MISSING:
             return None
     return arguments

@@ -192,7 +192,8 @@ class BarOutput:
             return
         over = 0 < event.total <= event.done
         eta = "" if over else terminal.left(event.eta)
-        parts = [terminal.rate(event), eta, terminal.one_line(event.note)]
+        note = terminal.one_line(event.note)
+        parts = [terminal.rate(event), eta, note, *terminal.counts(event)]
         if event.done and event.phase != "training":
             parts.insert(0, terminal.amount(event.done, event.unit))
         self._bar(event.phase, event.done, event.total, ", ".join(filter(None, parts)))

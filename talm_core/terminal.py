@@ -25,6 +25,7 @@ from talm_core.events import (
     Stage,
     Started,
     Unpaused,
+    counted,
 )
 
 # C0 and C1 controls except newline and tab, DEL, and what reorders or hides text.
@@ -95,8 +96,32 @@ def progress_line(event: Progress) -> str:
             parts[-1] = f"{size(event.done)} of {size(event.total)}"
     elif event.done:
         parts.append(amount(event.done, event.unit))
-    parts += [part for part in (rate(event), left(event.eta), one_line(event.note)) if part]
+    told = (rate(event), left(event.eta), *counts(event), one_line(event.note))
+    parts += [part for part in told if part]
     return f"{one_line(event.phase)} {', '.join(parts)}".strip()
+
+
+_COUNTS = {
+    "tokens": ("token", "tokens"),
+    "tokens_per_second": ("token/s", "tokens/s"),
+    "documents": ("document", "documents"),
+    "bytes_in": ("read", "read"),
+    "bytes_out": ("written", "written"),
+    "shards": ("shard", "shards"),
+    "retries": ("retry", "retries"),
+}
+
+
+def counts(
+    event: Progress,
+    number: Callable[[float], str] = count,
+    in_bytes: Callable[[float], str] = size,
+) -> list[str]:
+    """What a progress counts, each with its noun: `310 documents`, `4.1 MB read`."""
+    return [
+        f"{(in_bytes if key.startswith('bytes') else number)(found)} {_COUNTS[key][found != 1]}"
+        for key, found in counted(event)
+    ]
 
 
 def rate(event: Progress) -> str:

@@ -97,6 +97,7 @@ class Preparation:
         self._writers: list[ShardWriter] = []
         self._began = self._last_yield = 0.0
         self._tokens_before = self._bytes_before = 0
+        self._before: list[Shard] = []
 
     def events(self) -> Events:
         """Do it, from the last complete shard on."""
@@ -106,7 +107,7 @@ class Preparation:
         self._unfinished = Unfinished.load(
             self._directory, fingerprint=self._fingerprint(), dtype=self._dtype
         )
-        done = self._unfinished.shards
+        done = self._before = list(self._unfinished.shards)
         self._bytes_before = sum(shard.bytes for shard in done)
         self._tokens_before = sum(shard.tokens for shard in done)
         config = self._config
@@ -273,6 +274,7 @@ class Preparation:
             self._unfinished.clear()
             self._writers.clear()
             self._tokens_before = self._bytes_before = 0
+            self._before.clear()
             self._limit = self._most_tokens
             return (yield from self._divided())
         assert train_end is not None, "every document has been encoded"
@@ -335,8 +337,24 @@ class Preparation:
             unit="bytes",
             rate=rate,
             eta=max(0, total - done) / rate if rate else None,
-            note=f"{tokens:,} tokens",
+            counts=self._counts(seconds),
         )
+
+    def _counts(self, seconds: float) -> dict[str, int]:
+        """What there is so far, with what earlier runs have left."""
+        before, writers = self._before, self._writers
+        tokens = self._tokens
+        new = tokens - self._tokens_before
+        return {
+            "tokens": tokens,
+            "tokens_per_second": round(new / seconds) if seconds > _YIELD_SECONDS else 0,
+            "documents": sum(shard.documents for shard in before)
+            + sum(writer.documents for writer in writers),
+            "bytes_in": self._bytes_before + sum(writer.text_bytes for writer in writers),
+            "bytes_out": tokens * np.dtype(self._dtype).itemsize,
+            "shards": len(before) + sum(len(writer.shards) for writer in writers),
+            "retries": 0,
+        }
 
     def _check_space(self) -> None:
         """Refuse to begin what the disk will not hold."""

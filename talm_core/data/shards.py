@@ -84,6 +84,13 @@ class ShardWriter:
         )
 
     @property
+    def documents(self) -> int:
+        """How many documents began in the tokens so far."""
+        return sum(shard.documents for shard in self.shards) + (
+            self._growing.documents if self._growing else 0
+        )
+
+    @property
     def room(self) -> int:
         """How many more tokens fill the shard that comes next."""
         return self._size - (self._growing.tokens if self._growing else 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from talm_core.events import Failed, Finished, Progress, Stopped
+from talm_core.events import Failed, Finished, Notice, Progress, Stopped
 from talm_core.history import History
 from talm_core.jobs import Status
+from talm_core.terminal import counts
 from talm_tui.forms.quantity import count, duration, size
-from talm_tui.theme import plain
+from talm_tui.theme import line, plain
 
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")
@@ -56,24 +57,32 @@ def phase_line(progress: Progress, width: int) -> str:
     return _fitting(f"  {name}", parts, "  ", width)
 
 
-def _fitting(line: str, parts: list[str], between: str, width: int) -> str:
-    """The line with as many parts as there is room for, the first ones first."""
+def counts_line(progress: Progress, width: int) -> str:
+    """What there is so far, as much as fits; what had to be fetched again goes first."""
+    parts = counts(progress, count, size)
+    parts = [*parts[-1:], *parts[:-1]] if progress.counts.get("retries") else parts
+    head = "  " + "so far".ljust(11) + "  "
+    return _fitting(head + parts[0], parts[1:], " · ", width) if parts else ""
+
+
+def _fitting(head: str, parts: list[str], between: str, width: int) -> str:
+    """The head with as many parts as there is room for, the first ones first."""
     for part in parts:
-        if len(line) + len(between) + len(part) > width:
+        if len(head) + len(between) + len(part) > width:
             break
-        line += between + part
-    return line
+        head += between + part
+    return head
 
 
 def newest_line(tokens: list[str], width: int) -> str:
     """The newest tokens, newest first, as many as fit; spaces shown."""
-    line = "  " + "newest".ljust(11) + " "
+    text = "  " + "newest".ljust(11) + " "
     for token in reversed(tokens):
         word = f' "{plain(str(token)).replace(" ", "␣")}"'
-        if len(line) + len(word) > width - 2:
-            return line + " …"
-        line += word
-    return line
+        if len(text) + len(word) > width - 2:
+            return text + " …"
+        text += word
+    return text
 
 
 def lines(
@@ -91,14 +100,17 @@ def lines(
             body = [_summary(history, width)]
         case Failed(message=message):
             tail = f"l  log   {_HIDE}"
-            body = [f"  {line}" for line in plain(message).splitlines()[:4]]
+            body = [f"  {text}" for text in plain(message).splitlines()[:4]]
         case Stopped(reason=reason):
             tail = f"{plain(reason)}   ^r starts it anew"
         case _ if status.active:
             tail = "k  stop"
-            body = [phase_line(progress, width) for progress in history.progress.values()]
+            for progress in history.progress.values():
+                body += [phase_line(progress, width), counts_line(progress, width)]
             if history.merged:
                 body.append(newest_line(history.merged.newest, width))
+            if history.notices and isinstance(said := history.notices[-1].event, Notice):
+                body.append(f"  {'note'.ljust(11)}  {line(said.message)}")
         case _:
             tail = "its process died   l  log   ^r starts it anew"
     word = f"{status.glyph} {status.value}"
@@ -107,7 +119,7 @@ def lines(
     )
     return Content("\n").join(
         [first.truncate(width, ellipsis=True)]
-        + [Content(line).truncate(width, ellipsis=True) for line in body if line]
+        + [Content(text).truncate(width, ellipsis=True) for text in body if text]
     )
 
 

@@ -83,6 +83,30 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (Progress(phase="merging", done=3, total=4, unit="merges"), "merging 75 %, 3 of 4 merges"),
     (Progress(phase="loading", done=0), "loading"),
+    (
+        Progress(
+            phase="tokenizing",
+            done=9,
+            note="slow",
+            counts={
+                "tokens": 1_200_000,
+                "tokens_per_second": 41_200,
+                "documents": 1,
+                "bytes_in": 4_100_000,
+                "bytes_out": 2_400_000,
+                "shards": 3,
+                "retries": 2,
+            },
+        ),
+        (
+            "tokenizing 9, 1.2 M tokens, 41.2 k tokens/s, 1 document, 4.1 MB read, 2.4 MB written,"
+            " 3 shards, 2 retries, slow"
+        ),
+    ),
+    (
+        Progress(phase="p", done=0, counts={"retries": 0, "mood": 3, "tokens": "4"}),  # type: ignore[dict-item]
+        "p",
+    ),
     (metrics(30, 900, 3.25), "step 30 of 900, loss 3.250, learning rate 1.00e-01, 10 tokens/s"),
     (
         Evaluated(step=30, val_loss=2.5, bits_per_byte=1.25, tokens=1, seconds=0),

@@ -314,7 +314,39 @@ def test_progress_counts_the_bytes_of_the_text(workspace: Workspace) -> None:
     assert told[-1].done == told[-1].total == 10 * 9 * 30_000
     assert {(event.phase, event.unit) for event in told} == {("tokenizing", "bytes")}
     manifest = Manifest.load(workspace.root / "data/text/corpus")
-    assert told[-1].note == f"{manifest.train_tokens + manifest.val_tokens:,} tokens"
+    tokens = manifest.train_tokens + manifest.val_tokens
+    speed = told[-1].counts["tokens_per_second"]
+    assert 0 < speed < 1e9
+    assert told[-1].counts == {
+        "tokens": tokens,
+        "tokens_per_second": speed,
+        "documents": 10,
+        "bytes_in": 10 * 9 * 30_000,
+        "bytes_out": 2 * tokens,
+        "shards": 2,
+        "retries": 0,
+    }
+    for earlier, later in itertools.pairwise(told):
+        for key in ("tokens", "documents", "bytes_in", "bytes_out", "shards"):
+            assert earlier.counts[key] <= later.counts[key]
+
+
+def test_progress_goes_on_from_where_a_stopped_run_was(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "again"})
+    job = prepare_data(config, workspace)
+    for event in job:
+        if isinstance(event, Progress) and event.counts["shards"] == 4:
+            job.close()
+    told = [event for event in prepare_data(config, workspace) if isinstance(event, Progress)]
+    first, last = told[0].counts, told[-1].counts
+    assert (first["tokens"], first["bytes_out"], first["shards"]) == (4000, 8000, 4)
+    assert first["documents"] > 0
+    manifest = Manifest.load(workspace.directory_of(config))
+    assert last["documents"] == manifest.documents == 12
+    assert last["shards"] == len(manifest.shards)
+    assert last["tokens"] == manifest.train_tokens + manifest.val_tokens
 
 
 # --- interruptions ---------------------------------------------------------------------------

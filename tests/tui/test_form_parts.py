@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from talm_core.config import PretrainConfig, TokenizerConfig
-from talm_core.events import Failed, Finished, Merged, Progress, Record, Started, Stopped
+from talm_core.events import (
+    Failed,
+    Finished,
+    Merged,
+    Notice,
+    Progress,
+    Record,
+    Started,
+    Stopped,
+)
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.settings import settings_of
-from talm_tui.forms.job_lines import bar, lines, newest_line, phase_line
+from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, phase_line
 from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size
 from talm_tui.forms.suggest import complete
@@ -94,6 +103,29 @@ def test_a_phase_in_one_line() -> None:
     assert "6.6 MB of 9.3 MB  33 MB/s  0:03 left" in said
     unknown = phase_line(Progress(phase="splitting", done=5, unit="documents"), 80)
     assert unknown.split() == ["splitting", "5", "documents"]
+
+
+def test_what_there_is_so_far() -> None:
+    counts = {"tokens": 5_100_000, "tokens_per_second": 41_200, "documents": 1, "retries": 0}
+    event = Progress(phase="tokenizing", done=5, counts=counts)
+    assert (
+        counts_line(event, 80).split(maxsplit=2)[2] == "5.1 M tokens · 41,200 tokens/s · 1 document"
+    )
+    again = Progress(phase="tokenizing", done=5, counts=counts | {"retries": 3})
+    assert counts_line(again, 40) == "  so far       3 retries · 5.1 M tokens"
+    assert counts_line(Progress(phase="merging", done=5), 80) == ""
+
+
+def test_a_running_job_shows_its_newest_note() -> None:
+    said = history(
+        Started(job="data", name="a"),
+        Notice(message="first"),
+        Progress(phase="tokenizing", done=5),
+        Notice(message="the Hub is busy:\n retrying in 8 s", level="warning"),
+    )
+    text = lines("data", "a", Status.RUNNING, said, 80).plain
+    assert "note         the Hub is busy: retrying in 8 s" in text
+    assert "first" not in text
 
 
 def test_the_newest_tokens_that_fit() -> None:
