@@ -290,6 +290,18 @@ class PretrainConfig(JobConfig):
             more="The same seed, settings, machine and device give the same weights, bit for bit.",
         ),
     ] = 1337
+    init_from: Annotated[
+        str | None,
+        Field(min_length=1),
+        Setting(
+            "Run",
+            "Checkpoint whose weights the run begins with; none draws them from the seed.",
+            more="A model's name for its newest checkpoint, `nano/checkpoint-000500` for a certain"
+            " one, or a directory. Its shape and tokenizer must be the run's own; the optimizer and"
+            " the data's order begin anew.",
+            advanced=True,
+        ),
+    ] = None
 
     n_layer: Annotated[
         int,

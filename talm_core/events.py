@@ -285,6 +285,13 @@ class Sample(Command):
     prompt: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateEvery(Command):
+    """Evaluate whenever this many steps are done from now on; 0 only at the end."""
+
+    steps: int
+
+
 _EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 _COMMANDS: dict[str, type[Command]] = {cls.__name__: cls for cls in Command.__subclasses__()}
 

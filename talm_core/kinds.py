@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
-from talm_core.events import Checkpoint, Command, Event, Sample, Stop
+from talm_core.events import Checkpoint, Command, EvaluateEvery, Event, Sample, Stop
 from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 
@@ -54,7 +54,7 @@ KINDS: dict[str, JobKind] = {
     "data": JobKind("talm_core.data.preparation:prepare_data"),
     "pretrain": JobKind(
         "talm_core.training.pretrain:pretrain",
-        commands=frozenset({Checkpoint, Sample, Stop}),
+        commands=frozenset({Checkpoint, EvaluateEvery, Sample, Stop}),
         resumable=True,
     ),
     "quickstart": JobKind("talm_core.quickstart:quickstart", resumable=True, delegates=True),

@@ -6,6 +6,7 @@ only it can see, such as the middle of a file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from talm_core.errors import InputError, Problem
 from talm_core.presets import find_preset
 from talm_core.settings import Declared, JobConfig, build, settings_of
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
+from talm_core.training import origin
+from talm_core.training.checkpoint import checkpoints
 from talm_core.workspace import Workspace, there, user_path
 
 RESERVED = "base"
@@ -47,6 +50,8 @@ def settle(config: JobConfig, workspace: Workspace) -> JobConfig:
             changes[item.key] = tuple(str(user_path(part).absolute()) for part in value)
         elif item.setting.picks in _KINDS and value:
             changes[item.key] = _named(workspace, item, value) or _absolute_if_there(value)
+    if isinstance(config, PretrainConfig) and config.init_from is not None:
+        changes["init_from"] = origin.settled(workspace, config.init_from)
     return build(type(config), config.model_dump() | changes) if changes else config
 
 
@@ -126,8 +131,23 @@ def _pretrain(config: PretrainConfig, workspace: Workspace) -> Iterator[Problem]
     if 0 < windows < config.batch_size:
         message = f"the dataset has {windows:,} windows of {config.context_len} tokens"
         yield Problem("batch_size", message, config.batch_size, f"at most {windows}")
+    if config.init_from is not None:
+        yield from _origin(config, config.init_from, manifest, workspace)
     if config.tokenizer_path is not None:
         yield from _same_tokenizer(config.tokenizer_path, manifest, workspace)
+
+
+def _origin(
+    config: PretrainConfig, text: str, manifest: Manifest, workspace: Workspace
+) -> Iterator[Problem]:
+    with contextlib.suppress(InputError):
+        if checkpoints(workspace.directory_of(config)):
+            # It has begun: where from matters no more, and may be gone.
+            return
+    try:
+        yield from origin.misfits(origin.find(workspace, text), config, manifest)
+    except InputError as error:
+        yield from error.problems
 
 
 def _same_tokenizer(text: str, manifest: Manifest, workspace: Workspace) -> Iterator[Problem]:

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talm_core.config import PretrainConfig, dumps
-from talm_core.errors import RunError
+from talm_core.errors import ConfigError, RunError
 from talm_core.events import (
     Checkpoint,
     Checkpointed,
     Command,
     Evaluated,
+    EvaluateEvery,
     Event,
     Finished,
     Metrics,
@@ -35,7 +36,7 @@ from talm_core.events import (
     Telemetry,
 )
 from talm_core.hardware import telemetry
-from talm_core.training import checkpoint
+from talm_core.training import checkpoint, origin
 from talm_core.training.inputs import Inputs
 from talm_core.training.pace import Clock, Pace
 from talm_core.training.plan import plan
@@ -57,7 +58,8 @@ class _StopError(Exception):
 def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
     """Train a model, going on from the newest valid checkpoint in its directory if there is one.
 
-    Takes the commands Checkpoint, Sample and Stop. Closed at a yield, it saves what it has.
+    Takes the commands Checkpoint, EvaluateEvery, Sample and Stop. Closed at a yield, it saves
+    what it has.
 
     Raises:
         ArtifactError: the dataset or its tokenizer is missing, damaged or does not fit.
@@ -103,6 +105,7 @@ class _Run:
         # What is still to be done at this step: what, and a sample's prompt.
         self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
         self.over = bool(state.get("over", False))
+        self.eval_every = _interval_of(config, state)
         self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
         self.rate = float(state.get("rate", 0.0))
         self.clock = Clock(float(state.get("elapsed", 0.0)))
@@ -112,7 +115,7 @@ class _Run:
             max_steps=config.max_steps,
             seconds=self.schedule.seconds,
             every={
-                "evaluate": config.eval_every,
+                "evaluate": self.eval_every,
                 "sample": config.sample_every,
                 "checkpoint": config.checkpoint_every,
             },
@@ -146,6 +149,8 @@ class _Run:
         if self.found.path:
             trainer.restore(self.found.path, self.found.step, self.found.state)
             self.last_saved = checkpointed(self.found.path, self.found.step)
+        elif self.config.init_from is not None:
+            yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
             yield from self.say(Progress(phase="compiling", done=0))
             if reason := trainer.compile():
@@ -154,6 +159,16 @@ class _Run:
                 yield from self.say(Notice(message=text, level="warning"))
         self.trainer = trainer
         yield from self.say(self._planned())
+
+    def _begin_with(self, trainer: Trainer, source: str) -> Talk:
+        """Take the weights of another run's checkpoint."""
+        path = origin.find(self.workspace, source)
+        problems = origin.misfits(path, self.config, self.inputs.manifest)
+        if problems:
+            raise ConfigError(*problems)
+        checkpoint.verify(path)
+        trainer.begin_with(path)
+        yield from self.say(Notice(message=f"begins with the weights of {source}"))
 
     def _planned(self) -> Planned:
         machine, manifest = self._trainer.machine, self.inputs.manifest
@@ -190,6 +205,8 @@ class _Run:
                 yield from self._at_once("checkpoint", "")
             case Sample():
                 yield from self._at_once("sample", command.prompt or self._prompts[0])
+            case EvaluateEvery():
+                yield from self._evaluate_every(command.steps)
 
     def _at_once(self, kind: str, prompt: str) -> Talk:
         # While something is due its turn comes after; before the first step there is nothing.
@@ -197,6 +214,15 @@ class _Run:
         self.due.append((kind, prompt))
         if self.trainer is not None and not waiting:
             yield from self.settle()
+
+    def _evaluate_every(self, steps: int) -> Talk:
+        if steps < 0:
+            message = f"cannot evaluate every {steps} steps: 0 or more"
+            yield from self.say(Notice(message=message, level="warning"))
+            return
+        self.eval_every = self.pace.every["evaluate"] = steps
+        when = f"every {steps:,} steps" if steps else "only at the end"
+        yield from self.say(Notice(message=f"evaluates {when} from now on"))
 
     def sign_of_life(self, event: Event) -> Talk:
         """Yield an event if the last was some time ago."""
@@ -249,7 +275,7 @@ class _Run:
         def every(count: int) -> bool:
             return self.over or (count > 0 and self._trainer.step % count == 0)
 
-        due = [("evaluate", "")] if every(self.config.eval_every) else []
+        due = [("evaluate", "")] if every(self.eval_every) else []
         if every(self.config.sample_every):
             due += [("sample", prompt) for prompt in self._prompts]
         if every(self.config.checkpoint_every):
@@ -397,6 +423,7 @@ class _Run:
             "elapsed": self.clock.now(),
             "due": [list(item) for item in self.due if item[0] != "checkpoint"],
             "over": self.over,
+            "eval_every": [self.config.eval_every, self.eval_every],
             "evaluated": self.evaluated,
             "rate": self.rate,
             "machine": asdict(self._trainer.machine),
@@ -436,6 +463,13 @@ class _Run:
             "elapsed": self.clock.now(),
             "directory": self.workspace.relative(self.directory),
         }
+
+
+def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
+    """Steps between evaluations: as was said to the run before, unless its config has been
+    changed since."""
+    configured, said = state.get("eval_every", (None, 0))
+    return int(said) if configured == config.eval_every else config.eval_every
 
 
 def checkpointed(path: Path, step: int, seconds: float = 0.0) -> Checkpointed:

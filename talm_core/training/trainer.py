@@ -75,6 +75,14 @@ class Trainer:
     def _zero(self) -> Tensor:
         return torch.zeros((), device=self.device)
 
+    def begin_with(self, path: Path) -> None:
+        """Take the weights of a checkpoint of the same shape; everything else begins anew.
+
+        Raises:
+            ArtifactError: the weights are missing, damaged or of another shape.
+        """
+        hf.load_weights(dict(self.model.named_parameters()), path / hf.WEIGHTS)
+
     @property
     def _asynchronous(self) -> bool:
         """Whether asking for a value would make the device wait."""

@@ -17,6 +17,7 @@ from talm_core.events import (
     Checkpointed,
     Command,
     Evaluated,
+    EvaluateEvery,
     Event,
     Finished,
     Metrics,
@@ -242,6 +243,34 @@ def test_commands_are_obeyed_between_steps(workspace: Workspace) -> None:
     samples = [(e.step, e.prompt) for e in events if isinstance(e, Sampled)]
     assert samples == [(3, "sum"), (6, "the"), (12, "the")]
     assert steps_of(events, Metrics) == list(range(1, 13))
+
+
+def test_the_interval_of_evaluations_changes_while_it_runs(workspace: Workspace) -> None:
+    def command(event: Event) -> Command | None:
+        if isinstance(event, Metrics) and event.step in (2, 9):
+            return EvaluateEvery(steps=3 if event.step == 2 else -1)
+        return Stop() if isinstance(event, Metrics) and event.step == 10 else None
+
+    events = drive(workspace, command)
+    assert steps_of(events, Evaluated) == [3, 6, 9]
+    said = [event.message for event in events if isinstance(event, Notice)]
+    assert said == [
+        "evaluates every 3 steps from now on",
+        "cannot evaluate every -1 steps: 0 or more",
+    ]
+    # It stays so over a stop, unless the config says something new.
+    assert steps_of(list(pretrain(tiny_config(), workspace)), Evaluated) == [12]
+
+
+def test_a_changed_interval_is_that_of_a_changed_config(workspace: Workspace) -> None:
+    def command(event: Event) -> Command | None:
+        if isinstance(event, Metrics) and event.step == 1:
+            return EvaluateEvery(steps=0)
+        return Stop() if isinstance(event, Metrics) and event.step == 6 else None
+
+    assert steps_of(drive(workspace, command), Evaluated) == []
+    resumed = list(pretrain(tiny_config(eval_every=4), workspace))
+    assert steps_of(resumed, Evaluated) == [8, 12]
 
 
 def test_a_damaged_checkpoint_is_passed_over(workspace: Workspace) -> None:
