@@ -392,10 +392,23 @@ class PretrainConfig(JobConfig):
         Setting(
             "Training",
             "Passes added up before each optimizer step.",
-            more="One step sees batch_size x grad_accum_steps x context_len tokens.",
+            more="One step sees batch_size x grad_accum_steps x context_len tokens, unless"
+            " total_batch_size says how many.",
             advanced=True,
         ),
     ] = 1
+    total_batch_size: Annotated[
+        int | None,
+        Field(ge=2, le=1_000_000_000),
+        Setting(
+            "Training",
+            "Tokens of one optimizer step; none means batch_size x grad_accum_steps x context_len.",
+            unit="tokens",
+            more="A multiple of batch_size x context_len. It decides what is learned; batch_size"
+            " then only decides how much memory that takes.",
+            advanced=True,
+        ),
+    ] = None
     max_steps: Annotated[
         int,
         Field(ge=1, le=100_000_000),
@@ -403,7 +416,7 @@ class PretrainConfig(JobConfig):
             "Training",
             "Optimizer steps of the whole run.",
             unit="steps",
-            more="The learning rate falls over exactly these steps.",
+            more="The learning rate reaches its end with the last of them.",
         ),
     ] = 700
     minutes: Annotated[
@@ -452,6 +465,25 @@ class PretrainConfig(JobConfig):
             advanced=True,
         ),
     ] = 30
+    lr_schedule: Annotated[
+        Literal["cosine", "wsd"],
+        Setting(
+            "Training",
+            "How the learning rate falls after the warm-up.",
+            more="cosine falls all the way. wsd (warm-up, stable, decay) stays at the top and falls"
+            " in a straight line over the last decay_ratio of the run.",
+            advanced=True,
+        ),
+    ] = "cosine"
+    decay_ratio: Annotated[
+        float,
+        Field(gt=0, le=1),
+        Setting(
+            "Training",
+            "Share of the run, at its end, over which wsd lets the learning rate fall.",
+            advanced=True,
+        ),
+    ] = 0.2
     weight_decay: Annotated[
         float,
         Field(ge=0, le=10),
@@ -594,8 +626,19 @@ class PretrainConfig(JobConfig):
         return self.n_hidden or -(-8 * self.n_embd // 3 // 64) * 64
 
     @property
+    def tokens_per_pass(self) -> int:
+        return self.batch_size * self.context_len
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one optimizer step, on one device."""
+        if self.total_batch_size is None:
+            return self.grad_accum_steps
+        return self.total_batch_size // self.tokens_per_pass
+
+    @property
     def tokens_per_step(self) -> int:
-        return self.batch_size * self.grad_accum_steps * self.context_len
+        return self.passes * self.tokens_per_pass
 
     def contradictions(self) -> list[Problem]:
         problems = []
@@ -615,6 +658,7 @@ class PretrainConfig(JobConfig):
                     ", ".join(divisors),
                 )
             )
+        problems += self._global_batch()
         if self.min_learning_rate > self.learning_rate:
             problems.append(
                 Problem(
@@ -632,6 +676,26 @@ class PretrainConfig(JobConfig):
                 )
             )
         return problems
+
+    def _global_batch(self) -> list[Problem]:
+        total, one = self.total_batch_size, self.tokens_per_pass
+        if total is None:
+            return []
+        if total % one:
+            low, high = total // one * one, (total // one + 1) * one
+            return [
+                Problem(
+                    "total_batch_size",
+                    f"must be a multiple of batch_size x context_len ({one:,} tokens)",
+                    total,
+                    f"{low} or {high}" if low else str(high),
+                )
+            ]
+        if self.grad_accum_steps not in (1, self.passes):
+            message = f"total_batch_size makes it {self.passes}"
+            hint = "leave one of the two out"
+            return [Problem("grad_accum_steps", message, self.grad_accum_steps, hint)]
+        return []
 
 
 class SampleConfig(JobConfig):
@@ -752,8 +816,6 @@ CONFIGS: dict[str, type[JobConfig]] = {
 def dumps(config: JobConfig) -> str:
     """The config as TOML: its job, the format's version, then every setting that is not none,
     each with its help as a comment."""
-    # Not at the top: whoever only reads does without it.
-
     # Not at the top: whoever only reads does without it.
     import tomlkit
 

@@ -109,11 +109,11 @@ class Trainer:
         """One pass over the next batch; returns whether a whole step's passes are done."""
         batch = self._to_device(self.loader.next_batch())
         tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
-        loss = self.model.loss_of(self._hidden(tokens), targets) / self.config.grad_accum_steps
+        loss = self.model.loss_of(self._hidden(tokens), targets) / self.config.passes
         torch.autograd.backward(loss)
         self._loss += loss.detach()
         self._passes += 1
-        return self._passes == self.config.grad_accum_steps
+        return self._passes == self.config.passes
 
     def _to_device(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
         tensor = torch.from_numpy(batch)

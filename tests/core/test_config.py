@@ -214,3 +214,26 @@ def test_configs_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(config, "name", "b")  # noqa: B010
     assert c.CONFIG_VERSION == 1
+
+
+def test_the_global_batch_says_how_many_passes() -> None:
+    shape = MODEL | {"batch_size": 8, "context_len": 128}
+    plain = build(PretrainConfig, shape | {"grad_accum_steps": 3})
+    assert (plain.passes, plain.tokens_per_step) == (3, 3_072)
+    whole = build(PretrainConfig, shape | {"total_batch_size": 4_096})
+    assert (whole.passes, whole.tokens_per_step) == (4, 4_096)
+    both = build(PretrainConfig, shape | {"total_batch_size": 4_096, "grad_accum_steps": 4})
+    assert both.passes == 4
+
+
+def test_a_global_batch_that_does_not_divide_is_told_with_its_neighbours() -> None:
+    shape = MODEL | {"batch_size": 8, "context_len": 128}
+    found = problems(PretrainConfig, shape | {"total_batch_size": 3_000})
+    assert str(found["total_batch_size"]) == (
+        "total_batch_size = 3000: must be a multiple of batch_size x context_len (1,024 tokens)"
+        " (2048 or 3072)"
+    )
+    found = problems(PretrainConfig, shape | {"total_batch_size": 100})
+    assert found["total_batch_size"].hint == "1024"
+    found = problems(PretrainConfig, shape | {"total_batch_size": 2_048, "grad_accum_steps": 3})
+    assert found["grad_accum_steps"].message == "total_batch_size makes it 2"

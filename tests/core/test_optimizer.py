@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.training.muon import orthogonal
+from talm_core.training.muon import Muon, orthogonal
 from talm_core.training.optimizer import Optimizers
 from tests.core.tiny_runs import tiny_config
 
@@ -92,6 +92,26 @@ def test_a_step_is_muon_by_hand() -> None:
         expected *= 1 - 0.01 * step * 0.1
         expected -= 0.01 * step * 0.2 * 32**0.5 * move
     torch.testing.assert_close(weight.detach().double(), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16), (24, 24)])
+def test_a_step_is_that_of_torchs_muon(shape: tuple[int, int]) -> None:
+    """torch's own multiplies in bf16: equal to what that resolves."""
+    generator = torch.Generator().manual_seed(5)
+    start = torch.randn(shape, generator=generator)
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    mine = Muon([ours], lr=0.02, weight_decay=0.1)
+    torchs = torch.optim.Muon(
+        [theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(4):
+        gradient = torch.randn(shape, generator=generator)
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        mine.step()
+        torchs.step()  # type: ignore[no-untyped-call]
+    moved = (theirs - start).detach()
+    assert moved.norm() > 0.1
+    assert (ours - theirs).norm() < 0.02 * moved.norm()
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 4, 16), (1, 16, 4)])

@@ -355,7 +355,11 @@ def test_accumulated_passes_are_one_large_batch(workspace: Workspace) -> None:
     list(pretrain(tiny_config(model_name="a", batch_size=8, max_steps=4), workspace))
     accumulated = tiny_config(model_name="b", batch_size=4, grad_accum_steps=2, max_steps=4)
     list(pretrain(accumulated, workspace))
+    in_tokens = tiny_config(model_name="c", batch_size=4, total_batch_size=256, max_steps=4)
+    list(pretrain(in_tokens, workspace))
     ours, theirs = tensors(workspace, "a"), tensors(workspace, "b")
+    again = tensors(workspace, "c")
+    assert all(torch.equal(theirs[name], again[name]) for name in theirs)
     for name in ours:
         torch.testing.assert_close(ours[name].float(), theirs[name].float(), atol=2e-5, rtol=1e-3)
 

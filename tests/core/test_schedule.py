@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talm_core.training.schedule import Schedule
+from tests.core.tiny_runs import tiny_config
 
 PLAIN = Schedule(peak=1.0, end=0.1, warmup_steps=4, max_steps=12)
 
@@ -51,7 +52,7 @@ def test_a_machine_too_slow_for_the_warm_up_ends_low() -> None:
 @given(
     st.integers(1, 500).flatmap(lambda m: st.tuples(st.just(m), st.integers(0, m))),
     st.floats(1e-6, 1.0),
-    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0, allow_subnormal=False),
 )
 def test_it_rises_then_falls_and_stays_between(
     steps: tuple[int, int], peak: float, share: float
@@ -64,3 +65,27 @@ def test_it_rises_then_falls_and_stays_between(
     assert all(a >= b - 1e-12 for a, b in zip(rates[top:], rates[top + 1 :], strict=False))
     assert max(rates) <= peak * (1 + 1e-12)
     assert min(rates) > 0 or share == 0
+
+
+def test_warm_up_stable_decay_step_by_step() -> None:
+    schedule = Schedule(peak=1.0, end=0.1, warmup_steps=2, max_steps=10, decay_ratio=0.4)
+    expected = [0.5, 1, 1, 1, 1, 1, 1, 0.775, 0.55, 0.325, 0.1, 0.1]
+    assert [schedule.rate(step) for step in range(12)] == pytest.approx(expected, abs=1e-12)
+
+
+def test_stable_decay_that_would_begin_before_the_warm_up_ends_begins_after_it() -> None:
+    schedule = Schedule(peak=1.0, end=0.0, warmup_steps=4, max_steps=8, decay_ratio=1.0)
+    expected = [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
+    assert [schedule.rate(step) for step in range(8)] == pytest.approx(expected)
+
+
+def test_stable_decay_follows_the_clock_too() -> None:
+    schedule = Schedule(1.0, 0.0, 0, 1_000, seconds=10.0, decay_ratio=0.5)
+    assert schedule.rate(1, 4.9) == 1.0
+    assert schedule.rate(1, 7.5) == pytest.approx(0.5)
+
+
+def test_the_settings_choose() -> None:
+    cosine, stable = tiny_config(), tiny_config(lr_schedule="wsd", decay_ratio=0.5)
+    assert Schedule.of(cosine) == Schedule(3e-3, 1e-4, 2, 12)
+    assert Schedule.of(stable) == Schedule(3e-3, 1e-4, 2, 12, decay_ratio=0.5)
