@@ -75,7 +75,12 @@ COMMANDS = {
     ),
     "sample": Command("Continue a text with a trained model.", "sampling:sample", "sample"),
     "list": Command("What there is in the workspace.", "listing:list_artifacts"),
-    "show": Command("Everything known of one artifact.", "listing:show", takes_name=True),
+    "show": Command(
+        "Everything known of one artifact.",
+        "listing:show",
+        extra=("DOCUMENTS", "SEED"),
+        takes_name=True,
+    ),
     "attach": Command("Watch a job that runs elsewhere.", "watching:attach", takes_name=True),
     "stop": Command("Have a job save and end.", "watching:stop", takes_name=True),
     "version": Command("The version of talm.", ""),

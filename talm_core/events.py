@@ -78,14 +78,10 @@ COUNTS = (
 
 
 def counted(progress: Progress) -> list[tuple[str, int]]:
-    """What a progress counts, as far as it is a number somebody can use: a journal may hold
-    anything, and nobody wants to hear of no retries."""
+    """What a progress counts and there is any of, as far as it is a number somebody can use: a
+    journal may hold anything."""
     found = [(key, progress.counts.get(key)) for key in COUNTS]
-    return [
-        (key, number)
-        for key, number in found
-        if type(number) is int and (0 if key != "retries" else 1) <= number < 2**63
-    ]
+    return [(key, n) for key, n in found if type(n) is int and 0 < n < 2**63]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,10 @@ WORKSPACE = Flag(
 JSON = Flag("json", "One JSON event a line on stdout, and nothing else.", EVERYWHERE, "switch")
 DETACH = Flag("detach", "Run as a process of its own and return at once.", EVERYWHERE, "switch")
 RESUME = Flag("resume", "Go on with a run that was stopped or interrupted.", "Run", "switch")
+DOCUMENTS = Flag(
+    "documents", "Show this many documents of a dataset, drawn at random.", "Run", metavar="N"
+)
+SEED = Flag("seed", "Which ones: the same seed draws the same.", "Run", names=("-s",), metavar="N")
 PRESET = Flag("preset", "Recipe to start from; other flags change it.", "Run")
 
 
@@ -134,6 +138,20 @@ class Given:
             for flag in self.flags
             if flag.setting is not None and flag.key in self.values and flag.key not in without
         }
+
+    def number(self, key: str, *, least: int, most: int, default: int) -> tuple[int, list[Problem]]:
+        """A flag's whole number, or what is wrong with it."""
+        text = self.text(key)
+        if text is None:
+            return default, []
+        try:
+            found = _whole(text.replace(",", ""))
+        except (ValueError, OverflowError):
+            found = least - 1
+        if least <= found <= most:
+            return found, []
+        message = f"must be a whole number, {least:,} to {most:,}"
+        return default, [Problem(key, message, text)]
 
 
 def _typed(item: Declared, value: Any) -> Any:

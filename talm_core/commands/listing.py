@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from talm_core import terminal
+from talm_core.commands import dataset
 from talm_core.commands.call import DONE, Call
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
-from talm_core.errors import Problem
+from talm_core.data.manifest import Manifest
+from talm_core.errors import ArtifactError, Problem
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.journal import JournalReader
@@ -19,7 +21,7 @@ from talm_core.naming import full_name, resolve
 from talm_core.overview import Overview, Overviews
 from talm_core.settings import settings_of
 from talm_core.training.checkpoint import checkpoints
-from talm_core.workspace import FOLDERS
+from talm_core.workspace import FOLDERS, Artifact
 
 _TITLES = {
     "tokenizer": "Tokenizers",
@@ -128,11 +130,17 @@ def _finite(value: float | None) -> float | None:
 
 def show(call: Call) -> int:
     """Everything that is known of one artifact."""
-    name = call.given.text("name")
-    if name is None:
-        call.require([Problem("name", "must be given: which one")])
-    call.require()
+    given = call.given
+    name = given.text("name")
+    missing = [Problem("name", "must be given: which one")] if name is None else []
+    count, problems = given.number("documents", least=1, most=dataset.MOST_DOCUMENTS, default=0)
+    seed, seed_problems = given.number("seed", least=0, most=2**63 - 1, default=1337)
+    if given.text("seed") is not None and given.text("documents") is None:
+        seed_problems = [Problem("seed", "only chooses documents", hint="add --documents")]
+    call.require([*missing, *problems, *seed_problems])
     artifact = resolve(call.workspace, str(name))
+    if count:
+        return _show_documents(call, artifact, count, seed)
     item = Overviews(call.workspace).of(artifact)
     history = History()
     reader = JournalReader(artifact.directory)
@@ -144,6 +152,23 @@ def show(call: Call) -> int:
     return DONE
 
 
+def _show_documents(call: Call, artifact: Artifact, count: int, seed: int) -> int:
+    """Documents of a dataset, drawn at random; with --json one object a line."""
+    if artifact.kind != "data":
+        message = f"only datasets have documents, {full_name(artifact)} is none"
+        raise ArtifactError(Problem("documents", message))
+    manifest = dataset.manifest_in(artifact.directory)
+    if manifest is None:
+        message = f"{full_name(artifact)} is not finished"
+        raise ArtifactError(Problem("documents", message, hint="go on with preparing it"))
+    for excerpt in dataset.excerpts(artifact.directory, count, seed):
+        if call.as_json:
+            call.say(json.dumps(dataset.plain_excerpt(excerpt)))
+        else:
+            call.say("\n".join(dataset.excerpt_lines(excerpt, manifest.documents)))
+    return DONE
+
+
 def _page(item: Overview, history: History) -> Iterator[str]:
     state = f"{item.status.glyph} {item.status}"
     yield f"{full_name(item.artifact)}  {state}  {age(item.updated)}".rstrip()
@@ -152,7 +177,11 @@ def _page(item: Overview, history: History) -> Iterator[str]:
         yield f"failed: {terminal.one_line(item.message, 500)}"
     if figures := list(_figures(item)):
         yield "  ".join(figures)
-    if facts := terminal.facts(item.summary):
+    manifest = _manifest(item)
+    if manifest is not None:
+        yield from _table("Dataset", dataset.facts(manifest))
+        yield from dataset.shard_lines(manifest)
+    elif facts := terminal.facts(item.summary):
         yield from _table("Result", [(key.replace("_", " "), value) for key, value in facts])
     if item.config is not None:
         given = [
@@ -182,6 +211,10 @@ def _page(item: Overview, history: History) -> Iterator[str]:
         yield terminal.plain(last.prompt + last.text).rstrip()
 
 
+def _manifest(item: Overview) -> Manifest | None:
+    return dataset.manifest_in(item.artifact.directory) if item.artifact.kind == "data" else None
+
+
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     width = max(len(key) for key, _ in rows)
     yield ""
@@ -203,7 +236,9 @@ def _bytes_in(directory: Path) -> int:
 def _all_of(item: Overview, history: History) -> dict[str, Any]:
     columns = history.evaluations
     directory = item.artifact.directory
+    manifest = _manifest(item)
     return _plain(item) | {
+        "dataset": dataset.plain(manifest) if manifest else None,
         "config": item.config.model_dump(mode="json") if item.config else None,
         "evaluations": [
             {"step": int(step), "val_loss": _finite(loss), "bits_per_byte": _finite(bits)}

@@ -113,6 +113,20 @@ class Manifest(_Part):
         return sum(shard.bytes for shard in self.of("val"))
 
     @property
+    def tokens(self) -> int:
+        return self.train_tokens + self.val_tokens
+
+    @property
+    def text_bytes(self) -> int:
+        """Raw UTF-8 text of both splits."""
+        return self.train_bytes + self.val_bytes
+
+    @property
+    def shard_bytes(self) -> int:
+        """What the token ids take on the disk."""
+        return self.tokens * (2 if self.dtype == "uint16" else 4)
+
+    @property
     def documents(self) -> int:
         return sum(shard.documents for shard in self.shards)
 
