@@ -31,6 +31,14 @@ class EditorDone(Message):
     """The editor is done with; the form goes to the next field."""
 
 
+class BrowseWanted(Message):
+    """Somebody wants to look for files for the setting `key`."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__()
+
+
 class TextEditor(Input):
     """One line of text."""
 
@@ -62,7 +70,18 @@ class TextEditor(Input):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(EditorDone())
+        self.post_message(self.entered())
+
+    def entered(self) -> Message:
+        """What the enter key means here."""
+        return EditorDone()
+
+
+class PathEditor(TextEditor):
+    """Paths, typed or looked for: enter opens the directories."""
+
+    def entered(self) -> Message:
+        return BrowseWanted(self.key)
 
 
 class ChoiceEditor(Widget, can_focus=True):

@@ -14,7 +14,14 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.settings import Declared
-from talm_tui.forms.editors import ChoiceEditor, Edited, EditorDone, PickEditor, TextEditor
+from talm_tui.forms.editors import (
+    ChoiceEditor,
+    Edited,
+    EditorDone,
+    PathEditor,
+    PickEditor,
+    TextEditor,
+)
 from talm_tui.forms.field import Editor, Field
 from talm_tui.forms.state import FormState
 from talm_tui.forms.suggest import PathSuggester
@@ -126,8 +133,10 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         empty = "none" if item.optional or item.base_type is tuple else ""
         if item.key in self._options:
             return PickEditor(item.key, text, self._options[item.key], placeholder=empty)
-        suggester = PathSuggester() if item.setting.picks == "paths" else None
-        return TextEditor(item.key, text, placeholder=empty, suggester=suggester)
+        if item.setting.picks == "paths":
+            empty += ", enter looks for files" if empty else ""
+            return PathEditor(item.key, text, placeholder=empty, suggester=PathSuggester())
+        return TextEditor(item.key, text, placeholder=empty)
 
     # --- showing ---------------------------------------------------------------------------
 
@@ -210,6 +219,22 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         else:
             index = 0 if step > 0 else len(stops) - 1
         stops[index].focus()
+
+    def undo(self) -> str | None:
+        """Take the last change back; the field it was in, None where there is none."""
+        return self._went(self.state.undo())
+
+    def redo(self) -> str | None:
+        """Make the change that was taken back again."""
+        return self._went(self.state.redo())
+
+    def _went(self, key: str | None) -> str | None:
+        if key is not None:
+            self.sync()
+            if key in self.state.by_key:
+                self.go_to(key)
+            self.post_message(self.Changed())
+        return key
 
     def reset(self) -> None:
         """Give the focused field its default back; from outside, every field."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
@@ -20,9 +21,11 @@ from talm_core.overview import Overview
 from talm_core.preflight import settle
 from talm_core.settings import JobConfig
 from talm_core.workspace import Artifact, Workspace
+from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.checker import Checker, Findings
-from talm_tui.forms.editors import PickEditor
+from talm_tui.forms.editors import BrowseWanted, PickEditor
 from talm_tui.forms.field import counts, unplaced
+from talm_tui.forms.folder import expanded
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.picker import PickScreen
@@ -43,8 +46,9 @@ NARROW = 100
 
 KEYS = """
 `↓` `↑` `tab` go from field to field, `enter` to the next, `esc` leaves it. \
-`←` `→` choose, `enter` opens a list; numbers may be written `10k` or `2M`. \
-`*` is changed, `✕` cannot be. `ctrl+z` resets a field, or all when none has the focus.
+`←` `→` choose, `enter` opens a list or the files; numbers may be written `10k`, `2M`, `1e-3`. \
+`*` is changed, `✕` cannot be. `ctrl+z` takes a change back, `f5` gives a field its default, \
+or all of them when none has the focus.
 """
 
 
@@ -62,14 +66,32 @@ class FormPlace(Place):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
-        Binding("slash,ctrl+f", "find", "find", id="form.find", tooltip="Find a setting"),
+        Binding("slash", "find", "find", id="form.find", tooltip="Find a setting"),
+        # The same from inside a field, where a slash is a slash.
+        Binding("ctrl+f", "find", "find", id="form.find_anywhere", show=False, priority=True),
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
         Binding("down,enter", "move(1)", "Next field", show=False, id="form.next"),
         Binding("up", "move(-1)", "Previous field", show=False, id="form.previous"),
-        Binding("pagedown", "move(8)", "Further down", show=False),
-        Binding("pageup", "move(-8)", "Further up", show=False),
-        Binding("f4", "fold", "Advanced", show=False, id="form.advanced"),
-        Binding("ctrl+z", "reset", "Reset", show=False, id="form.reset"),
+        Binding("pagedown", "move(8)", "Further down", show=False, id="form.page_down"),
+        Binding("pageup", "move(-8)", "Further up", show=False, id="form.page_up"),
+        Binding(
+            "f4",
+            "fold",
+            "Advanced",
+            show=False,
+            id="form.advanced",
+            tooltip="Show or hide the advanced settings",
+        ),
+        Binding("ctrl+z", "undo", "Undo", show=False, id="form.undo", tooltip="Take a change back"),
+        Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo", tooltip="Make it again"),
+        Binding(
+            "f5",
+            "reset",
+            "Reset",
+            show=False,
+            id="form.reset",
+            tooltip="Give the field its default back; with none focused, every field",
+        ),
         Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
         Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
     ]
@@ -92,6 +114,7 @@ class FormPlace(Place):
         self._checker: Checker | None = None
         self._form: Form | None = None
         self._seen: tuple[tuple[str, Status], ...] = ()
+        self._folder: Path | None = None
 
     # --- what the places differ in ---------------------------------------------------------
 
@@ -282,6 +305,19 @@ class FormPlace(Place):
             take,
         )
 
+    def on_browse_wanted(self, event: BrowseWanted) -> None:
+        event.stop()
+        item = self.state.by_key[event.key]
+        chosen = self.state.values.get(event.key, ())
+
+        def take(paths: tuple[str, ...] | None) -> None:
+            if paths is not None:
+                self._folder = expanded(paths[-1]).parent if paths else self._folder
+                self.state.set_value(event.key, paths)
+                self.judge()
+
+        self.app.push_screen(BrowseScreen(item.setting.help, chosen, self._folder), take)
+
     # --- actions ---------------------------------------------------------------------------
 
     def fill(self, values: Mapping[str, Any]) -> None:
@@ -374,6 +410,16 @@ class FormPlace(Place):
     def action_fold(self) -> None:
         """Show or hide the advanced settings."""
         self.form.fold()
+
+    def action_undo(self) -> None:
+        """Take the last change back."""
+        if self.form.undo() is None:
+            self.app.bell()
+
+    def action_redo(self) -> None:
+        """Make the change that was taken back again."""
+        if self.form.redo() is None:
+            self.app.bell()
 
     def action_reset(self) -> None:
         """Give the focused field its default back; with none focused, every field."""

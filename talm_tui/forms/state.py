@@ -8,11 +8,30 @@ until somebody types there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from talm_core.errors import ConfigError, Problem
 from talm_core.settings import Declared, JobConfig, build, settings_of
 from talm_tui.forms.text import TextError, parse, show
+
+_MOST_STEPS = 500
+"""Changes that can be taken back."""
+
+EVERY = ""
+"""The field of a change to all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Where a form was before the field `key` was changed."""
+
+    key: str
+    preset: str | None
+    defaults: dict[str, Any]
+    texts: dict[str, str]
+    auto: frozenset[str]
+    touched: frozenset[str]
 
 
 class FormState:
@@ -38,6 +57,9 @@ class FormState:
         self._own: list[Problem] = []
         self._told: dict[str, list[Problem]] = {}
         self._values: dict[str, Any] = {}
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+        self._went_back = False
         self._judge()
 
     # --- changing --------------------------------------------------------------------------
@@ -46,6 +68,7 @@ class FormState:
         """Take what somebody typed; returns whether it is something new."""
         if self.texts[key] == text:
             return False
+        self._remember(key)
         self.texts[key] = text
         self.auto.discard(key)
         self.touched.add(key)
@@ -77,6 +100,10 @@ class FormState:
 
     def reset_all(self) -> None:
         """Give every field its default back, except those without one."""
+        self._remember(EVERY)
+        self._give_defaults()
+
+    def _give_defaults(self) -> None:
         for key, value in self.defaults.items():
             self.texts[key] = show(self.by_key[key], value)
             self.touched.discard(key)
@@ -86,10 +113,52 @@ class FormState:
     def load_preset(self, name: str, values: Mapping[str, Any]) -> None:
         """Make a preset's values the defaults; what was typed into other fields is replaced by
         theirs, so that the form says exactly what the preset says."""
+        self._remember(EVERY)
         self.preset = name
         self.defaults = {item.key: item.default for item in self.items if not item.required}
         self.defaults |= {key: value for key, value in values.items() if key in self.defaults}
-        self.reset_all()
+        self._give_defaults()
+
+    # --- taking back -----------------------------------------------------------------------
+
+    def undo(self) -> str | None:
+        """Take the last change back. The field it was in, `EVERY` for all of them, None where
+        nothing was changed. What is typed into one field in a row is one change."""
+        return self._go_back(self._done, self._undone)
+
+    def redo(self) -> str | None:
+        """Make the change that was taken back last again; answers as `undo`."""
+        return self._go_back(self._undone, self._done)
+
+    def _remember(self, key: str) -> None:
+        self._undone.clear()
+        goes_on = self._done and self._done[-1].key == key != EVERY and not self._went_back
+        if not goes_on:
+            self._done.append(self._step(key))
+            del self._done[:-_MOST_STEPS]
+        self._went_back = False
+
+    def _step(self, key: str) -> _Step:
+        return _Step(
+            key,
+            self.preset,
+            dict(self.defaults),
+            dict(self.texts),
+            frozenset(self.auto),
+            frozenset(self.touched),
+        )
+
+    def _go_back(self, steps: list[_Step], others: list[_Step]) -> str | None:
+        if not steps:
+            return None
+        step = steps.pop()
+        others.append(self._step(step.key))
+        self.preset, self.defaults, self.texts = step.preset, dict(step.defaults), dict(step.texts)
+        self.auto, self.touched = set(step.auto), set(step.touched)
+        self._went_back = True
+        self._told.clear()
+        self._judge()
+        return step.key
 
     def _forget(self, key: str) -> None:
         """What was said about another value of this field no longer counts."""

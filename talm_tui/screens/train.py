@@ -104,6 +104,11 @@ class TrainScreen(FormPlace):
                 )
         return problems
 
+    def judge(self) -> None:
+        # Undoing may have gone back to another preset.
+        self.query_one("#edit-preset", PickEditor).show_text(self.state.preset or FIRST_PRESET)
+        super().judge()
+
     def meaning(self) -> Meaning:
         config = self.state.draft
         assert config is None or isinstance(config, PretrainConfig)
@@ -149,7 +154,6 @@ class TrainScreen(FormPlace):
             self.notify(str(error), severity="error", markup=False)
             return
         self.state.load_preset(preset.name, preset.values)
-        self.query_one("#edit-preset", PickEditor).show_text(preset.name)
         self.judge()
 
     def action_save_preset(self) -> None:

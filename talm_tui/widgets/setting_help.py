@@ -11,8 +11,8 @@ from talm_tui.forms.text import show
 from talm_tui.theme import plain
 
 _HOW = {
-    "paths": "The right arrow takes the grey completion. Several: separated by spaces; quote"
-    " what has spaces.",
+    "paths": "Enter looks for files and directories. While a path is typed, the right arrow takes"
+    " the grey completion. Several: separated by spaces; quote what has spaces.",
     "tokenizer": "Enter opens the list; a path can be typed there, too.",
     "dataset": "Enter opens the list; a path can be typed there, too.",
     "model": "Enter opens the list; a path can be typed there, too.",

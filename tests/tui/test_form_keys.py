@@ -16,6 +16,7 @@ from talm_tui.forms.form import Fold
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.data import DataScreen
+from talm_tui.screens.train import TrainScreen
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.setting_help import SettingHelp
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
@@ -29,7 +30,7 @@ def test_moving_between_fields_and_out(empty_workspace: Workspace) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         assert key_of(place) is None
         visited = []
-        for press in ("down", "down", "tab", "enter", "up", "shift+tab", "pagedown", "pagedown"):
+        for press in ("down", "enter", "tab", "down", "up", "shift+tab", "pagedown", "pagedown"):
             await pilot.press(press)
             visited.append(key_of(place))
         assert visited == [
@@ -67,11 +68,58 @@ def test_what_is_wrong_stands_under_the_field(empty_workspace: Workspace) -> Non
         await pilot.press("0")
         assert wrong.problem is None
         assert place.state.config is not None
-        await pilot.press("ctrl+z")
+        await pilot.press("f5")
         assert place.state.texts["vocab_size"] == "4096"
         assert place.state.changed == []
 
     run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_changes_are_taken_back_and_made_again(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        before = dict(place.state.texts)
+        await type_into(pilot, place, "n_layer", "9")
+        await type_into(pilot, place, "beta2", "0.5")
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: place.state.texts["beta2"] == before["beta2"])
+        assert place.state.changed == ["n_layer"]
+        assert place.query_one("#edit-beta2", Input).value == before["beta2"]
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: key_of(place) == "n_layer")
+        assert place.state.changed == []
+        await pilot.press("ctrl+y", "ctrl+y")
+        await until(pilot, lambda: place.state.changed == ["n_layer", "beta2"])
+        assert isinstance(place, TrainScreen)
+        place.load_preset("talm")
+        assert place.state.texts["n_head"] == "8"
+        await pilot.press("escape", "ctrl+z")
+        await until(pilot, lambda: place.state.changed == ["n_layer", "beta2"])
+        assert place.query_one("#edit-preset", PickEditor).value == "nano"
+
+    run_at(workspace, "train", steps)
+
+
+def test_what_was_typed_is_there_after_a_visit_elsewhere(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "n_layer", "9")
+        await pilot.press("escape", "3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.query_one("#edit-n_layer", Input).value == "9"
+        assert field(place, "n_layer").changed
+
+    run_at(workspace, "train", steps)
+
+
+def test_a_setting_is_found_from_inside_a_field(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("down", "slash")
+        assert place.state.texts["model_name"].endswith("/")
+        await pilot.press("ctrl+f")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+
+    run_at(workspace, "train", steps)
 
 
 def test_files_are_looked_at_while_somebody_types(

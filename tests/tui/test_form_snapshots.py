@@ -13,6 +13,7 @@ from talm_core.events import Merged, Progress, Started
 from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
+from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.train import TrainScreen
 from tests.tui import canned
@@ -112,3 +113,32 @@ def test_finding(workspace: Workspace, snap_compare: SnapCompare, size: tuple[in
         await pilot.press("slash", *"learn")
 
     assert snap_compare(app_at(workspace, "train"), terminal_size=size, run_before=shown(steps))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_browsing(
+    workspace: Workspace,
+    snap_compare: SnapCompare,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Below the home directory, so that the picture does not say where the tests run.
+    texts = workspace.root.parent / "texts"
+    monkeypatch.setenv("HOME", str(texts.parent))
+    for number in range(30):
+        (texts / f"chapter-{number:02d}.txt").write_text("some text\n" * 100 * number)
+    (texts / "more").mkdir()
+
+    async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
+        place.fill({"text_file": ("texts/chapter-03.txt",)})
+        place.form.go_to("text_file")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "text_file")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BrowseScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, BrowseScreen)
+        await until(pilot, lambda: screen._shown)
+        await pilot.press("down", "space")
+
+    app = app_at(workspace, "tokenizer")
+    assert snap_compare(app, terminal_size=size, run_before=shown(steps))

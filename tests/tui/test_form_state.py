@@ -5,7 +5,7 @@ from __future__ import annotations
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import Problem
 from talm_core.settings import JobConfig
-from talm_tui.forms.state import FormState
+from talm_tui.forms.state import EVERY, FormState
 
 
 def train_form() -> FormState:
@@ -118,3 +118,28 @@ def test_a_choice_that_needs_another_field() -> None:
     problem = state.problem_of("path")
     assert problem is not None
     assert "at least one" in problem.message
+
+
+def test_what_is_typed_into_a_field_in_a_row_is_one_change() -> None:
+    state = FormState(PretrainConfig)
+    assert state.undo() is None
+    for text in ("1", "12"):
+        state.set_text("n_layer", text)
+    state.set_text("n_head", "2")
+    state.reset("n_head")
+    state.set_text("n_layer", "3")
+    assert state.undo() == "n_layer"
+    assert state.texts["n_layer"] == "12"
+    assert state.undo() == "n_head"
+    assert state.undo() == "n_layer"
+    assert state.texts["n_layer"] == "4"
+    assert state.undo() is None
+    assert state.redo() == "n_layer"
+    # Typed after going back, it is a change of its own, and the way forward is gone.
+    state.set_text("n_layer", "5")
+    assert state.redo() is None
+    assert state.undo() == "n_layer"
+    assert state.texts["n_layer"] == "12"
+    state.load_preset("big", {"n_layer": 6})
+    assert state.undo() == EVERY
+    assert (state.preset, state.texts["n_layer"]) == (None, "12")

@@ -101,7 +101,7 @@ def test_a_preset_is_loaded_and_named_in_the_command(workspace: Workspace) -> No
         assert "--preset shakespeare" in command
         assert "--seed 7" in command
         assert "--n-embd" not in command
-        await pilot.press("escape", "ctrl+z")
+        await pilot.press("escape", "f5")
         assert place.state.changed == []
 
     run_at(workspace, "train", steps)
