@@ -9,12 +9,14 @@ workspace is checked in `talm_core.preflight`.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from talm_core.data.sources import SOURCES, SourceName, plain_name
 from talm_core.errors import ConfigError, Problem, nearest
 from talm_core.settings import JobConfig, Setting, build, settings_of
 
@@ -133,9 +135,6 @@ class TokenizerConfig(JobConfig):
         return problems
 
 
-STDLIB_SAMPLES = ("all", "code", "docs")
-
-
 class DataConfig(JobConfig):
     """Turn documents into token shards."""
 
@@ -143,34 +142,86 @@ class DataConfig(JobConfig):
     title: ClassVar[str] = "Prepare a dataset"
 
     source: Annotated[
-        Literal["stdlib", "text"],
+        SourceName,
         Setting(
             "Source",
             "Where the documents come from.",
             positional=True,
-            more="stdlib: the Python standard library on this machine. text: your own files and"
-            " directories, named in path.",
+            more=" ".join(f"{source.name}: {source.help}" for source in SOURCES.values()),
         ),
     ] = "stdlib"
     path: Annotated[
         tuple[str, ...],
         Setting(
             "Source",
-            "Text files or directories (source text only).",
+            "Text files or directories.",
             picks="paths",
             more="Each file is one document; directories are read recursively in name order.",
+            only_with=("source", ("text",)),
         ),
     ] = ()
-    ds_sample: Annotated[
+    dataset: Annotated[
         str | None,
-        Field(min_length=1, max_length=100),
+        Field(min_length=1, max_length=200),
         Setting(
             "Source",
-            "Part of the source, or the name for your own text.",
-            more="stdlib has all, code and docs. For text it names the dataset; without it the"
-            " first path does.",
+            "Dataset on the Hugging Face Hub, such as roneneldan/TinyStories.",
+            more="HF_TOKEN opens gated ones, HF_ENDPOINT names a mirror.",
+            only_with=("source", ("hub",)),
         ),
     ] = None
+    subset: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Source",
+            "Subset of the dataset; none means its default.",
+            more="What the Hub also calls a config.",
+            only_with=("source", ("hub",)),
+        ),
+    ] = None
+    ds_sample: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Source",
+            "Part of the source; for text and hub the name of the dataset.",
+            more="None means the first. "
+            + " ".join(
+                f"{source.name}: {', '.join(source.sample_names)}."
+                for source in SOURCES.values()
+                if len(source.samples) > 1
+            )
+            + " text and hub name a dataset after its first path or its id.",
+        ),
+    ] = None
+    split: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting("Source", "Split of the dataset.", advanced=True, only_with=("source", ("hub",))),
+    ] = "train"
+    revision: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Source",
+            "Branch, tag or commit of the dataset.",
+            more="What it stands for is written into the manifest, and a preparation that was"
+            " interrupted goes on with that.",
+            advanced=True,
+            only_with=("source", ("hub",)),
+        ),
+    ] = "main"
+    text_field: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Source",
+            "Column that holds the text.",
+            advanced=True,
+            only_with=("source", ("hub",)),
+        ),
+    ] = "text"
     tokenizer_path: Annotated[
         str,
         Field(min_length=1),
@@ -196,6 +247,17 @@ class DataConfig(JobConfig):
         Field(ge=2),
         Setting("Tokens", "Stop after this many tokens; none means all.", unit="tokens"),
     ] = None
+    val_tokens: Annotated[
+        int | None,
+        Field(ge=1),
+        Setting(
+            "Tokens",
+            "Keep this many of the first tokens for validation.",
+            unit="tokens",
+            more="None means the first shard, or val_fraction of what is smaller than two shards.",
+            advanced=True,
+        ),
+    ] = None
     shard_size: Annotated[
         int,
         Field(ge=1_000, le=2_000_000_000),
@@ -216,10 +278,15 @@ class DataConfig(JobConfig):
     @property
     def sample(self) -> str:
         """The sample's name: as given, or the source's own."""
+        source = SOURCES[self.source]
+        if source.samples:
+            sample = source.sample(self.ds_sample)
+            return sample.name if sample else str(self.ds_sample)
         if self.ds_sample is not None:
             return self.ds_sample
-        if self.source == "stdlib":
-            return STDLIB_SAMPLES[0]
+        if self.source == "hub":
+            parts = (self.dataset or "", self.subset or "", self.split.removeprefix("train"))
+            return plain_name("--".join(filter(None, parts))) or "hub"
         first = self.path[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if self.path else ""
         stem = first.split(".", 1)[0] if not first.startswith(".") else first.strip(".")
         return re.sub(r"[^A-Za-z0-9_+-]+", "-", stem).strip("-") or "text"
@@ -233,20 +300,38 @@ class DataConfig(JobConfig):
         problems = []
         if self.source == "text" and not self.path:
             problems.append(Problem("path", "source text needs at least one file or directory"))
-        if self.source != "text" and self.path:
-            problems.append(
-                Problem("path", "only source text reads paths", list(self.path), "use source text")
-            )
-        if self.source == "stdlib" and self.sample not in STDLIB_SAMPLES:
-            problems.append(
-                Problem(
-                    "ds_sample",
-                    f"stdlib has {', '.join(STDLIB_SAMPLES)}",
-                    self.sample,
-                    nearest(self.sample, STDLIB_SAMPLES),
-                )
-            )
+        if self.source == "hub":
+            problems += self._dataset_problems()
+        values = self.model_dump()
+        for item in settings_of(type(self)):
+            value = values[item.key]
+            if value != item.default and not item.counts(values):
+                _, wanted = item.setting.only_with or ("", ())
+                source = " or ".join(wanted)
+                message = f"only source {source} has it"
+                shown = list(value) if isinstance(value, tuple) else value
+                problems.append(Problem(item.key, message, shown, f"use source {source}"))
+        source_ = SOURCES[self.source]
+        if source_.samples and source_.sample(self.ds_sample) is None:
+            hint = source_.hint(self.sample)
+            message = f"{self.source} has {', '.join(source_.sample_names)}"
+            problems.append(Problem("ds_sample", message, self.sample, hint))
+        if self.val_tokens is not None and self.val_tokens >= (self.max_tokens or math.inf):
+            message = f"must be below max_tokens ({self.max_tokens:,})"
+            problems.append(Problem("val_tokens", message, self.val_tokens))
         return problems
+
+    def _dataset_problems(self) -> list[Problem]:
+        if self.dataset is None:
+            return [Problem("dataset", "source hub needs the id of a dataset")]
+        if _DATASET_ID.fullmatch(self.dataset) is None:
+            message = "must be the id of a dataset, such as roneneldan/TinyStories"
+            return [Problem("dataset", message, self.dataset)]
+        return []
+
+
+# An owner and a name, or the name alone of the Hub's first datasets; no dots that lead elsewhere.
+_DATASET_ID = re.compile(r"(?:(?!\.)[\w.-]*\w/)?(?!\.)[\w.-]*\w", re.ASCII)
 
 
 class PretrainConfig(JobConfig):

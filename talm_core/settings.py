@@ -28,7 +28,9 @@ class Setting:
     `help` is one line. `more` is what the form shows beside the focused field: what it costs and
     what is usual. `flags` are short or original names of the command-line flag; the long flag is
     always the field's name with dashes. `picks` says what a form offers instead of typing.
-    `resume` marks settings that may differ when a run is resumed.
+    `resume` marks settings that may differ when a run is resumed. `only_with` names another
+    setting and the values of it with which this one counts; with any other it must be left alone,
+    and a form does not show it.
     """
 
     section: str
@@ -40,6 +42,7 @@ class Setting:
     picks: Kind = "text"
     resume: bool = False
     positional: bool = False
+    only_with: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class Declared:
     @property
     def optional(self) -> bool:
         return type(None) in get_args(self.annotation)
+
+    def counts(self, values: Mapping[str, Any]) -> bool:
+        """Whether the setting means anything beside these values of others."""
+        if self.setting.only_with is None:
+            return True
+        key, wanted = self.setting.only_with
+        return str(values.get(key)) in wanted
 
     @property
     def allowed(self) -> str:
