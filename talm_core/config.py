@@ -649,17 +649,31 @@ class PretrainConfig(JobConfig):
         Field(ge=0),
         Setting(
             "Saving",
-            "Steps between checkpoints; 0 saves only when stopped and at the end.",
+            "Steps between checkpoints; 0 saves by time, when stopped and at the end.",
             unit="steps",
+            more="Written beside the training. Unless it is 0, there is one before each evaluation"
+            " as well, so that the best model can be kept.",
             resume=True,
         ),
     ] = 250
+    checkpoint_minutes: Annotated[
+        float | None,
+        Field(gt=0),
+        Setting(
+            "Saving",
+            "Longest time between checkpoints; none saves by steps only.",
+            unit="minutes",
+            more="What a crash can cost at most.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = 10.0
     keep_checkpoints: Annotated[
         int,
         Field(ge=2, le=100_000),
         Setting(
             "Saving",
-            "Newest checkpoints to keep.",
+            "Newest checkpoints to keep, besides the best one.",
             more="At least two, so that a damaged one never is the only one.",
             advanced=True,
             resume=True,

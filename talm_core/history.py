@@ -137,6 +137,9 @@ class History:
                 self.evaluations.append(record)
                 self.last_evaluated = event
             case Sampled():
+                # A sample that was cut off is taken again after a resume.
+                said = (event.step, event.prompt)
+                self.samples = [s for s in self.samples if (s.step, s.prompt) != said]
                 self.samples.append(event)
             case Checkpointed():
                 self.checkpoints.append(event)

@@ -44,8 +44,15 @@ _BLOCK = {
 
 def save(model: Transformer, vocabulary: Vocabulary, directory: Path) -> None:
     """Write the model and its tokenizer into an existing directory. Weights are fp32."""
-    save_weights(dict(model.named_parameters()), model.config, directory / WEIGHTS)
-    config, generation = _configurations(model.config, vocabulary)
+    save_named(dict(model.named_parameters()), model.config, vocabulary, directory)
+
+
+def save_named(
+    named: dict[str, Tensor], shape: ModelConfig, vocabulary: Vocabulary, directory: Path
+) -> None:
+    """The same for tensors named as a model's parameters."""
+    save_weights(named, shape, directory / WEIGHTS)
+    config, generation = _configurations(shape, vocabulary)
     publish.write_text(directory / CONFIG, json.dumps(config, indent=2) + "\n")
     publish.write_text(directory / GENERATION, json.dumps(generation, indent=2) + "\n")
     write_huggingface(vocabulary, directory)

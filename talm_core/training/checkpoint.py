@@ -10,9 +10,9 @@ Nothing here loads torch: who lists checkpoints must not wait for it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from talm_core import publish
 from talm_core.errors import ArtifactError, Problem, RunError
@@ -74,6 +76,21 @@ def find(directory: Path) -> Found:
     return Found(damaged=tuple(damaged))
 
 
+def best(directory: Path) -> tuple[int, float] | None:
+    """Step and validation loss of the best checkpoint that was evaluated, unchecked; the newest of
+    equals. None where none was."""
+    scores = []
+    for step, path in checkpoints(directory):
+        try:
+            state = _index(path)["state"]
+            if state["evaluated_step"] == step:
+                scores.append((float(state["evaluated"]["val_loss"]), -step))
+        except (ArtifactError, KeyError, TypeError, ValueError):
+            continue
+    loss, step = min((score for score in scores if math.isfinite(score[0])), default=(0.0, 0))
+    return (-step, loss) if step else None
+
+
 def verify(path: Path) -> dict[str, Any]:
     """The state a checkpoint was written with, after comparing every byte with its checksums.
 
@@ -124,10 +141,10 @@ def write(
     expected_bytes: int,
 ) -> Path:
     """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
-    path; older checkpoints beyond the `keep` newest are removed after.
+    path; older checkpoints beyond the `keep` newest and the best one are removed after.
 
     Raises:
-        RunError: the disk has too little room; what was there before is untouched.
+        RunError: the disk has too little room or refuses; what was there before is untouched.
     """
     require_space(directory, expected_bytes)
     path = directory / name_of(step)
@@ -139,14 +156,36 @@ def write(
                 for file in sorted(temporary.iterdir())
             }
             index = {"version": VERSION, "step": step, "files": files, "state": state}
-            text = json.dumps(index | {"checksum": _checksum(index)}, indent=1)
-            (temporary / INDEX).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunError(f"{path.name} could not be written: {error.strerror}") from None
+            (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(path, error) from None
     _prune(directory, step, keep)
     return path
+
+
+def amend(path: Path, state: dict[str, Any]) -> None:
+    """Change some of a checkpoint's state: what was found out about it after it was written. Its
+    tensors stay as they are.
+
+    Raises:
+        ArtifactError: its index is missing or damaged.
+        RunError: the disk refuses; the state is as it was.
+    """
+    index = _index(path)
+    index["state"] = index["state"] | state
+    try:
+        publish.write_text(path / INDEX, _sealed(index))
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def _sealed(index: dict[str, Any]) -> str:
+    return json.dumps(index | {"checksum": _checksum(index)}, indent=1) + "\n"
+
+
+def _unwritten(path: Path, error: Exception) -> RunError:
+    reason = getattr(error, "strerror", None) or error
+    return RunError(f"{path.name} could not be written: {reason}")
 
 
 def require_space(directory: Path, expected_bytes: int) -> None:
@@ -167,7 +206,9 @@ def _prune(directory: Path, step: int, keep: int) -> None:
     known = checkpoints(directory)
     # A run that is at `step` and finds a later checkpoint could not use it when it began.
     later = [path for number, path in known if number > step]
-    for path in later + [path for number, path in known if number <= step][:-keep]:
+    leader = best(directory) or (0, 0.0)
+    old = [path for number, path in known if number <= step][:-keep]
+    for path in later + [path for path in old if path.name != name_of(leader[0])]:
         # Renamed first: what is half removed must not look like a checkpoint.
         aside = Path(tempfile.mkdtemp(prefix=publish.PREFIX, dir=directory))
         path.rename(aside / path.name)

@@ -77,8 +77,8 @@ def plan(config: PretrainConfig, manifest: Manifest | None, vocab_size: int) -> 
         epochs=None if manifest is None else tokens / max(1, manifest.train_tokens),
         tokens_per_parameter=tokens / parameters.total,
         checkpoint_bytes=checkpoint_bytes,
-        # One more than are kept: a new one is complete before an old one goes.
-        disk_bytes=checkpoint_bytes * (config.keep_checkpoints + 1),
+        # The best one, too, and one more: a new one is complete before an old one goes.
+        disk_bytes=checkpoint_bytes * (config.keep_checkpoints + 2),
     )
 
 

@@ -1,9 +1,10 @@
 """The job `pretrain`: train a model, watch it, keep it safe.
 
 The loop is a generator that says what happens and hears what is asked of it between two steps. At
-each step where something is due, the order is: metrics, evaluation, samples, checkpoint. What is
-still due is part of a checkpoint's state, so that a run stopped in the middle of an evaluation
-goes on with that evaluation.
+each step where something is due, the order is: metrics, checkpoint, evaluation, samples. The
+checkpoint is written beside what follows. What is still due is part of its state, so that a run
+stopped in the middle of an evaluation goes on with that evaluation; what comes out of it is added
+to the state later.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ import contextlib
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talm_core.config import PretrainConfig, dumps
-from talm_core.errors import ConfigError, RunError
+from talm_core.errors import ConfigError, RunError, TalmError
 from talm_core.events import (
     Checkpoint,
-    Checkpointed,
     Command,
     Evaluated,
     EvaluateEvery,
@@ -40,6 +39,7 @@ from talm_core.training import checkpoint, origin
 from talm_core.training.inputs import Inputs
 from talm_core.training.pace import Clock, Pace
 from talm_core.training.plan import plan
+from talm_core.training.saver import Saver
 from talm_core.training.schedule import Schedule
 from talm_core.workspace import Workspace
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 Talk = Generator[Event, Command | None, None]
 
+_FINDS_OUT = ("evaluate", "sample")  # what is due after a step's checkpoint
 _OFTEN, _SELDOM = 0.1, 0.5  # seconds between signs of life: at first, and after five minutes
 
 
@@ -79,12 +80,18 @@ def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
         yield from run.open()
         yield from run.steps()
         yield from run.settle()
+        yield from run.written()
     except _StopError:
         yield from run.stop()
         return
     except GeneratorExit:
         run.save_unsaved()
         raise
+    except TalmError:
+        yield from run.tell_last()
+        raise
+    finally:
+        run.close()
     yield Finished(seconds=time.monotonic() - began, summary=run.summary())
 
 
@@ -100,13 +107,14 @@ class _Run:
         self.found = found
         self.schedule = Schedule.of(config)
         self.trainer: Trainer | None = None
-        self.last_saved: Checkpointed | None = None
+        self.saver: Saver | None = None
         state = found.state
         # What is still to be done at this step: what, and a sample's prompt.
         self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
         self.over = bool(state.get("over", False))
         self.eval_every = _interval_of(config, state)
         self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
+        self.evaluated_step = int(state.get("evaluated_step", 0))
         self.rate = float(state.get("rate", 0.0))
         self.clock = Clock(float(state.get("elapsed", 0.0)))
         self.pace = Pace(
@@ -121,6 +129,7 @@ class _Run:
             },
         )
         self._said = self._measured = self._next_telemetry = 0.0
+        self._saved_at = time.monotonic()
 
     # --- before the first step ---------------------------------------------------------------
 
@@ -129,7 +138,12 @@ class _Run:
         self.inputs = Inputs.of(self.config, self.workspace)
         vocabulary = self.inputs.vocabulary
         self.plan = plan(self.config, self.inputs.manifest, vocabulary.n_vocab)
-        checkpoint.require_space(self.directory, self.plan.checkpoint_bytes)
+        self.saver = Saver(
+            self.directory,
+            keep=self.config.keep_checkpoints,
+            expected_bytes=self.plan.checkpoint_bytes,
+        )
+        self.saver.require_space()
         yield from self.say(Progress(phase="loading", done=0))
 
         # Here torch comes in, a second or two.
@@ -148,7 +162,7 @@ class _Run:
         self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
         if self.found.path:
             trainer.restore(self.found.path, self.found.step, self.found.state)
-            self.last_saved = checkpointed(self.found.path, self.found.step)
+            self.saver.has(self.found.step, self.found.path)
         elif self.config.init_from is not None:
             yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
@@ -202,7 +216,7 @@ class _Run:
             case Stop():
                 raise _StopError
             case Checkpoint():
-                yield from self._at_once("checkpoint", "")
+                yield from self._at_once("save", "")
             case Sample():
                 yield from self._at_once("sample", command.prompt or self._prompts[0])
             case EvaluateEvery():
@@ -226,6 +240,7 @@ class _Run:
 
     def sign_of_life(self, event: Event) -> Talk:
         """Yield an event if the last was some time ago."""
+        yield from self._tell_written()
         now = time.monotonic()
         if now >= self._next_telemetry:
             self._next_telemetry = now + 1
@@ -257,6 +272,7 @@ class _Run:
         yield from self.settle()
         self.clock.start()
         self.pace.begin()
+        self._saved_at = time.monotonic()
         while not self.over:
             self.rate = self.schedule.rate(trainer.step, self.clock.now())
             while not trainer.forward_backward():
@@ -275,15 +291,28 @@ class _Run:
         def every(count: int) -> bool:
             return self.over or (count > 0 and self._trainer.step % count == 0)
 
-        due = [("evaluate", "")] if every(self.eval_every) else []
+        evaluate = every(self.eval_every)
+        due = []
+        # What is judged is kept: the evaluation may end the process, or show it to be the best.
+        if every(self.config.checkpoint_every) or self._is_time_to_save or self._keeps(evaluate):
+            due.append(("checkpoint", ""))
+        if evaluate:
+            due.append(("evaluate", ""))
         if every(self.config.sample_every):
             due += [("sample", prompt) for prompt in self._prompts]
-        if every(self.config.checkpoint_every):
-            due.append(("checkpoint", ""))
         return due
+
+    def _keeps(self, evaluate: bool) -> bool:
+        return evaluate and self.config.checkpoint_every > 0
+
+    @property
+    def _is_time_to_save(self) -> bool:
+        minutes = self.config.checkpoint_minutes
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def settle(self) -> Talk:
         """Do what is due."""
+        finding_out = any(kind in _FINDS_OUT for kind, _ in self.due)
         while self.due:
             kind, prompt = self.due[0]
             if kind == "evaluate":
@@ -293,7 +322,9 @@ class _Run:
             else:
                 yield from self._metrics()
                 self.due.pop(0)
-                yield from self._checkpoint()
+                yield from self._checkpoint(at_once=kind == "save")
+        if finding_out:
+            yield from self._amend()
 
     def _wants_metrics(self) -> bool:
         step = self._trainer.step
@@ -346,6 +377,7 @@ class _Run:
                 event = Progress(phase="evaluating", done=score.tokens, total=total, unit="tokens")
                 yield from self.sign_of_life(event)
         self.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
+        self.evaluated_step = self._trainer.step
         self.due.pop(0)
         yield from self.say(
             Evaluated(
@@ -389,75 +421,147 @@ class _Run:
             )
         )
 
-    def _checkpoint(self) -> Talk:
-        try:
-            self._save()
-        except RunError as error:
-            if self.over:
-                raise
-            # Training can go on; perhaps there is room again next time.
-            yield from self.say(Notice(message=str(error), level="error"))
-            return
-        assert self.last_saved is not None
-        yield from self.say(self.last_saved)
-
     # --- checkpoints -------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        trainer = self._trainer
-        if self.last_saved is not None and self.last_saved.step == trainer.step and not self.due:
+    @property
+    def _saver(self) -> Saver:
+        assert self.saver is not None
+        return self.saver
+
+    def _checkpoint(self, *, at_once: bool) -> Talk:
+        """Have a checkpoint written; `at_once` waits until it is there and says so in any case."""
+        newest = self._saver.newest
+        try:
+            yield from self.written()
+            self._hand_over()
+        except RunError as error:
+            yield from self._not_saved(error)
+            return
+        if at_once:
+            yield from self.written()
+            if self._saver.newest is not None and self._saver.newest is newest:
+                yield from self.say(newest)
+
+    def written(self) -> Talk:
+        """Wait for the checkpoint that is being written, if there is one."""
+        with self.pace.costing("checkpoint"):
+            while self._saver.busy:
+                self._saver.wait(_OFTEN)
+                yield from self.sign_of_life(Progress(phase="saving", done=0))
+        yield from self._tell_written()
+
+    def _tell_written(self) -> Talk:
+        if self.saver is None:
+            return
+        try:
+            event = self.saver.collect()
+        except RunError as error:
+            yield from self._not_saved(error)
+            return
+        if event is not None:
+            yield from self.say(event)
+
+    def _not_saved(self, error: RunError) -> Talk:
+        if self.over:
+            raise error
+        # Training can go on; perhaps there is room again next time.
+        yield from self.say(Notice(message=str(error), level="error"))
+
+    def _hand_over(self) -> None:
+        """Copy everything and let it be written, unless this step is saved already."""
+        trainer, saver = self._trainer, self._saver
+        self._saved_at = time.monotonic()
+        if saver.step == trainer.step:
+            saver.amend(trainer.step, self._progress_state())
             return
         with self.pace.costing("checkpoint"):
-            path = checkpoint.write(
-                self.directory,
-                trainer.step,
-                lambda temporary: trainer.save(temporary, self.inputs.vocabulary),
-                self._state(),
-                keep=self.config.keep_checkpoints,
-                expected_bytes=self.plan.checkpoint_bytes,
-            )
-        self.last_saved = checkpointed(path, trainer.step, self.pace.cost("checkpoint"))
+            saver.require_space()
+            snapshot = trainer.snapshot(self.inputs.vocabulary)
+            saver.write(trainer.step, snapshot.write, self._state())
+
+    def _amend(self) -> Talk:
+        """Add what was found out at this step to its checkpoint, if it has one."""
+        if self.saver is None or self.trainer is None:
+            return
+        try:
+            self.saver.amend(self.trainer.step, self._progress_state())
+        except RunError as error:
+            yield from self._not_saved(error)
 
     def _state(self) -> dict[str, Any]:
-        return self._trainer.state | {
+        return (
+            self._trainer.state
+            | self._progress_state()
+            | {
+                "rate": self.rate,
+                "machine": asdict(self._trainer.machine),
+                "config": dumps(self.config),
+            }
+        )
+
+    def _progress_state(self) -> dict[str, Any]:
+        """What may still change after the checkpoint of a step was written."""
+        return {
             "elapsed": self.clock.now(),
-            "due": [list(item) for item in self.due if item[0] != "checkpoint"],
+            "due": [list(item) for item in self.due if item[0] in _FINDS_OUT],
             "over": self.over,
             "eval_every": [self.config.eval_every, self.eval_every],
             "evaluated": self.evaluated,
-            "rate": self.rate,
-            "machine": asdict(self._trainer.machine),
-            "config": dumps(self.config),
+            "evaluated_step": self.evaluated_step,
         }
 
+    # --- ends --------------------------------------------------------------------------------
+
     @property
-    def _unsaved(self) -> bool:
-        if self.trainer is None or self.trainer.step == 0:
-            return False
-        return self.last_saved is None or self.last_saved.step < self.trainer.step
+    def _has_begun(self) -> bool:
+        return self.trainer is not None and self.trainer.step > 0
 
     def stop(self) -> Talk:
         """Save, say so."""
-        if not self._unsaved:
+        # A second Stop changes nothing.
+        with contextlib.suppress(_StopError):
+            yield from self.tell_last()
+        if not self._has_begun:
             return
-        # Metrics that were not said yet; a second Stop changes nothing.
+        # Metrics that were not said yet.
         with contextlib.suppress(_StopError):
             yield from self._metrics()
-        self._save()
-        assert self.last_saved is not None
-        yield self.last_saved
+        self._hand_over()
+        with contextlib.suppress(_StopError):
+            yield from self.tell_last()
+
+    def tell_last(self) -> Talk:
+        """Wait for what is being written and say that it is there."""
+        if self.saver is not None:
+            self.saver.wait()
+            yield from self._tell_written()
 
     def save_unsaved(self) -> None:
         """Save without a word: nobody listens any more."""
-        if self._unsaved:
-            self._save()
+        if not self._has_begun:
+            return
+        saver = self._saver
+        # Two waits: for what is in flight, and for what could not be saved while it was.
+        saver.wait()
+        with contextlib.suppress(RunError):
+            saver.collect()
+        self._hand_over()
+        saver.wait()
+        saver.collect()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.saver is not None:
+            self.saver.close()
 
     def summary(self) -> dict[str, Any]:
         """The few numbers worth listing."""
         trainer = self._trainer
+        best = checkpoint.best(self.directory)
         return {
             "step": trainer.step,
             **self.evaluated,
+            **({} if best is None else {"best_step": best[0], "best_val_loss": best[1]}),
             "parameters": self.plan.parameters.total,
             "tokens": trainer.step * self.plan.tokens_per_step,
             "elapsed": self.clock.now(),
@@ -470,9 +574,3 @@ def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
     changed since."""
     configured, said = state.get("eval_every", (None, 0))
     return int(said) if configured == config.eval_every else config.eval_every
-
-
-def checkpointed(path: Path, step: int, seconds: float = 0.0) -> Checkpointed:
-    """The event of a checkpoint that lies in `path`."""
-    size = sum(file.stat().st_size for file in path.iterdir())
-    return Checkpointed(step=step, directory=path.name, bytes=size, seconds=seconds)

@@ -3,6 +3,7 @@ talks about it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,22 @@ class Readings:
     loss: float
     loss_ema: float
     grad_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one step, copied to the host's memory: what the model and what exact resumption
+    needs besides it."""
+
+    parameters: dict[str, Tensor]
+    training: dict[str, Tensor]
+    shape: ModelConfig
+    vocabulary: Vocabulary
+
+    def write(self, directory: Path) -> None:
+        """Write it into an existing directory."""
+        hf.save_named(self.parameters, self.shape, self.vocabulary, directory)
+        save_file(self.training, directory / TENSORS)
 
 
 class Trainer:
@@ -176,14 +193,17 @@ class Trainer:
         if not self._steps:
             return None
         values = torch.stack((self._losses / self._steps, self._ema, self._norm)).tolist()
-        if self._asynchronous:
-            step, loss, rate, norm = self._failure.tolist()
-            if step:
-                raise self._failed(int(step), loss, rate, norm)
+        self._require_finite()
         loss, ema, norm = values
         readings = Readings(self._steps, loss, ema / (1 - EMA_DECAY**self.step), norm)
         self._losses, self._steps = self._zero(), 0
         return readings
+
+    def _require_finite(self) -> None:
+        if self._asynchronous:
+            step, loss, rate, norm = self._failure.tolist()
+            if step:
+                raise self._failed(int(step), loss, rate, norm)
 
     def memory(self) -> tuple[int, int]:
         """Bytes that tensors have, and that are held for them, on a CUDA device."""
@@ -191,17 +211,18 @@ class Trainer:
 
     # --- checkpoints -------------------------------------------------------------------------
 
-    def save(self, directory: Path, vocabulary: Vocabulary) -> None:
-        """Write the model and what exact resumption needs."""
-        hf.save(self.model, vocabulary, directory)
+    def snapshot(self, vocabulary: Vocabulary) -> Snapshot:
+        """A copy of everything a checkpoint holds. Waits for the device.
+
+        Raises:
+            RunError: a step since the last reading was not finite.
+        """
+        self._require_finite()
         tensors = self.optimizers.tensors
         tensors |= {"loop/ema": self._ema, "loop/losses": self._losses}
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, directory / TENSORS
-        )
+        tensors |= _random_states(self.device)
+        parameters = dict(self.model.named_parameters())
+        return Snapshot(_copied(parameters), _copied(tensors), self.model.config, vocabulary)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -220,9 +241,7 @@ class Trainer:
             self.optimizers.load(tensors)
             self._ema = tensors["loop/ema"].to(self.device)
             self._losses = tensors["loop/losses"].to(self.device)
-            torch.set_rng_state(tensors["random/cpu"])
-            if self.device.type == "cuda" and "random/cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random/cuda"])
+            _restore_random_states(tensors)
             self.loader.load_state(state["loader"])
             self._steps = int(state["unread_steps"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -232,3 +251,27 @@ class Trainer:
         self.step = step
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    """Where the generators of this device and of the CPU are."""
+    states = {"random/cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random/cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["random/mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _restore_random_states(tensors: dict[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["random/cpu"])
+    if "random/cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random/cuda"])
+    if "random/mps" in tensors and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(tensors["random/mps"])

@@ -85,9 +85,12 @@ def test_a_run_says_everything_in_order(workspace: Workspace) -> None:
     assert steps_of(events, Metrics) == list(range(1, 13))
     assert steps_of(events, Evaluated) == [5, 10, 12]
     assert steps_of(events, Sampled) == [6, 12]
-    assert steps_of(events, Checkpointed) == [4, 8, 12]
-    kinds = [type(e) for e in events if not isinstance(e, Progress | Telemetry)]
-    assert kinds[-5:] == [Metrics, Evaluated, Sampled, Checkpointed, Finished]
+    # One before each evaluation as well.
+    assert steps_of(events, Checkpointed) == [4, 5, 8, 10, 12]
+    # Checkpoints are written meanwhile.
+    beside = Progress | Telemetry | Checkpointed
+    kinds = [type(e) for e in events if not isinstance(e, beside)]
+    assert kinds[-4:] == [Metrics, Evaluated, Sampled, Finished]
     metrics = [e for e in events if isinstance(e, Metrics)]
     assert all(e.steps == 1 and math.isfinite(e.grad_norm) for e in metrics)
     assert [e.tokens for e in metrics] == [128 * step for step in range(1, 13)]
@@ -117,6 +120,8 @@ def test_the_summary_is_what_was_reached(workspace: Workspace) -> None:
         "step": 12,
         "val_loss": evaluated.val_loss,
         "bits_per_byte": evaluated.bits_per_byte,
+        "best_step": 12,
+        "best_val_loss": evaluated.val_loss,
         "parameters": parameters,
         "tokens": 12 * 128,
         "directory": "models/tiny",
@@ -239,7 +244,9 @@ def test_commands_are_obeyed_between_steps(workspace: Workspace) -> None:
         return None
 
     events = drive(workspace, command)
-    assert steps_of(events, Checkpointed) == [2, 4, 8, 12]
+    assert steps_of(events, Checkpointed) == [2, 4, 5, 8, 10, 12]
+    saved = next(place for place, e in enumerate(events) if isinstance(e, Checkpointed))
+    assert steps_of(events[:saved], Metrics) == [1, 2]
     samples = [(e.step, e.prompt) for e in events if isinstance(e, Sampled)]
     assert samples == [(3, "sum"), (6, "the"), (12, "the")]
     assert steps_of(events, Metrics) == list(range(1, 13))
@@ -279,7 +286,7 @@ def test_a_damaged_checkpoint_is_passed_over(workspace: Workspace) -> None:
     file = workspace.directory("pretrain", "tiny") / "checkpoint-000012" / "training.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     events = list(pretrain(tiny_config(), workspace))
-    assert events[0] == Started(job="pretrain", name="tiny", resumed_from=8)
+    assert events[0] == Started(job="pretrain", name="tiny", resumed_from=10)
     assert isinstance(events[1], Notice)
     assert "checkpoint-000012" in events[1].message
     assert_equal(tensors(workspace), expected)
@@ -310,7 +317,7 @@ def test_a_loss_that_is_not_finite_ends_before_the_step(
     with pytest.raises(RunError, match=r"step 7 gave a loss of nan .* at learning rate 0\.00"):
         list(pretrain(tiny_config(), workspace))
     found = checkpoint.find(workspace.directory("pretrain", "tiny"))
-    assert (found.step, found.damaged) == (4, ())
+    assert (found.step, found.damaged) == (5, ())
 
 
 class Ahead(Trainer):
