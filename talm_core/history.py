@@ -30,8 +30,8 @@ from talm_core.events import (
 )
 
 METRICS = (
-    "tokens",
     "loss",
+    "tokens",
     "loss_ema",
     "learning_rate",
     "grad_norm",
@@ -39,7 +39,7 @@ METRICS = (
     "elapsed",
     "mfu",
 )
-"""Series kept of every `Metrics`, beside `step` and `time`; NaN where a value is None."""
+"""Series kept of every `Metrics`, beside `step`; NaN where a value is None."""
 
 
 def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
@@ -51,19 +51,34 @@ def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
     return min(1.0, fraction)
 
 
+MOST = 1 << 19
+"""Rows of a series at most: 19 MB with all columns of `METRICS`."""
+
 _NOTICES = 200
 _TELEMETRY = 600
+_SAMPLES = 4000
 
 
 @dataclass
 class Series:
-    """Columns of equal length; `step` rises strictly."""
+    """Columns of equal length, at most `most` rows; `step` rises strictly.
+
+    Where there would be more rows, every four become the two in which `key`, the first column
+    after the step, is least and greatest: what a chart shows of them stays. Values are kept in
+    single precision, half the memory.
+    `version` rises whenever rows change that were there before.
+    """
 
     columns: dict[str, array[float]]
+    most: int = MOST
+    key: str = ""
+    version: int = 0
 
     @classmethod
-    def of(cls, *names: str) -> Series:
-        return cls({name: array("d") for name in ("step", "time", *names)})
+    def of(cls, *names: str, most: int = MOST) -> Series:
+        """Empty columns for `step` and `names`; the first of these is the key."""
+        columns = {"step": array("d")} | {name: array("f") for name in names}
+        return cls(columns, most, names[0])
 
     def __len__(self) -> int:
         return len(self.columns["step"])
@@ -71,13 +86,17 @@ class Series:
     def __getitem__(self, name: str) -> array[float]:
         return self.columns[name]
 
-    def append(self, record: Record) -> None:
-        """Add a record's values. A step that is there already is replaced, never doubled."""
-        step = record.event.step  # type: ignore[attr-defined]
-        self.drop_after(step - 1)
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def append(self, event: Event) -> None:
+        """Add an event's values. A step that is there already is replaced, never doubled."""
+        self.drop_after(event.step - 1)  # type: ignore[attr-defined]
+        if len(self) >= self.most:
+            self._thin()
         for name, column in self.columns.items():
-            value = record.time if name == "time" else getattr(record.event, name)
-            column.append(float("nan") if value is None else value)
+            value = getattr(event, name)
+            column.append(math.nan if value is None else value)
 
     def drop_after(self, step: int) -> None:
         """Remove every row beyond `step`."""
@@ -86,8 +105,25 @@ class Series:
         while end and steps[end - 1] > step:
             end -= 1
         if end < len(steps):
+            self.version += 1
             for column in self.columns.values():
                 del column[end:]
+
+    def _thin(self) -> None:
+        self.version += 1
+        key = self.columns[self.key]
+        kept: list[int] = []
+        for start in range(0, len(key) - 3, 4):
+            four = range(start, start + 4)
+            # A value that is no number is a gap, and as telling as an extreme.
+            odd = [index for index in four if not math.isfinite(key[index])]
+            numbers = [index for index in four if index not in odd] or [*four]
+            low, high = (pick(numbers, key=key.__getitem__) for pick in (min, max))
+            two = {odd[0], low} if odd else {low, high}
+            kept += sorted(two if len(two) == 2 else {start, start + 3})
+        kept += range(len(key) // 4 * 4, len(key))
+        for name, column in self.columns.items():
+            self.columns[name] = array(column.typecode, map(column.__getitem__, kept))
 
 
 @dataclass
@@ -95,7 +131,8 @@ class History:
     """Everything a journal has said so far, in the shape screens need it.
 
     `progress` holds the newest `Progress` of each phase, `telemetry` the newest ten minutes,
-    `end` the event that ended the job, None while it has not.
+    `end` the event that ended the job, None while it has not. However long the run, memory is
+    bounded: series and samples become sparser.
     """
 
     metrics: Series = field(default_factory=lambda: Series.of(*METRICS))
@@ -115,6 +152,14 @@ class History:
     end: Event | None = None
     last_time: float = 0.0
 
+    @classmethod
+    def slim(cls, *names: str, most: int) -> History:
+        """One that keeps only these series of `METRICS`, each with at most `most` points."""
+        return cls(
+            metrics=Series.of(*names, most=most),
+            evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+        )
+
     def extend(self, records: Iterable[Record]) -> bool:
         """Take records in; returns whether there were any."""
         any_new = False
@@ -130,17 +175,20 @@ class History:
             case Started():
                 self._start(record, event)
             case Metrics():
-                self.metrics.append(record)
+                self.metrics.append(event)
                 self.last_metrics = event
                 self.phase = "training"
             case Evaluated():
-                self.evaluations.append(record)
+                self.evaluations.append(event)
                 self.last_evaluated = event
             case Sampled():
                 # A sample that was cut off is taken again after a resume.
                 said = (event.step, event.prompt)
                 self.samples = [s for s in self.samples if (s.step, s.prompt) != said]
                 self.samples.append(event)
+                if len(self.samples) > _SAMPLES:
+                    # The first and the newest stay, of the older ones every second.
+                    del self.samples[1 : _SAMPLES // 2 : 2]
             case Checkpointed():
                 self.checkpoints.append(event)
             case Telemetry():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from talm_core.settings import JobConfig
 from talm_core.workspace import Artifact, Workspace
 
 SPARK_POINTS = 40
+_KEPT_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,15 @@ class Overview:
         return self.artifact.name
 
 
+def _history() -> History:
+    """What a list needs of a run, however long it is: hundreds of them are kept at once."""
+    return History.slim("loss_ema", most=_KEPT_POINTS)
+
+
 @dataclass
 class _Watched:
     reader: JournalReader
-    history: History = field(default_factory=History)
+    history: History = field(default_factory=_history)
     config: JobConfig | None = None
     config_stamp: tuple[int, int] | None = None
     overview: Overview | None = None
@@ -156,8 +163,10 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
 
 
 def _spark(history: History) -> tuple[float, ...]:
-    losses = history.metrics["loss_ema"]
-    count = len(losses)
-    if count <= SPARK_POINTS:
+    """Losses at steps that lie evenly between the first and the last."""
+    steps, losses = history.metrics["step"], history.metrics["loss_ema"]
+    if len(losses) <= SPARK_POINTS:
         return tuple(losses)
-    return tuple(losses[round(i * (count - 1) / (SPARK_POINTS - 1))] for i in range(SPARK_POINTS))
+    first, last = steps[0], steps[-1]
+    wanted = (first + (last - first) * i / (SPARK_POINTS - 1) for i in range(SPARK_POINTS))
+    return tuple(losses[min(len(losses) - 1, bisect_left(steps, step))] for step in wanted)

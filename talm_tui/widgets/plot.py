@@ -201,7 +201,7 @@ def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> lis
         first, last = bisect_left(xs, low), bisect_right(xs, high)
         if not curve.marker:
             first, last = max(0, first - 1), min(len(xs), last + 1)
-        x, y = raster.floats(xs)[first:last], _scaled(raster.floats(curve.y)[first:last], view)
+        x, y = raster.floats(xs, first, last), _scaled(raster.floats(curve.y, first, last), view)
         if curve.marker:
             marks.append(_Layer(x, y, MARK, curve.marker))
         elif view.beta:
@@ -217,7 +217,7 @@ def _average(values: array[float], first: int, last: int, beta: float) -> Floats
     from talm_tui.widgets import raster
 
     begin = max(0, first - raster.warm_up(beta))
-    return raster.smooth(raster.floats(values)[begin:last], beta)[first - begin :]
+    return raster.smooth(raster.floats(values, begin, last), beta)[first - begin :]
 
 
 def _scaled(values: Floats, view: View) -> Floats:

@@ -28,10 +28,13 @@ _WEIGHTS = np.array([[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]], dtype=
 """Bits of a Braille character: by column of dots, then by row from the bottom."""
 
 
-def floats(values: array[float]) -> Floats:
-    """A view of an `array('d')`, without copying. The view must be
-    gone before the `array` can grow again."""
-    return np.frombuffer(values, dtype=np.float64) if len(values) else np.empty(0)
+def floats(values: array[float], first: int = 0, last: int | None = None) -> Floats:
+    """A part of an `array` of type `d` or `f` as doubles. Of doubles it is a view, without
+    copying: it must be gone before the `array` can grow again."""
+    if not len(values):
+        return np.empty(0)
+    part = np.frombuffer(values, dtype=values.typecode)[first:last]
+    return part.astype(np.float64, copy=False)
 
 
 def dots(values: Floats, low: float, high: float, size: int) -> Ints:

@@ -55,7 +55,6 @@ def saved(step: int) -> Checkpointed:
 def test_series_are_columns() -> None:
     result = history(started(), metrics(1, loss=3.0), metrics(5, loss=2.0), evaluated(5))
     assert list(result.metrics["step"]) == [1, 5]
-    assert list(result.metrics["time"]) == [1, 2]
     assert list(result.metrics["loss"]) == [3.0, 2.0]
     assert all(math.isnan(value) for value in result.metrics["mfu"])
     assert {len(result.metrics[name]) for name in METRICS} == {2}
@@ -142,6 +141,51 @@ def test_long_runs_stay_small() -> None:
     result = history(*[load] * 700, *[Notice(message="n")] * 300)
     assert (len(result.telemetry), len(result.notices)) == (600, 200)
     assert result.telemetry[-1].time == 699.0
+
+
+@given(
+    st.lists(st.floats(-100, 100, width=32) | st.just(math.nan), min_size=1, max_size=300),
+    st.integers(8, 40),
+)
+def test_a_long_series_keeps_its_extremes(losses: list[float], most: int) -> None:
+    result = History.slim("loss", "elapsed", most=most)
+    result.extend(Record(0.0, metrics(step, loss=loss)) for step, loss in enumerate(losses))
+    series = result.metrics
+    kept, steps = list(series["loss"]), [int(step) for step in series["step"]]
+    assert len(kept) == len(series["elapsed"]) <= most
+    assert steps == sorted(set(steps))
+    # Every row that is kept is one that was said, whole.
+    assert all(
+        loss is losses[step] or same(loss, losses[step])
+        for step, loss in zip(steps, kept, strict=True)
+    )
+    assert steps[-1] == len(losses) - 1
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if len(finite) == len(losses):
+        assert (min(kept), max(kept)) == (min(losses), max(losses))
+    elif finite:
+        assert any(math.isnan(loss) for loss in kept)
+
+
+def same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def test_a_resumed_run_changes_the_version_and_a_growing_one_does_not() -> None:
+    result = history(started(), metrics(1), metrics(2))
+    assert result.metrics.version == 0
+    result.extend([Record(0.0, metrics(3))])
+    assert result.metrics.version == 0
+    result.extend([Record(0.0, started(1)), Record(0.0, metrics(2))])
+    assert (result.metrics.version, list(result.metrics["step"])) == (1, [1, 2])
+
+
+def test_samples_of_a_long_run_thin_out_at_the_old_end() -> None:
+    result = history(*(sampled(step) for step in range(9_000)))
+    steps = [sample.step for sample in result.samples]
+    assert len(steps) <= 4_000
+    assert steps[0] == 0
+    assert steps[-2_000:] == list(range(7_000, 9_000))
 
 
 def planned(minutes: float | None) -> Planned:
