@@ -57,8 +57,9 @@ class TokenizerConfig(JobConfig):
             "Corpus",
             "Text files or directories to learn from; none means the corpus below.",
             picks="paths",
-            more="Directories are read recursively. Every file is a document of its own: no token"
-            " crosses from one file into the next.",
+            more="Directories are read recursively; .gz and .zst are unpacked on the way. Every"
+            " file is a document of its own, of .jsonl and .parquet every row: no token crosses"
+            " from one document into the next.",
         ),
     ] = ()
     corpus: Annotated[
@@ -70,6 +71,24 @@ class TokenizerConfig(JobConfig):
             " machine, about 9 MB.",
         ),
     ] = "stdlib"
+    text_field: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Field that holds the text, in rows of JSON Lines and parquet files.",
+            advanced=True,
+        ),
+    ] = "text"
+    encoding_errors: Annotated[
+        Literal["strict", "replace"],
+        Setting(
+            "Corpus",
+            "What to do with bytes that are not UTF-8.",
+            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            advanced=True,
+        ),
+    ] = "strict"
     max_bytes: Annotated[
         int | None,
         Field(ge=1),
@@ -156,7 +175,8 @@ class DataConfig(JobConfig):
             "Source",
             "Text files or directories.",
             picks="paths",
-            more="Each file is one document; directories are read recursively in name order.",
+            more="Each file is one document, of .jsonl and .parquet each row; .gz and .zst are"
+            " unpacked on the way. Directories are read recursively in name order.",
             only_with=("source", ("text",)),
         ),
     ] = ()
@@ -217,11 +237,21 @@ class DataConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Source",
-            "Column that holds the text.",
+            "Field or column that holds the text, in rows of datasets, JSON Lines and parquet.",
             advanced=True,
-            only_with=("source", ("hub",)),
+            only_with=("source", ("text", "hub")),
         ),
     ] = "text"
+    encoding_errors: Annotated[
+        Literal["strict", "replace"],
+        Setting(
+            "Source",
+            "What to do with bytes that are not UTF-8.",
+            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            advanced=True,
+            only_with=("source", ("text",)),
+        ),
+    ] = "strict"
     tokenizer_path: Annotated[
         str,
         Field(min_length=1),
@@ -876,6 +906,24 @@ class QuickstartConfig(JobConfig):
             picks="paths",
         ),
     ] = ()
+    text_field: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Run",
+            "Field that holds the text, in rows of JSON Lines and parquet files.",
+            advanced=True,
+        ),
+    ] = "text"
+    encoding_errors: Annotated[
+        Literal["strict", "replace"],
+        Setting(
+            "Run",
+            "What to do with bytes that are not UTF-8.",
+            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            advanced=True,
+        ),
+    ] = "strict"
     vocab_size: Annotated[
         int,
         Field(ge=256, le=1_000_000),

@@ -84,12 +84,15 @@ def _collected(look: Callable[[], object]) -> Iterator[Problem]:
         yield from error.problems
 
 
-def _corpus(
-    source: str, paths: tuple[str, ...], key: str, sample: str = "all"
-) -> Iterator[Problem]:
+def _corpus(source: str, paths: tuple[str, ...], key: str, **reading: Any) -> Iterator[Problem]:
     """Problems of a corpus, told under the setting that named it."""
-    for problem in _collected(lambda: open_corpus(source, paths=paths, sample=sample)):
+    for problem in _collected(lambda: open_corpus(source, paths=paths, **reading)):
         yield Problem(key, problem.message, problem.value or problem.key, problem.hint)
+
+
+def _reading(config: TokenizerConfig | DataConfig | QuickstartConfig) -> dict[str, Any]:
+    """How files are read, as `open_corpus` takes it."""
+    return {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
 
 
 def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
@@ -97,14 +100,14 @@ def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
         message = "is the tokenizer that ships with talm"
         yield Problem("name", message, config.name, "choose another name")
     if config.text_file:
-        yield from _corpus("text", config.text_file, "text_file")
+        yield from _corpus("text", config.text_file, "text_file", **_reading(config))
     else:
         yield from _corpus(config.corpus, (), "corpus")
 
 
 def _data(config: DataConfig, workspace: Workspace) -> Iterator[Problem]:
     key = "path" if config.source == "text" else "source"
-    yield from _corpus(config.source, config.path, key, config.sample)
+    yield from _corpus(config.source, config.path, key, sample=config.sample, **_reading(config))
     yield from _collected(
         lambda: Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
@@ -177,6 +180,6 @@ def _quickstart(config: QuickstartConfig, workspace: Workspace) -> Iterator[Prob
     if config.name == RESERVED:
         yield Problem("name", "is taken by the built-in tokenizer", config.name)
     if config.text_file:
-        yield from _corpus("text", config.text_file, "text_file")
+        yield from _corpus("text", config.text_file, "text_file", **_reading(config))
     else:
         yield from _corpus("stdlib", (), "text_file")

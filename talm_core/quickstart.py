@@ -27,19 +27,24 @@ from talm_core.workspace import Workspace
 def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, ...]:
     """The three jobs a quick start consists of, in order."""
     sample = config.name
-    tokenizer = TokenizerConfig(
-        name=config.name,
-        vocab_size=config.vocab_size,
-        text_file=config.text_file,
-        # The tokenizer must not have seen the text the model is judged by.
-        val_fraction=config.val_fraction,
+    reading = {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
+    tokenizer = build(
+        TokenizerConfig,
+        {
+            "name": config.name,
+            "vocab_size": config.vocab_size,
+            "text_file": config.text_file,
+            # The tokenizer must not have seen the text the model is judged by.
+            "val_fraction": config.val_fraction,
+            **reading,
+        },
     )
     data: dict[str, Any] = {
         "tokenizer_path": config.name,
         "val_fraction": config.val_fraction,
     }
     if config.text_file:
-        data |= {"source": "text", "path": config.text_file, "ds_sample": sample}
+        data |= {"source": "text", "path": config.text_file, "ds_sample": sample} | reading
     else:
         data |= {"source": "stdlib", "dir_prefix": config.name}
     data_config = build(DataConfig, data)

@@ -2,7 +2,8 @@
 
 A corpus is a list of documents in an order that depends only on what they are called, never on
 the machine or the directory they lie in. It is looked at in full when it is opened (missing,
-empty, binary: all problems at once), and read one document at a time afterwards.
+empty, binary: all problems at once), and read one document at a time afterwards. How documents
+come out of a file is `talm_core.data.formats`' matter.
 
 `stdlib` is the Python standard library: its modules' sources without tests, bundled tools and
 generated files, and the topics of `help()`, which are chapters of the language reference. Its
@@ -14,14 +15,23 @@ from __future__ import annotations
 import codecs
 import errno
 import hashlib
+import json
 import os
 import stat
 import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from talm_core.data.formats import Document as Document
+from talm_core.data.formats import (
+    DocumentFile,
+    EncodingErrors,
+    Format,
+    Reading,
+    shown,
+)
 from talm_core.errors import CorpusError, Problem, nearest
 from talm_core.workspace import user_path
 
@@ -42,71 +52,161 @@ _TOPICS = "pydoc_data.topics"
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b\x1a"))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One text. `name` is its path relative to what was named, with forward slashes."""
-
-    name: str
-    text: str
+_TEXT = Format("text")
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A document that is not read yet: a file, or for topics its text."""
+    """One document or several that are not read yet: a file, or for topics their text."""
 
     name: str
     size: int
     path: Path | None = None
     text: str = ""
+    format: Format = _TEXT
+
+    def file(self, reading: Reading) -> DocumentFile:
+        assert self.path is not None
+        return DocumentFile(self.path, self.name, self.format, reading)
+
+    def exact(self, reading: Reading) -> bool:
+        """Its size is its text's size, and it is one document."""
+        return self.format.plain and reading.encoding_errors == "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """What was counted in an entry."""
+
+    documents: int
+    bytes: int
 
 
 class Corpus:
     """Documents in a fixed order.
 
-    `name` is `stdlib/all` or the first path, `total_bytes` the sum of the files' sizes, `skipped`
-    the number of binary files that were found in directories and left out.
+    `name` is `stdlib/all` or the first path, `skipped` the number of binary files that were found
+    in directories and left out, `files_bytes` the size of all files as they lie on the disk.
+
+    How many documents there are and how much text, `total_bytes` in UTF-8, is known at once where
+    every file is plain text. Otherwise `counted` is False and `total_bytes` a guess until files
+    have been read for it: `count`.
     """
 
-    def __init__(self, name: str, entries: Sequence[_Entry], *, skipped: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        entries: Sequence[_Entry],
+        *,
+        skipped: int = 0,
+        reading: Reading | None = None,
+    ) -> None:
         self.name = name
-        self.total_bytes = sum(entry.size for entry in entries)
         self.skipped = skipped
+        self.files_bytes = sum(entry.size for entry in entries)
         self._entries = tuple(entries)
+        self._reading = reading or Reading()
+        self._counts = [
+            _Count(1, entry.size) if entry.exact(self._reading) else None for entry in entries
+        ]
+        self.counted = all(self._counts)
+        self.total_bytes = sum(entry.format.likely_bytes(entry.size) for entry in entries)
+
+    def count(self) -> Iterator[int]:
+        """Read what must be read to know how many documents there are; yields how many bytes of
+        the files that took since the last time, many times a second.
+
+        Raises:
+            CorpusError: as `documents`; or there is no text in all of it.
+        """
+        for index, entry in enumerate(self._entries):
+            if self._counts[index] is None:
+                file = entry.file(self._reading)
+                documents = size = told = 0
+                for document in file.documents():
+                    documents += 1
+                    size += byte_length(document.text)
+                    if file.position > told:
+                        yield file.position - told
+                        told = file.position
+                self._counts[index] = _Count(documents, size)
+        self.total_bytes = sum(count.bytes for count in self._counts if count)
+        self.counted = True
+        if not self.total_bytes:
+            raise CorpusError(Problem(self.name, "has no text in it"))
 
     def __len__(self) -> int:
-        """The number of documents."""
-        return len(self._entries)
+        """The number of documents; counts them if they are not counted yet."""
+        if not self.counted:
+            for _ in self.count():
+                pass
+        return sum(count.documents for count in self._counts if count)
 
     def __repr__(self) -> str:
-        return f"Corpus({self.name!r}, {len(self)} documents, {self.total_bytes:,} bytes)"
+        number = f"{len(self)} documents" if self.counted else f"{len(self._entries)} files"
+        return f"Corpus({self.name!r}, {number}, {self.files_bytes:,} bytes)"
 
     def documents(self, start: int = 0, stop: int | None = None) -> Iterator[Document]:
         """The documents from number `start` to before number `stop`, each read when it is asked
         for.
 
         Raises:
-            CorpusError: a file that is not UTF-8 (names the byte offset), has become empty or
-                cannot be read any more.
+            CorpusError: a file that is not UTF-8 (names the byte offset), is damaged, has become
+                empty or cannot be read any more, or a row without text.
         """
-        for entry in self._entries[start:stop]:
-            yield Document(entry.name, _read(entry) if entry.path else entry.text)
+        if start:
+            len(self)
+        number = 0
+        for entry, count in zip(self._entries, self._counts, strict=True):
+            if stop is not None and number >= stop:
+                return
+            if count is not None and number + count.documents <= start:
+                number += count.documents
+                continue
+            skip = max(0, start - number)
+            number += skip
+            for document in self._documents_of(entry, skip):
+                if stop is not None and number >= stop:
+                    return
+                yield document
+                number += 1
+
+    def _documents_of(self, entry: _Entry, skip: int) -> Iterator[Document]:
+        if entry.path is None:
+            return iter([Document(entry.name, entry.text)][skip:])
+        return entry.file(self._reading).documents(skip)
 
     @property
     def listing(self) -> str:
-        """A hash over the documents' names, sizes and times of change: tells whether a corpus is
-        still the same without reading it."""
+        """A hash over the documents' names, sizes and times of change, and how they are read:
+        tells whether a corpus is still the same without reading it."""
         digest = hashlib.sha256()
         for entry in self._entries:
             changed = entry.path.stat().st_mtime_ns if entry.path else 0
             digest.update(f"{entry.name}\0{entry.size}\0{changed}\0".encode())
+        if self._reading != Reading():
+            digest.update(json.dumps(asdict(self._reading)).encode())
         return digest.hexdigest()
 
 
-def open_corpus(source: str, *, paths: Sequence[str] = (), sample: str = "all") -> Corpus:
+def byte_length(text: str) -> int:
+    """How many bytes a text is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def open_corpus(
+    source: str,
+    *,
+    paths: Sequence[str] = (),
+    sample: str = "all",
+    text_field: str = "text",
+    encoding_errors: EncodingErrors = "strict",
+) -> Corpus:
     """The corpus of a source: `stdlib` with a sample of `SAMPLES`, or `text` with paths.
 
     Directories are read recursively. In them, files that are hidden, empty or binary are left
-    out; a file named directly must be text.
+    out; a file named directly must be text. `text_field` is where a row of JSON Lines or parquet
+    has its text, `encoding_errors` what becomes of bytes that are not UTF-8.
 
     Raises:
         CorpusError: with every problem: missing, unreadable, empty or binary files, nothing found.
@@ -114,7 +214,7 @@ def open_corpus(source: str, *, paths: Sequence[str] = (), sample: str = "all") 
     if source == "stdlib":
         return _open_stdlib(sample)
     if source == "text":
-        return _open_text(paths)
+        return _open_text(paths, Reading(text_field, encoding_errors))
     known = ("stdlib", "text")
     raise CorpusError(Problem("source", "there is no such source", source, nearest(source, known)))
 
@@ -202,9 +302,10 @@ def _topics() -> list[_Entry]:
 class _Search:
     """What looking through the named paths has found so far."""
 
-    entries: list[_Entry]
-    problems: list[Problem]
-    seen: set[tuple[int, int]]
+    reading: Reading
+    entries: list[_Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
     binaries: int = 0
 
     def new(self, status: os.stat_result) -> bool:
@@ -216,13 +317,21 @@ class _Search:
         return True
 
     def problem(self, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(_shown(path), message, hint=hint))
+        self.problems.append(Problem(shown(path), message, hint=hint))
+
+    def entry(self, path: Path, name: Path, size: int) -> tuple[_Entry, bytes]:
+        """An entry, its format checked as far as that can be seen at once, and its head."""
+        entry = _Entry(shown(name), size, path, format=Format.of(path.name))
+        file = entry.file(self.reading)
+        head = file.head(HEAD_BYTES)
+        file.check(head)
+        return entry, head
 
 
-def _open_text(paths: Sequence[str]) -> Corpus:
+def _open_text(paths: Sequence[str], reading: Reading) -> Corpus:
     if not paths:
         raise CorpusError(Problem("path", "at least one file or directory must be given"))
-    search = _Search([], [], set())
+    search = _Search(reading)
     for text in paths:
         path = user_path(text)
         try:
@@ -241,7 +350,8 @@ def _open_text(paths: Sequence[str]) -> Corpus:
             _look_at(path, status, search)
     if search.problems:
         raise CorpusError(*search.problems)
-    return Corpus(_shown(Path(paths[0])), search.entries, skipped=search.binaries)
+    name = shown(Path(paths[0]))
+    return Corpus(name, search.entries, skipped=search.binaries, reading=reading)
 
 
 def _look_at(path: Path, status: os.stat_result, search: _Search) -> None:
@@ -250,16 +360,16 @@ def _look_at(path: Path, status: os.stat_result, search: _Search) -> None:
         search.problem(path, "is neither a file nor a directory")
         return
     try:
-        head = _head(path)
-    except OSError as error:
-        search.problem(path, f"cannot be read: {error.strerror}")
+        entry, head = search.entry(path, Path(path.name), status.st_size)
+    except CorpusError as error:
+        search.problems += error.problems
         return
-    if head in (b"", codecs.BOM_UTF8):
+    if _is_empty(entry, head):
         search.problem(path, "is empty")
-    elif _is_binary(head):
+    elif _is_binary(entry, head):
         search.problem(path, "is a binary file, not text")
     elif search.new(status):
-        search.entries.append(_Entry(_shown(Path(path.name)), status.st_size, path))
+        search.entries.append(entry)
 
 
 def _look_through(folder: Path, top: Path, search: _Search) -> None:
@@ -283,23 +393,28 @@ def _look_through(folder: Path, top: Path, search: _Search) -> None:
 
 
 def _collect(path: Path, top: Path, size: int, search: _Search) -> None:
-    head = _head(path)
-    if head in (b"", codecs.BOM_UTF8):
+    try:
+        entry, head = search.entry(path, path.relative_to(top), size)
+    except CorpusError as error:
+        search.problems += error.problems
         return
-    if _is_binary(head):
+    if _is_empty(entry, head):
+        return
+    if _is_binary(entry, head):
         search.binaries += 1
         return
-    search.entries.append(_Entry(_shown(path.relative_to(top)), size, path))
+    search.entries.append(entry)
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        return file.read(HEAD_BYTES)
+def _is_empty(entry: _Entry, head: bytes) -> bool:
+    return entry.format.kind != "parquet" and head in (b"", codecs.BOM_UTF8)
 
 
-def _is_binary(head: bytes) -> bool:
+def _is_binary(entry: _Entry, head: bytes) -> bool:
     """NUL is in no text. Other control characters are in some, but not together with bytes that
     are not UTF-8: those are compressed or drawn."""
+    if entry.format.kind != "text":
+        return False
     if b"\0" in head:
         return True
     if len(head.translate(None, _CONTROL)) == len(head):
@@ -309,27 +424,3 @@ def _is_binary(head: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
-
-
-def _read(entry: _Entry) -> str:
-    assert entry.path is not None
-    where = _shown(entry.path)
-    try:
-        data = entry.path.read_bytes()
-    except OSError as error:
-        raise CorpusError(Problem(where, f"cannot be read: {error.strerror}")) from None
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}"
-        hint = "convert it to UTF-8 or leave it out"
-        raise CorpusError(Problem(where, message, hint=hint)) from None
-    text = text.removeprefix("\ufeff")
-    if not text:
-        raise CorpusError(Problem(where, "has become empty"))
-    return text
-
-
-def _shown(path: Path) -> str:
-    """A path as text that can be written anywhere, whatever bytes the file system holds."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")

@@ -77,16 +77,18 @@ class Preparation:
         self._directory = workspace.directory_of(config)
         self._relative = workspace.relative(self._directory)
         self._threads = threads or cores()
-        self._corpus = open_corpus(config.source, paths=config.path, sample=config.sample)
+        self._corpus = open_corpus(
+            config.source,
+            paths=config.path,
+            sample=config.sample,
+            text_field=config.text_field,
+            encoding_errors=config.encoding_errors,
+        )
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
         )
         self._end_of_text = self._vocabulary.end_of_text
         self._dtype = dtype_for(self._vocabulary.n_vocab)
-        # A token is at least a byte, and each document has one in front, the two parts of a
-        # single one both.
-        self._most_tokens = self._corpus.total_bytes + len(self._corpus) + 1
-        self._limit = min(config.max_tokens or self._most_tokens, self._most_tokens)
         self._size = config.shard_size
         self._layout: dict[str, Any] = {
             "shard_size": self._size,
@@ -115,6 +117,7 @@ class Preparation:
         if skipped := self._corpus.skipped:
             noun = "binary file was" if skipped == 1 else "binary files were"
             yield Notice(message=f"{skipped:,} {noun} left out")
+        yield from self._counted()
         self._check_space()
         yield self._progress()
         manifest = yield from self._shards()
@@ -139,7 +142,23 @@ class Preparation:
         """What must be the same for the shards of another run to be this run's."""
         config = self._config
         parts = (config.source, self._corpus.listing, self._vocabulary.identity)
-        return "|".join(map(str, (*parts, self._limit, self._size, config.val_fraction)))
+        return "|".join(map(str, (*parts, config.max_tokens, self._size, config.val_fraction)))
+
+    def _counted(self) -> Events:
+        """Count what is to be read, where only reading tells, and reckon limits from it."""
+        corpus = self._corpus
+        if not corpus.counted:
+            done = 0
+            for read in corpus.count():
+                done += read
+                if self._is_time():
+                    yield Progress(
+                        phase="counting", done=done, total=corpus.files_bytes, unit="bytes"
+                    )
+        # A token is at least a byte, and each document has one in front, the two parts of a
+        # single one both.
+        self._most_tokens = corpus.total_bytes + len(corpus) + 1
+        self._limit = min(self._config.max_tokens or self._most_tokens, self._most_tokens)
 
     def _shards(self) -> Generator[Event, Command | None, Manifest]:
         """Write everything. What nothing can go on with is removed when it fails."""

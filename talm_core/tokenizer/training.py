@@ -80,11 +80,18 @@ def train_tokenizer(
     directory = workspace.directory_of(config)
     yield Started(job=config.kind, name=config.artifact)
     source = "text" if config.text_file else config.corpus
-    corpus = open_corpus(source, paths=config.text_file)
+    corpus = open_corpus(
+        source,
+        paths=config.text_file,
+        text_field=config.text_field,
+        encoding_errors=config.encoding_errors,
+    )
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
         yield Notice(message=f"{skipped:,} {noun} left out")
     yield from _prepared(corpus)
+    if config.val_fraction:
+        yield from _counted(corpus)
     reading = _Reading()
     from talm_core.tokenizer.splitting import piece_counter
 
@@ -135,6 +142,17 @@ def _compile() -> None:
         pass
     for _ in Merger(counter.pieces(), 1).run():
         pass
+
+
+def _counted(corpus: Corpus) -> Iterator[Event]:
+    """Count documents, where only reading tells how many there are, to know which are the last."""
+    if corpus.counted:
+        return
+    done, rate = 0, _Rate()
+    for read in corpus.count():
+        done += read
+        if rate.due():
+            yield rate.progress("counting", done, corpus.files_bytes, "bytes")
 
 
 def _read(

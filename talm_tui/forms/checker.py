@@ -22,11 +22,12 @@ DELAY = 0.25
 
 @dataclass(frozen=True)
 class Corpus:
-    """How much text a job would read."""
+    """How much text a job would read. `documents` is None, and `bytes` a guess, where files must
+    be read to know."""
 
     name: str
     bytes: int
-    documents: int
+    documents: int | None
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
     match config:
         case TokenizerConfig():
             source = "text" if config.text_file else config.corpus
-            return Findings(config, problems, corpus=_corpus(source, config.text_file))
+            return Findings(config, problems, corpus=_corpus(config, source, config.text_file))
         case DataConfig():
-            corpus = _corpus(config.source, config.path, config.sample)
+            corpus = _corpus(config, config.source, config.path, config.sample)
             size, ratio = _tokenizer(config, workspace)
             return Findings(config, problems, corpus, vocab_size=size, bytes_per_token=ratio)
         case PretrainConfig():
@@ -60,14 +61,22 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
     return Findings(config, problems)
 
 
-def _corpus(source: str, paths: tuple[str, ...], sample: str = "all") -> Corpus | None:
+def _corpus(
+    config: TokenizerConfig | DataConfig, source: str, paths: tuple[str, ...], sample: str = "all"
+) -> Corpus | None:
     from talm_core.data.corpus import open_corpus
 
     try:
-        corpus = open_corpus(source, paths=paths, sample=sample)
+        corpus = open_corpus(
+            source,
+            paths=paths,
+            sample=sample,
+            text_field=config.text_field,
+            encoding_errors=config.encoding_errors,
+        )
     except InputError:
         return None
-    return Corpus(corpus.name, corpus.total_bytes, len(corpus))
+    return Corpus(corpus.name, corpus.total_bytes, len(corpus) if corpus.counted else None)
 
 
 def _tokenizer(config: DataConfig, workspace: Workspace) -> tuple[int | None, float | None]:

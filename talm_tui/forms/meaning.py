@@ -53,8 +53,7 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
         if config.max_bytes is not None:
             read = min(read, config.max_bytes)
         read = round(read * (1 - config.val_fraction))
-        files = "document" if corpus.documents == 1 else "documents"
-        text = f"{size(read)}, {count(corpus.documents)} {files}"
+        text = _amount(read, corpus.documents)
         rows.append(Row("corpus", text, f"{text} to learn from"))
     merges = count(max(0, config.vocab_size - 256))
     rows.append(Row("merges", f"{merges} on top of 256 bytes", f"{merges} merges"))
@@ -63,6 +62,12 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
     width = "2 bytes" if ids <= 2**16 else "4 bytes"
     rows.append(Row("on disk", f"{width} a token in datasets", f"{width} a token on disk"))
     return Meaning(tuple(rows))
+
+
+def _amount(text_bytes: int, documents: int | None) -> str:
+    if documents is None:
+        return f"about {size(text_bytes)}"
+    return f"{size(text_bytes)}, {count(documents)} {'document' if documents == 1 else 'documents'}"
 
 
 _RATIOS = ((8.0, 1.0), (10.0, 2.5), (12.0, 3.3), (15.0, 4.2), (17.0, 4.6))
@@ -88,7 +93,6 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
     tokens = corpus.bytes / ratio
     if config.max_tokens is not None:
         tokens = min(tokens, config.max_tokens)
-    files = "document" if corpus.documents == 1 else "documents"
     basis = "as in an earlier dataset" if measured else "a guess"
     width = 2 if findings.vocab_size <= 2**16 else 4
     if tokens >= 2 * config.shard_size:
@@ -97,7 +101,7 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
     else:
         shards = 2
         split = f"{count(tokens * config.val_fraction)} tokens"
-    text = f"{size(corpus.bytes)}, {count(corpus.documents)} {files}"
+    text = _amount(corpus.bytes, corpus.documents)
     return Meaning(
         (
             Row("corpus", text, text),

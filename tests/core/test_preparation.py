@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -522,3 +527,78 @@ def test_a_disk_that_becomes_full_keeps_what_is_complete(
     assert len(json.loads((directory / "unfinished.json").read_text())["shards"]) == len(names) - 1
     prepare(workspace, config)
     assert files(directory) == calm[1]
+
+
+# --- rows and archives -----------------------------------------------------------------------
+
+
+def test_rows_and_archives_give_what_plain_files_give(workspace: Workspace) -> None:
+    texts = ["the thing\n\n", "", "in there é", "x" * 500, "<|endoftext|>", "and the end"] * 3
+    plain = corpus_of(workspace, [text or "?" for text in texts])
+    rows = workspace.root.parent / "rows"
+    rows.mkdir()
+    packed = "".join(json.dumps({"body": text or "?"}) + "\n" for text in texts[:7])
+    (rows / "a.jsonl.gz").write_bytes(gzip.compress(packed.encode()))
+    column = pa.table({"body": [text or "?" for text in texts[7:17]]})
+    pq.write_table(column, rows / "b.parquet", row_group_size=4)
+    (rows / "c.txt.zst").write_bytes(zstandard.ZstdCompressor().compress(texts[17].encode()))
+    for values in ({}, {"shard_size": 1_000}, {"max_tokens": 100}):
+        found = []
+        for number, folder in enumerate((plain, rows)):
+            config = config_of(folder, text_field="body", ds_sample=f"{number}", **values)
+            prepare(workspace, config)
+            directory = workspace.directory_of(config)
+            found.append([read(directory, split) for split in ("train", "val")])
+            for path in directory.iterdir():
+                path.unlink()
+        assert found[0] == found[1]
+
+
+def test_rows_are_gone_on_with_where_a_shard_ended(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = workspace.root.parent / "rows"
+    folder.mkdir()
+    source = random.Random(4)
+    for part in range(3):
+        texts = ["".join(source.choices("theinx \n", k=source.randint(0, 90))) for _ in range(70)]
+        rows = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        (folder / f"{part}.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+    monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 300)
+    whole = config_of(folder, ds_sample="whole", shard_size=1_000)
+    prepare(workspace, whole)
+    for stop_after in (1, 2, 4):
+        config = config_of(folder, ds_sample=f"parts{stop_after}", shard_size=1_000)
+        resumed = 0
+        for _ in range(9):
+            events = Preparation(config, workspace, threads=1).events()
+            directory = workspace.directory_of(config)
+            had = len(list(directory.glob("*.npy")))
+            for event in events:
+                if isinstance(event, Started):
+                    resumed += bool(event.resumed_from)
+                if len(list(directory.glob("*.npy"))) >= had + stop_after:
+                    events.close()
+                    break
+                if isinstance(event, Finished):
+                    break
+            if (directory / "manifest.json").exists():
+                break
+        assert (
+            files(directory).items()
+            >= {
+                name: digest
+                for name, digest in files(workspace.directory_of(whole)).items()
+                if name.endswith(".npy")
+            }.items()
+        )
+
+
+def test_a_damaged_row_ends_a_preparation_before_it_writes(workspace: Workspace) -> None:
+    folder = workspace.root.parent / "rows"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"text": "fine"}\n' * 500 + '{"text": 3}\n')
+    config = config_of(folder)
+    with pytest.raises(CorpusError, match=r"a\.jsonl: line 501: field 'text' holds a number"):
+        prepare(workspace, config)
+    assert list(workspace.directory_of(config).iterdir()) == []
