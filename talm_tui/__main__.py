@@ -21,6 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="where tokenizers, datasets and models live (default: $TALM_HOME)",
     )
+    parser.add_argument(
+        "--write-keymap",
+        action="store_true",
+        help="make a keymap.toml of all actions and their keys, to change them, and end",
+    )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     options = parser.parse_args(arguments)
     if options.version:
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"talm {version('talm')}\n")
         return 0
+    if options.write_keymap:
+        return _write_keymap()
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
         return 2
@@ -45,6 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = TalmApp(options.workspace)
         app.run()
     return app.return_code or 0
+
+
+def _write_keymap() -> int:
+    from talm_tui import keymap
+
+    try:
+        path = keymap.write()
+    except FileExistsError:
+        sys.stderr.write(f"{keymap.path()} is there already\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"{keymap.path()} cannot be written: {error}\n")
+        return 1
+    sys.stdout.write(f"{path}\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,17 +15,20 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
-from talm_tui import messages, preferences
+from talm_tui import actions, keymap, messages, preferences
 from talm_tui.news import news
 from talm_tui.places import FORMS, PLACES, load, modes
-from talm_tui.theme import DARK, plain, styles, themes
+from talm_tui.theme import DARK, plain, series, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
 
 if TYPE_CHECKING:
     from talm_core.events import Command
     from talm_core.settings import JobConfig
     from talm_core.workspace import Workspace
+
+_LISTED = {"app.palette", "app.quit", *(f"app.{entry.mode}" for entry in PLACES)}
 
 
 class TalmApp(App[None]):
@@ -62,13 +65,35 @@ class TalmApp(App[None]):
             for entry in PLACES
         ),
         Binding(
+            "ctrl+p",
+            "command_palette",
+            "palette",
+            id="app.palette",
+            priority=True,
+            tooltip="Find anything that can be done",
+        ),
+        Binding(
+            "ctrl+o",
+            "jump",
+            "jump",
+            id="app.jump",
+            tooltip="Letters on everything that can be gone to",
+        ),
+        Binding(
             "f1",
             "help",
             "help",
             id="app.help",
             tooltip="What this place is for, and its keys",
         ),
-        Binding("ctrl+l", "redraw", "Draw the screen again", show=False, id="app.redraw"),
+        Binding(
+            "ctrl+l",
+            "redraw",
+            "Redraw",
+            show=False,
+            id="app.redraw",
+            tooltip="Draw the screen again",
+        ),
         Binding(
             "ctrl+q",
             "quit",
@@ -99,7 +124,9 @@ class TalmApp(App[None]):
             self.register_theme(theme)
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
-        self.set_keymap(self._preferences.keys)
+        self._asked = keymap.read()
+        self._own_keys = self._asked.keys
+        self.set_keymap(self._own_keys)
 
     @property
     def workspace(self) -> Workspace:
@@ -116,8 +143,14 @@ class TalmApp(App[None]):
     def on_mount(self) -> None:
         self.call_after_refresh(self._watcher.start)
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
+        if self._preferences.theme not in ("", self.theme):
+            self._say(f"There is no theme {self._preferences.theme}; the palette has a list")
         if self._preferences.problem:
             self._say(self._preferences.problem)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of series for themes that have none: Textual's own."""
+        return series(dark=self.current_theme.dark)
 
     def on_unmount(self) -> None:
         self._watcher.stop()
@@ -135,6 +168,7 @@ class TalmApp(App[None]):
             if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
                 self.stylesheet.read(path)
         self.refresh_css(animate=False)
+        self._check_keymap()
         # What is loaded now stays: without it a full collection, which holds a key back for
         # a tenth of a second on a busy machine, has little to look through.
         gc.freeze()
@@ -175,6 +209,59 @@ class TalmApp(App[None]):
     def action_redraw(self) -> None:
         """Draw the whole screen again, after another program has written over it."""
         self.refresh(layout=True)
+
+    # --- keys --------------------------------------------------------------------------------
+
+    def keys(self, action_id: str) -> tuple[str, ...]:
+        """The keys of an action, as Textual calls them."""
+        own = self._own_keys.get(action_id)
+        return tuple(own.split(",")) if own else actions.find(action_id).keys
+
+    def key(self, action_id: str) -> str:
+        """The first key of an action, as it is shown."""
+        return self.get_key_display(Binding(self.keys(action_id)[0], ""))
+
+    def press(self, action_id: str) -> None:
+        """Press the key of an action."""
+        self.simulate_key(self.keys(action_id)[0])
+
+    def _check_keymap(self) -> None:
+        """Leave out of the keymap what cannot be, and say so."""
+        if self._asked == keymap.Keymap():
+            return
+        checked = keymap.check(self._asked)
+        if checked.keys != self._own_keys:
+            self._take_keys(checked.keys)
+        if checked.problems:
+            said = "\n".join(checked.problems[:8])
+            more = len(checked.problems) - 8
+            self._say(f"{keymap.path()}\n{said}" + (f"\nand {more} more" if more > 0 else ""))
+
+    def _take_keys(self, keys: dict[str, str]) -> None:
+        self._own_keys = keys
+        self.set_keymap(keys)
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                for widget in screen.walk_children(Widget):
+                    widget.refresh()
+
+    def action_read_keymap(self) -> None:
+        """Take the keys of `keymap.toml` as it is now."""
+        self._asked = keymap.read()
+        self._take_keys(self._asked.keys)
+        self._check_keymap()
+        self._say(f"{len(self._own_keys)} of your own keys", severity="information")
+
+    def action_write_keymap(self) -> None:
+        """Make a `keymap.toml` to edit."""
+        try:
+            path = keymap.write()
+        except FileExistsError:
+            self._say(f"{keymap.path()} is there already: edit it", severity="information")
+        except OSError as error:
+            self._say(f"{keymap.path()} cannot be written: {error}")
+        else:
+            self._say(f"Every action and its key: {path}", severity="information")
 
     # --- jobs --------------------------------------------------------------------------------
 
@@ -263,15 +350,35 @@ class TalmApp(App[None]):
 
         self.push_screen(HelpScreen(self.screen))
 
+    def action_jump(self) -> None:
+        """Show letters over everything on this screen that can be gone to."""
+        from talm_tui.screens.jump import JumpScreen
+
+        place = self.screen
+
+        def jumped(target: Widget | None) -> None:
+            if target is None:
+                return
+            jump = getattr(target, "jump", None)
+            if jump is not None:
+                jump()
+            else:
+                place.set_focus(target)
+
+        self.push_screen(JumpScreen(place), jumped)
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: the places, what can be done on this screen, then Textual's."""
         for entry in PLACES:
             go = partial(self.action_place, entry.mode)
-            yield SystemCommand(f"Go to {entry.title}", f"Key {entry.key}", go)
+            key = self.key(f"app.{entry.mode}")
+            yield SystemCommand(f"Go to {entry.title}", f"Key {key}", go)
         done: set[str] = set()
         for node, binding, enabled, tooltip in screen.active_bindings.values():
             said = binding.show or tooltip
-            if not enabled or not said or binding.action in done or node is self:
+            # The places stand above, these below.
+            listed = node is self and binding.id in _LISTED
+            if not enabled or not said or binding.action in done or listed:
                 continue
             done.add(binding.action)
             text = tooltip or binding.description
@@ -281,4 +388,11 @@ class TalmApp(App[None]):
         for command in super().get_system_commands(screen):
             if command.title not in hidden:
                 yield command
-        yield SystemCommand("Help", "What this place is for, and its keys", self.action_help)
+        yield SystemCommand(
+            "Write keymap.toml",
+            "A file of all actions and their keys, to change them",
+            self.action_write_keymap,
+        )
+        yield SystemCommand(
+            "Read keymap.toml again", "Take your own keys from the file", self.action_read_keymap
+        )

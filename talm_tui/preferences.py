@@ -1,18 +1,13 @@
 """What somebody chose about the screen: `tui.toml` in the user's configuration directory.
 
-    theme = "talm-light"
-
-    [keys]
-    "home.quickstart" = "f5"
-
-Keys are remapped by the stable id of an action; several keys are separated by commas.
+theme = "talm-light"
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 FILE_NAME = "tui.toml"
@@ -33,7 +28,6 @@ class Preferences:
     """Choices as they were read; `problem` says what could not be understood."""
 
     theme: str = ""
-    keys: dict[str, str] = field(default_factory=dict)
     problem: str = ""
 
     @classmethod
@@ -46,21 +40,10 @@ class Preferences:
             return cls()
         except (OSError, ValueError) as error:
             return cls(problem=f"{path} cannot be read: {error}")
-        theme, keys = values.get("theme", ""), values.get("keys", {})
-        wrong = [
-            name
-            for name, kind in (("theme", str), ("keys", dict))
-            if not isinstance(values.get(name, kind()), kind)
-        ]
-        if isinstance(keys, dict):
-            wrong += [f"keys.{name}" for name, key in keys.items() if not isinstance(key, str)]
-        return cls(
-            theme=theme if isinstance(theme, str) else "",
-            keys={name: key for name, key in keys.items() if isinstance(key, str)}
-            if isinstance(keys, dict)
-            else {},
-            problem=f"{path}: cannot understand {', '.join(wrong)}" if wrong else "",
-        )
+        theme = values.get("theme", "")
+        if not isinstance(theme, str):
+            return cls(problem=f"{path}: cannot understand theme")
+        return cls(theme=theme)
 
 
 def save_theme(name: str) -> None:

@@ -19,7 +19,9 @@ _DARK_SERIES = ("#58b2ee", "#f0a020", "#2fc9a0", "#e885bb", "#f2e35c", "#e8743a"
 _LIGHT_SERIES = ("#0b62a8", "#a85f00", "#00765a", "#a03a76", "#756500", "#b23f00")
 
 
-def _series(colours: tuple[str, ...]) -> dict[str, str]:
+def series(*, dark: bool) -> dict[str, str]:
+    """The variables for the colours of series on a dark or a light background."""
+    colours = _DARK_SERIES if dark else _LIGHT_SERIES
     return {f"series-{number}": colour for number, colour in enumerate(colours, 1)}
 
 
@@ -38,7 +40,7 @@ def themes() -> tuple[Theme, Theme]:
         warning="#f0c04a",
         error="#f2705a",
         dark=True,
-        variables=_series(_DARK_SERIES)
+        variables=series(dark=True)
         | {
             "border": "#46586a",
             "border-blurred": "#33414e",
@@ -60,7 +62,7 @@ def themes() -> tuple[Theme, Theme]:
         warning="#8a6500",
         error="#b3261e",
         dark=False,
-        variables=_series(_LIGHT_SERIES)
+        variables=series(dark=False)
         | {
             "border": "#8fa1b3",
             "border-blurred": "#c2ccd6",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +20,15 @@ _KINDS = ("tokenizer", "data", "pretrain", "quickstart")
 
 @dataclass(frozen=True)
 class Machine:
-    """What the header says about the machine: memory in bytes, 0 where it is not known."""
+    """What the header says about the machine: its devices, the host's memory and that of all
+    devices in bytes (0 where it is not known), the host's name."""
 
     name: str = ""
     memory_used: int = 0
     memory_total: int = 0
+    device_used: int = 0
+    device_total: int = 0
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,19 @@ def _machine() -> Machine:
     from talm_core import hardware
 
     now = hardware.telemetry(None)
-    # To a tenth of a GiB, as it is shown: a finer number would change with every look.
-    used = round(now.host_used / 2**30, 1) * 2**30
-    return Machine(hardware.describe(), int(used), now.host_total)
+    return Machine(
+        hardware.describe(),
+        _rounded(now.host_used),
+        now.host_total,
+        _rounded(sum(device.used for device in now.devices)),
+        sum(device.total for device in now.devices),
+        platform.node().partition(".")[0],
+    )
+
+
+def _rounded(size: int) -> int:
+    """To a tenth of a GiB, as it is shown: a finer number would change with every look."""
+    return int(round(size / 2**30, 1) * 2**30)
 
 
 class Watcher:

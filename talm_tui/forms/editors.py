@@ -88,9 +88,9 @@ class ChoiceEditor(Widget, can_focus=True):
     """A few choices side by side; where they do not fit, only the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Previous", show=False),
-        Binding("right,space", "step(1)", "Next", show=False),
-        Binding("enter", "done", "Next field", show=False),
+        Binding("left", "step(-1)", "Previous", show=False, id="choice.previous"),
+        Binding("right,space", "step(1)", "Next", show=False, id="choice.next"),
+        Binding("enter", "done", "Next field", show=False, id="choice.done"),
     ]
 
     value: reactive[str] = reactive("", init=False)
@@ -160,9 +160,9 @@ class PickEditor(Widget, can_focus=True):
     filtered, left and right go through it in place."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Previous", show=False),
-        Binding("right", "step(1)", "Next", show=False),
-        Binding("enter,space", "open", "Choose", show=False),
+        Binding("left", "step(-1)", "Previous", show=False, id="list.previous"),
+        Binding("right", "step(1)", "Next", show=False, id="list.next"),
+        Binding("enter,space", "open", "Choose", show=False, id="list.open"),
     ]
 
     class Opened(Message):

@@ -48,7 +48,7 @@ class Fold(Widget, can_focus=True):
     """The line that folds and unfolds the advanced settings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space,left,right", "flip", "Fold", show=False)
+        Binding("enter,space,left,right", "flip", "Show or hide", show=False, id="fold.flip")
     ]
 
     open: reactive[bool] = reactive(False)

@@ -22,11 +22,11 @@ class PickScreen(ModalScreen[str | None]):
     text that is in no option can be taken, too: a path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Close", show=False),
-        Binding("down", "move('down')", "Next", show=False),
-        Binding("up", "move('up')", "Previous", show=False),
-        Binding("pagedown", "move('page_down')", "Page down", show=False),
-        Binding("pageup", "move('page_up')", "Page up", show=False),
+        Binding("escape", "dismiss(None)", "Close", show=False, id="pick.close"),
+        Binding("down", "move('down')", "Next", show=False, id="pick.next"),
+        Binding("up", "move('up')", "Previous", show=False, id="pick.previous"),
+        Binding("pagedown", "move('page_down')", "Page down", show=False, id="pick.page_down"),
+        Binding("pageup", "move('page_up')", "Page up", show=False, id="pick.page_up"),
     ]
 
     def __init__(

@@ -36,6 +36,7 @@ from talm_tui.screens.place import Place
 from talm_tui.theme import line, plain, styles
 from talm_tui.watcher import Snapshot
 from talm_tui.widgets.command_preview import CommandPreview
+from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.meaning_panel import MeaningPanel
 from talm_tui.widgets.setting_help import SettingHelp
@@ -45,10 +46,11 @@ NARROW = 100
 
 
 KEYS = """
-`↓` `↑` `tab` go from field to field, `enter` to the next, `esc` leaves it. \
-`←` `→` choose, `enter` opens a list or the files; numbers may be written `10k`, `2M`, `1e-3`. \
-`*` is changed, `✕` cannot be. `ctrl+z` takes a change back, `f5` gives a field its default, \
-or all of them when none has the focus.
+`{form.next}` `{form.previous}` `tab` go from field to field, `enter` to the next, \
+`{place.leave}` leaves it. `{choice.previous}` `{choice.next}` choose, `{list.open}` opens a list \
+or the files; numbers may be written `10k`, `2M`, `1e-3`. `*` is changed, `✕` cannot be. \
+`{form.undo}` takes a change back, `{form.reset}` gives a field its default, or all of them when \
+none has the focus.
 """
 
 
@@ -158,7 +160,7 @@ class FormPlace(Place):
             yield Static(self.MODEL.title, id="form-title", markup=False)
             yield from self.compose_head()
             yield Static("", id="form-changed", markup=False)
-        yield JobView(self.NEXT_STEP)
+        yield JobView(plain_keys(self.talm, self.NEXT_STEP))
         with Horizontal(id="form-body"):
             yield self._form
             with Vertical(id="form-side"):

@@ -37,7 +37,7 @@ class DataScreen(FormPlace):
         "Documents become one long row of tokens in shard files, a part of it kept apart to test"
         " the model on. A model can only be used with the tokenizer its data was prepared with."
     )
-    NEXT_STEP = "m  train a model on it"
+    NEXT_STEP = "{data.use}  train a model on it"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "use", "Train on it", id="data.use", show=False)

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 _KEY_WIDTH = 12
 _MARKS = re.compile(r"\*\*(.+?)\*\*|`(.+?)`")
@@ -48,7 +49,7 @@ def _texts(screen: Screen[Any]) -> Iterator[Content]:
     nodes = [screen] if screen.focused is None else [screen, screen.focused]
     for node in nodes:
         if node.HELP:
-            yield from _marked(inspect.cleandoc(node.HELP))
+            yield from _marked(plain_keys(screen.app, inspect.cleandoc(node.HELP)))
 
 
 def _marked(text: str) -> Iterator[Content]:

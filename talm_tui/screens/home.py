@@ -12,9 +12,10 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from talm_tui.next_step import next_step
+from talm_tui.next_step import WELCOME, next_step
 from talm_tui.screens.place import Place
 from talm_tui.theme import line, styles
+from talm_tui.widgets.hint import with_keys
 from talm_tui.widgets.job_progress import StageProgress, StageView
 from talm_tui.widgets.run_table import RunTable
 from talm_tui.widgets.step import Step
@@ -42,10 +43,12 @@ class HomeScreen(Place):
 # Home
 
 Text becomes tokens, tokens become a model: the three boxes show what there is of each, with the
-key that makes one more. **s** does all three at once with your Python's own library, offline.
+key that makes one more. `{home.quickstart}` does all three at once with your Python's own
+library, offline.
 
-Below are the recent runs. Choose one with up and down: **enter** shows it live, **r** goes on
-with one that was stopped or interrupted, **k** stops one, **l** shows what it printed.
+Below are the recent runs. Choose one with `{home.up}` and `{home.down}`: `{home.open}` shows it
+live, `{home.resume}` goes on with one that was stopped or interrupted, `{home.stop}` stops one,
+`{home.log}` shows what it printed.
 
 Jobs are processes of their own. Quit whenever you like, they go on; come back, they are here.
 """
@@ -82,10 +85,10 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         Binding("l", "log", "log", id="home.log", tooltip="What the chosen run printed"),
         Binding("up", "move(-1)", "Run above", show=False, id="home.up"),
         Binding("down", "move(1)", "Run below", show=False, id="home.down"),
-        Binding("pageup", "move(-10)", "Ten up", show=False),
-        Binding("pagedown", "move(10)", "Ten down", show=False),
-        Binding("home", "move(-1000000)", "First run", show=False),
-        Binding("end", "move(1000000)", "Last run", show=False),
+        Binding("pageup", "move(-10)", "Ten runs up", show=False, id="home.page_up"),
+        Binding("pagedown", "move(10)", "Ten runs down", show=False, id="home.page_down"),
+        Binding("home", "move(-1000000)", "First run", show=False, id="home.first"),
+        Binding("end", "move(1000000)", "Last run", show=False, id="home.last"),
     ]
 
     def __init__(self) -> None:
@@ -100,16 +103,21 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             yield Step(
                 "Tokenizer",
                 "Cuts text into tokens. One is built in; train your own on your text.",
-                "t",
+                "home.tokenizer",
                 "train one",
                 built_in="base|4,096 tokens",
             )
             yield Static("→", classes="arrow")
             yield Step(
-                "Data", "Your text as tokens, a part kept back for validation.", "d", "prepare one"
+                "Data",
+                "Your text as tokens, a part kept back for validation.",
+                "home.data",
+                "prepare one",
             )
             yield Static("→", classes="arrow")
-            yield Step("Model", "A transformer that learns from the data.", "m", "train one")
+            yield Step(
+                "Model", "A transformer that learns from the data.", "home.train", "train one"
+            )
         yield StageProgress()
         yield Static("", id="next", markup=False)
         yield RunTable()
@@ -147,13 +155,11 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._next_lines = (lines, width)
 
     def _next(self, snapshot: Snapshot) -> Content:
-        text = next_step(snapshot)
+        if snapshot.empty and snapshot.complete:
+            return with_keys(self.app, WELCOME).stylize_before("bold")
+        text = next_step(snapshot, self.talm.key)
         if not text:
             return Content("")
-        if snapshot.empty:
-            return Content.assemble(
-                ("Press ", "bold"), ("s", "bold $accent"), (text.removeprefix("Press s"), "bold")
-            )
         return Content.assemble(("Next: ", "bold"), text)
 
     def _show_quickstart(self, snapshot: Snapshot) -> None:
@@ -167,7 +173,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             self._told = whole.name
             table = self.query_one(RunTable)
             table.select(model.artifact.directory.as_posix())
-            text = f"{line(model.name)} is training: enter shows it live"
+            text = f"{line(model.name)} is training: {self.talm.key('home.open')} shows it live"
             self.notify(text, markup=False, timeout=6)
 
     def _stages(self, whole: Overview, snapshot: Snapshot) -> list[StageView]:
@@ -281,7 +287,9 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
                 self.talm.send(run.artifact.directory, Stop())
 
         question = f"Stop {line(run.name)}?"
-        detail = "What it has learned is saved; r goes on with it later."
+        detail = (
+            f"What it has learned is saved; {self.talm.key('home.resume')} goes on with it later."
+        )
         if run.artifact.kind in ("tokenizer", "data"):
             detail = "It begins anew the next time."
         self.app.push_screen(ConfirmScreen(question, detail, yes="stop", no="let it run"), answered)

@@ -23,12 +23,12 @@ class LogScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,l,q", "close", "Close", id="log.close"),
-        Binding("home,g", "top", "Top", show=False),
-        Binding("end,G", "bottom", "Bottom", show=False),
-        Binding("up", "by(-1)", show=False),
-        Binding("down", "by(1)", show=False),
-        Binding("pageup", "by(-10)", show=False),
-        Binding("pagedown,space", "by(10)", show=False),
+        Binding("home,g", "top", "Oldest line", show=False, id="log.top"),
+        Binding("end,G", "bottom", "Newest line", show=False, id="log.bottom"),
+        Binding("up", "by(-1)", "Line up", show=False, id="log.up"),
+        Binding("down", "by(1)", "Line down", show=False, id="log.down"),
+        Binding("pageup", "by(-10)", "Ten lines up", show=False, id="log.page_up"),
+        Binding("pagedown,space", "by(10)", "Ten lines down", show=False, id="log.page_down"),
     ]
 
     def __init__(self, directory: Path, *others: Path) -> None:

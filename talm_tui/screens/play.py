@@ -24,6 +24,7 @@ from talm_tui.messages import OpenPlay
 from talm_tui.play_session import Heard, PlaySession
 from talm_tui.screens.place import Place
 from talm_tui.theme import line, plain, styles
+from talm_tui.widgets.hint import Hint
 from talm_tui.widgets.token_view import Token, TokenView, visible
 
 if TYPE_CHECKING:
@@ -41,13 +42,8 @@ FIELDS = {
 _DEFAULTS = {item.key: item.default for item in settings_of(SampleConfig)}
 
 EMPTY = (
-    "There is no model to talk to yet. Press ",
-    ("1", "bold $accent"),
-    " and then ",
-    ("s", "bold $accent"),
-    " for one in about a minute,\nor ",
-    ("4", "bold $accent"),
-    " to train one of your own.",
+    "There is no model to talk to yet. Press {app.home} and then {home.quickstart} for one in about"
+    " a minute,\nor {app.train} to train one of your own."
 )
 
 
@@ -80,10 +76,10 @@ class PlayScreen(Place):
     HELP = """\
 # Play
 
-`^r` lets the model continue the prompt, `esc` stops it. `tab` goes from the prompt to the
-settings and to the text. In the text `←` `→` go from token to token: below stands how likely
-each was and what else the model thought of. Orange and underlined is what it hardly expected
-itself, blue what went without saying.
+`{play.generate}` lets the model continue the prompt, `{play.stop}` stops it. `tab` goes from the
+prompt to the settings and to the text. In the text `{tokens.previous}` `{tokens.next}` go from
+token to token: below stands how likely each was and what else the model thought of. Orange and
+underlined is what it hardly expected itself, blue what went without saying.
 """
     CSS_PATH: ClassVar = [styles("forms"), styles("play")]
     AUTO_FOCUS = "#play-prompt"
@@ -110,7 +106,7 @@ itself, blue what went without saying.
     # --- making ------------------------------------------------------------------------------
 
     def compose_place(self) -> ComposeResult:
-        yield Static(Content.assemble(*EMPTY), id="play-empty", markup=False)
+        yield Hint(EMPTY, id="play-empty")
         with Vertical(id="play"):
             with Container(id="play-settings"):
                 with Horizontal(id="play-model"):

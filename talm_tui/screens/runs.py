@@ -9,10 +9,9 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.worker import Worker, get_current_worker
 
 from talm_core import jobs
@@ -26,6 +25,7 @@ from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.screens.place import Place
 from talm_tui.theme import styles
 from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.hint import Hint
 from talm_tui.widgets.monitor import VIEWS, Monitor
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
@@ -38,13 +38,8 @@ REDRAW_SECONDS = 0.5
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
 
 EMPTY = (
-    "There is no run yet. Press ",
-    ("4", "bold $accent"),
-    " to set one up,\nor ",
-    ("1", "bold $accent"),
-    " and then ",
-    ("s", "bold $accent"),
-    ": talm makes everything and trains a small model in about a minute.",
+    "There is no run yet. Press {app.train} to set one up,\nor {app.home} and then"
+    " {home.quickstart}: talm makes everything and trains a small model in about a minute."
 )
 
 
@@ -63,12 +58,14 @@ class RunsScreen(Place):
     HELP = """\
 # Runs
 
-`↑` `↓` choose a run. `space` pauses it and lets it go on, `c` writes a checkpoint, `g` a sample,
-`k` stops it (it can be resumed), `r` resumes it, `p` prompts the model.
+`{runs.previous}` `{runs.next}` choose a run. `{runs.pause}` pauses it and lets it go on,
+`{runs.checkpoint}` writes a checkpoint, `{runs.sample}` a sample, `{runs.stop}` stops it (it can be
+resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model.
 
-`+` `-` zoom the chart, `←` `→` pan, `0` shows everything again, `i` reads out values, `x` changes
-the axis, `y` the scale, `s` the smoothing. `,` and `.` leaf through the samples, `v` changes the
-view, `l` shows the log.
+`{runs.zoom_in}` `{runs.zoom_out}` zoom the chart, `{runs.pan_left}` `{runs.pan_right}` pan,
+`{runs.whole}` shows everything again, `{runs.inspect}` reads out values, `{runs.x}` changes the
+axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing. `{runs.older}` and `{runs.newer}` leaf
+through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
 """
     CSS_PATH = styles("runs")
     AUTO_FOCUS = "RunList"
@@ -121,7 +118,7 @@ view, `l` shows the log.
     # --- making ------------------------------------------------------------------------------
 
     def compose_place(self) -> ComposeResult:
-        yield Static(Content.assemble(*EMPTY), id="runs-empty", markup=False)
+        yield Hint(EMPTY, id="runs-empty")
         with Vertical(id="runs"):
             yield RunList(id="run-list")
             yield Monitor(id="run-monitor")

@@ -23,9 +23,9 @@ class SavePresetScreen(ModalScreen[Preset | None]):
     """Asks for name and description, and answers with the preset once it is kept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Close", show=False),
-        Binding("down", "app.focus_next", "Next", show=False),
-        Binding("up", "app.focus_previous", "Previous", show=False),
+        Binding("escape", "dismiss(None)", "Close", show=False, id="save.close"),
+        Binding("down", "app.focus_next", "Next field", show=False, id="save.next"),
+        Binding("up", "app.focus_previous", "Previous field", show=False, id="save.previous"),
     ]
 
     def __init__(self, workspace: Workspace, values: Mapping[str, Any]) -> None:

@@ -87,13 +87,18 @@ class TrainScreen(FormPlace):
         problems = list(super().taken())
         if not self.snapshot.data and not self.state.texts["data_dir"]:
             problems.append(
-                Problem("data_dir", "there is no dataset yet", None, "prepare one in Data (3)")
+                Problem(
+                    "data_dir",
+                    "there is no dataset yet",
+                    None,
+                    f"prepare one in Data ({self.talm.key('app.data')})",
+                )
             )
         config = self.state.config
         for overview in self.overviews():
             unfinished = overview.status in (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
             if config is not None and overview.name == config.artifact and unfinished:
-                hint = "choose another name, or resume it in Runs (5)"
+                hint = f"choose another name, or resume it in Runs ({self.talm.key('app.runs')})"
                 problems.append(
                     Problem(
                         "model_name",

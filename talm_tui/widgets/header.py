@@ -20,7 +20,7 @@ _GIB = 2**30
 
 
 def pulse(snapshot: Snapshot, width: int) -> str:
-    """Machine, memory and what runs, as much as fits; what runs is said first and last to go."""
+    """Machine, device, memory and what runs, as much as fits; what runs is the last to go."""
     machine = snapshot.machine
     parts = []
     if snapshot.active:
@@ -33,14 +33,21 @@ def pulse(snapshot: Snapshot, width: int) -> str:
             name = name[: max(0, room - 1)] + "…"
         parts.append(f"{first.status.glyph} {name}{share}{others}")
     if machine.memory_total:
-        used, total = machine.memory_used / _GIB, machine.memory_total / _GIB
-        parts.insert(0, f"{used:.1f}/{total:.0f} GiB")
+        of_host = "host " if machine.device_total else ""
+        parts.insert(0, of_host + _share(machine.memory_used, machine.memory_total))
     if machine.name:
-        parts.insert(0, line(machine.name))
+        memory = machine.device_total and f" {_share(machine.device_used, machine.device_total)}"
+        parts.insert(0, f"{line(machine.name)}{memory or ''}")
+    if machine.host:
+        parts.insert(0, line(machine.host))
     # The job is what somebody looks for; the machine's name is known to its owner.
     while parts and len(" · ".join(parts)) > width:
         del parts[0]
     return " · ".join(parts)
+
+
+def _share(used: int, total: int) -> str:
+    return f"{used / _GIB:.1f}/{total / _GIB:.0f} GiB"
 
 
 class HeaderLine(Widget):
@@ -74,7 +81,8 @@ class HeaderLine(Widget):
         position = 6
         for entry in PLACES:
             here = entry.mode == mode
-            text = f" {entry.key} {entry.title} " if titles or here else f" {entry.key} "
+            key = self.talm.key(f"app.{entry.mode}")
+            text = f" {key} {entry.title} " if titles or here else f" {key} "
             style = "bold $background on $primary" if here else "$foreground"
             self._spans.append((position, position + len(text), entry.mode))
             position += len(text)

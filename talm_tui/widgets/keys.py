@@ -8,6 +8,8 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widget import Widget
 
+_ROOM_FOR_JUMP = 100
+
 
 class KeyLine(Widget):
     """The bindings of the focused widget and its screen at the left, the app's at the right.
@@ -39,22 +41,23 @@ class KeyLine(Widget):
     def _shown(self) -> tuple[list[Binding], list[Binding]]:
         own: dict[str, Binding] = {}
         general: dict[str, Binding] = {}
-        palette = self.app.COMMAND_PALETTE_BINDING
         for node, binding, enabled, _ in self.screen.active_bindings.values():
-            if not enabled or not (binding.show or binding.key == palette):
+            if not enabled or not binding.show:
                 continue
             if isinstance(node, App):
                 general.setdefault(binding.action, binding)
             elif not binding.system:
                 own.setdefault(binding.action, binding)
         # The palette is the way to everything that is not shown; quitting is always last.
-        order = {palette: 0, "ctrl+q": 2}
-        last = sorted(general.values(), key=lambda binding: order.get(binding.key, 1))
+        order = {"jump": 0, "command_palette": 1, "quit": 3}
+        last = sorted(general.values(), key=lambda binding: order.get(binding.action, 2))
         return list(own.values()), last
 
     def render(self) -> Content:
         width = self.size.width
         own, general = self._shown()
+        if width < _ROOM_FOR_JUMP:
+            general = [binding for binding in general if binding.action != "jump"]
         parts: list[tuple[str, str] | str] = []
         self._spans = []
         right = [self._text(binding) for binding in general]
@@ -74,8 +77,7 @@ class KeyLine(Widget):
         return Content.assemble(*parts)
 
     def _text(self, binding: Binding) -> tuple[str, str]:
-        text = "palette" if binding.key == self.app.COMMAND_PALETTE_BINDING else binding.description
-        return self.app.get_key_display(binding), text
+        return self.app.get_key_display(binding), binding.description
 
     def _add(
         self, parts: list[tuple[str, str] | str], position: int, key: str, text: str, press: str

@@ -97,10 +97,10 @@ class RunList(OptionList, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "cursor_up", "Previous run", id="runs.previous", show=False),
         Binding("down", "cursor_down", "Next run", id="runs.next", show=False),
-        Binding("home", "first", "First run", show=False),
-        Binding("end", "last", "Last run", show=False),
-        Binding("pageup", "page_up", "Page up", show=False),
-        Binding("pagedown", "page_down", "Page down", show=False),
+        Binding("home", "first", "First run", show=False, id="runs.first"),
+        Binding("end", "last", "Last run", show=False, id="runs.last"),
+        Binding("pageup", "page_up", "Page up", show=False, id="runs.page_up"),
+        Binding("pagedown", "page_down", "Page down", show=False, id="runs.page_down"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002

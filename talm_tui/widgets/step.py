@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from textual import events
@@ -17,6 +17,7 @@ from talm_tui.widgets.status import colour, percent
 
 if TYPE_CHECKING:
     from talm_core.overview import Overview
+    from talm_tui.app import TalmApp
 
 
 def figure(overview: Overview, width: int = 80) -> str:
@@ -63,11 +64,14 @@ class Step(Widget):
 
     ALLOW_SELECT = False
 
-    def __init__(self, name: str, about: str, key: str, verb: str, *, built_in: str = "") -> None:
+    def __init__(
+        self, name: str, about: str, action: str, verb: str, *, built_in: str = ""
+    ) -> None:
+        """`action` is the id of what makes one more."""
         super().__init__(id=f"step-{name.lower()}")
         self.border_title = Content(name)
         self._about = about
-        self._key = key
+        self._action = action
         self._verb = verb
         self._built_in = built_in
         self._items: Sequence[Overview] = ()
@@ -83,8 +87,9 @@ class Step(Widget):
         width, height = self.size
         if width < 8 or height < 2:
             return Content("")
+        name = cast("TalmApp", self.app).key(self._action)
         key = Content.assemble(
-            (self._key, "bold $accent"), f"  {left(self._verb, width - 3).rstrip()}"
+            (name, "bold $accent"), f"  {left(self._verb, width - 2 - len(name)).rstrip()}"
         )
         lines = self._list(width, height - 1)
         if not self._items and self._complete:
@@ -115,7 +120,11 @@ class Step(Widget):
     def on_click(self, event: events.Click) -> None:
         """Make one more."""
         event.stop()
-        self.app.simulate_key(self._key)
+        self.jump()
+
+    def jump(self) -> None:
+        """The same, from jump mode."""
+        cast("TalmApp", self.app).press(self._action)
 
 
 def _row(glyph: str, style: str, name: str, said: str, width: int) -> Content:

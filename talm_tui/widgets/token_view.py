@@ -74,12 +74,12 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "token by token", id="tokens.previous", key_display="← →"),
         Binding("right", "move(1)", "Next token", id="tokens.next", show=False),
-        Binding("up", "row(-1)", "Up", show=False),
-        Binding("down", "row(1)", "Down", show=False),
-        Binding("home", "to_start", "First token", show=False),
-        Binding("end", "follow", "Newest token", show=False),
-        Binding("pageup", "row(-10)", "Page up", show=False),
-        Binding("pagedown", "row(10)", "Page down", show=False),
+        Binding("up", "row(-1)", "Line up", show=False, id="tokens.up"),
+        Binding("down", "row(1)", "Line down", show=False, id="tokens.down"),
+        Binding("home", "to_start", "First token", show=False, id="tokens.first"),
+        Binding("end", "follow", "Newest token", show=False, id="tokens.last"),
+        Binding("pageup", "row(-10)", "Ten lines up", show=False, id="tokens.page_up"),
+        Binding("pagedown", "row(10)", "Ten lines down", show=False, id="tokens.page_down"),
     ]
 
     class Moved(Message):

@@ -134,16 +134,6 @@ def test_the_palette_does_what_the_keys_do(workspace: Workspace) -> None:
     play(workspace, story)
 
 
-def test_every_shown_binding_can_be_remapped() -> None:
-    for entry in PLACES:
-        for cls in type(entry.open()).__mro__:
-            if not cls.__module__.startswith("talm_tui"):
-                continue
-            for binding in vars(cls).get("BINDINGS", ()):
-                if binding.show:
-                    assert binding.id, (entry.mode, binding)
-
-
 # --- jobs ------------------------------------------------------------------------------------
 
 
@@ -288,32 +278,17 @@ def test_a_theme_is_remembered(workspace: Workspace) -> None:
 def test_a_theme_leaves_the_rest_of_the_file_alone() -> None:
     path = preferences.directory() / preferences.FILE_NAME
     path.parent.mkdir(parents=True)
-    path.write_text('# mine\n[keys]\n"home.quickstart" = "f5"\n')
+    path.write_text('# mine\nfuture = "x"\n')
     preferences.save_theme(LIGHT)
-    assert path.read_text() == f'# mine\ntheme = "{LIGHT}"\n\n[keys]\n"home.quickstart" = "f5"\n'
-
-
-def test_keys_are_remapped_by_their_id(workspace: Workspace) -> None:
-    path = preferences.directory() / preferences.FILE_NAME
-    path.parent.mkdir(parents=True)
-    path.write_text('[keys]\n"app.data" = "f8"\n')
-
-    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
-        await pilot.press("3")
-        assert app.current_mode == "home"
-        await pilot.press("f8")
-        await pilot.pause()
-        assert app.current_mode == "data"
-
-    play(workspace, story)
+    assert path.read_text() == f'# mine\nfuture = "x"\ntheme = "{LIGHT}"\n'
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("theme = ", "cannot be read"),
-        ("theme = 5\nkeys = 3", "cannot understand theme, keys"),
-        ('[keys]\n"home.log" = 5', "cannot understand keys.home.log"),
+        ("theme = 5", "cannot understand theme"),
+        ('theme = "solarised"', "There is no theme solarised"),
     ],
 )
 def test_a_damaged_file_of_preferences_is_told(workspace: Workspace, text: str, told: str) -> None:
@@ -347,6 +322,12 @@ def test_the_pulse_keeps_what_runs_when_there_is_no_room(workspace: Workspace) -
     both = replace(whole, active=whole.active * 2, machine=Machine())
     assert pulse(both, 60) == "▶ nano 46 % +1"
     assert pulse(Snapshot(), 60) == ""
+    gib = canned.GIB
+    gpu = Machine("NVIDIA H200", 4 * gib, 23 * gib, 41 * gib, 139 * gib, "node-7")
+    big = replace(whole, machine=gpu)
+    assert pulse(big, 80) == ("node-7 · NVIDIA H200 41.0/139 GiB · host 4.0/23 GiB · ▶ nano 46 %")
+    assert pulse(big, 60) == "NVIDIA H200 41.0/139 GiB · host 4.0/23 GiB · ▶ nano 46 %"
+    assert pulse(big, 40) == "host 4.0/23 GiB · ▶ nano 46 %"
 
 
 def test_a_share_says_all_only_when_it_is() -> None:

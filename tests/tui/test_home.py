@@ -17,7 +17,7 @@ from talm_core.quickstart import stages
 from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.next_step import WELCOME, next_step
+from talm_tui.next_step import next_step
 from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.screens.home import HomeScreen
 from talm_tui.screens.log import LogScreen
@@ -361,14 +361,16 @@ def test_s_really_starts_one(empty_workspace: Workspace) -> None:
 
 def test_next_step_follows_what_there_is(workspace: Workspace) -> None:
     whole = snapshot(workspace)
-    assert next_step(Snapshot()) == ""
-    assert next_step(Snapshot(complete=True)) == WELCOME
+    keys = {"home.resume": "r", "home.train": "m", "home.data": "d", "app.play": "6"}
+    assert next_step(Snapshot(complete=True), keys.__getitem__) == ""
     idle = replace(whole, active=())
-    assert next_step(idle) == "r goes on with try-3; talm-1 is ready to talk to (6)."
+    said = next_step(idle, keys.__getitem__)
+    assert said == "r goes on with try-3; talm-1 is ready to talk to (6)."
     only_data = replace(idle, models=())
-    assert next_step(only_data) == "m trains a model on stdlib/all."
+    assert next_step(only_data, keys.__getitem__) == "m trains a model on stdlib/all."
     only_tokenizer = replace(only_data, data=())
-    assert next_step(only_tokenizer) == "d turns text into tokens with code-8k."
+    said = next_step(only_tokenizer, keys.__getitem__)
+    assert said == "d turns text into tokens with code-8k."
 
 
 def test_figures_get_shorter_where_there_is_no_room(workspace: Workspace) -> None:
