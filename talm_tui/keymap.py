@@ -130,7 +130,7 @@ def _unfit(action: str, value: str, known: Mapping[str, actions.Action]) -> str:
         near = difflib.get_close_matches(action, known, n=1)
         hint = f"do you mean {near[0]}?" if near else "talm-tui --write-keymap lists them"
         return f"{action}: there is no such action; {hint}"
-    typed = [key for key in value.split(",") if key_to_character(key) is not None or key == "space"]
+    typed = [key for key in value.split(",") if _is_typed(key) and key not in known[action].keys]
     if known[action].priority and typed:
         return (
             f"{action}: {typed[0]} could not be typed into a field any more; use ctrl or f1 to f12"
@@ -216,3 +216,7 @@ def _named(word: str) -> tuple[str, str]:
     if name in _TAKEN:
         return "", f"a terminal sends {name} as {_TAKEN[name]}; choose another"
     return name, ""
+
+
+def _is_typed(key: str) -> bool:
+    return key == "space" or key_to_character(key) is not None

@@ -32,7 +32,7 @@ def test_every_binding_has_an_id_of_its_own_and_says_what_it_does() -> None:
     assert sorted(listed) == sorted(catalogue)
     assert all(action.text and action.keys for action in catalogue.values())
     assert catalogue["home.quickstart"].keys == ("s",)
-    assert catalogue["form.find"].keys == ("slash", "ctrl+f")
+    assert catalogue["form.next"].keys == ("down", "enter")
 
 
 def test_no_two_actions_of_a_place_share_a_key() -> None:
