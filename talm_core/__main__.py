@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target.add_argument(
         "--play", action="store_true", help="answer prompts: settings in on stdin, events out"
     )
+    target.add_argument(
+        "--tokenize",
+        action="store_true",
+        help="cut text into tokens: asks in on stdin, answers out",
+    )
     parser.add_argument("--workspace", type=Path, default=None)
     parser.add_argument("--lock-fd", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -37,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from talm_core.model.sampling import serve
 
             return serve(Workspace(options.workspace), sys.stdin, sys.stdout)
+        if options.tokenize:
+            from talm_core.tokenizer import session
+
+            return session.serve(Workspace(options.workspace), sys.stdin, sys.stdout)
         inbox.stop_on_signals()
         return _work(options.directory.absolute(), options.workspace, options.lock_fd)
     except TalmError as error:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import tiktoken
 
-from talm_core.errors import ArtifactError, Problem
+from talm_core.errors import ArtifactError, Problem, RunError
 from talm_core.tokenizer.vocabulary import Vocabulary
+
+# Some 600,000 spaces in a row are more than tiktoken's regular expressions survive.
+_CAREFUL_CHARACTERS = 400_000
+_LONG_SPACE = re.compile(r"\s{100000}")
 
 
 class Tokenizer(tiktoken.Encoding):
@@ -63,3 +72,51 @@ class Tokenizer(tiktoken.Encoding):
         except ValueError as error:
             message = f"its regular expression is refused: {error}"
             raise ArtifactError(Problem(f"tokenizer {vocabulary.name}", message)) from None
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """How many bytes each id stands for, special tokens included; 0 for unused ids."""
+        lengths = np.zeros(self.n_vocab, np.int64)
+        for token, rank in self._mergeable_ranks.items():
+            lengths[rank] = len(token)
+        for text, rank in self._special_tokens.items():
+            lengths[rank] = len(text.encode())
+        return lengths
+
+    def ids(self, text: str, *, special: bool = False) -> npt.NDArray[np.uint32]:
+        """The ids of any text, however long or odd. Special tokens in it are text, or with
+        `special` themselves.
+
+        Raises:
+            RunError: the tokenizer's regular expression cannot split the text.
+        """
+        if not special or not self._special_tokens:
+            return self._ordinary_ids(text)
+        known = sorted(self._special_tokens, key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, known))})", text)
+        arrays = [
+            np.array([self._special_tokens[part]], np.uint32) if odd else self._ordinary_ids(part)
+            for part, odd in zip(parts, cycle((False, True)), strict=False)
+        ]
+        return np.concatenate(arrays)
+
+    def _ordinary_ids(self, text: str) -> npt.NDArray[np.uint32]:
+        try:
+            if len(text) > _CAREFUL_CHARACTERS and _LONG_SPACE.search(text):
+                return self._ids_by_pieces(text)
+            return self.encode_to_numpy(text, disallowed_special=())
+        except BaseException as error:
+            # tiktoken's Rust code has panicked, which Python does not count among its exceptions.
+            if isinstance(error, Exception) or type(error).__name__ != "PanicException":
+                raise
+            message = f"the tokenizer's regular expression cannot split a text: {error}"
+            raise RunError(message) from None
+
+    def _ids_by_pieces(self, text: str) -> npt.NDArray[np.uint32]:
+        """The same ids by another library's regular expressions, which are slower and survive."""
+        import regex
+
+        ids: list[int] = []
+        for piece in regex.finditer(self._pat_str, text):
+            ids += self._encode_single_piece(piece.group())
+        return np.array(ids, np.uint32)
