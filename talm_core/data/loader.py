@@ -3,7 +3,8 @@
 Every shard is cut into windows of `context_len + 1` tokens that overlap by one, so that each
 token but a shard's first is predicted once. An epoch visits all windows of all shards in a
 permutation that is computed and not stored: it needs no memory however large the dataset, and
-where it stands is two numbers.
+where it stands is two numbers. One epoch follows the other without a seam, so that no window is
+left out, and the order is the same however it is cut into batches and shared among processes.
 """
 
 from __future__ import annotations
@@ -124,8 +125,7 @@ def _rows(tokens: Tokens, context_len: int) -> Tokens:
 
 class TokenLoader:
     """Batches of one rank. With the same seed, `world_size` loaders of different ranks together
-    visit each window at most once an epoch: all but the last few that do not fill a batch on
-    every rank, which are other windows in each epoch."""
+    visit each window exactly once an epoch; a batch may begin in one epoch and end in the next."""
 
     def __init__(
         self,
@@ -150,8 +150,7 @@ class TokenLoader:
         self._batch_size = batch_size
         self._first = rank * batch_size
         self._step = batch_size * world_size
-        self._usable = self.windows // self._step * self._step
-        if not self._usable:
+        if self.windows < self._step:
             message = f"the dataset has {self.windows:,} windows of {context_len} tokens"
             if world_size > 1:
                 message += f" for {world_size} processes"
@@ -162,17 +161,20 @@ class TokenLoader:
         self._go_to(0, 0)
 
     def next_batch(self) -> Batch:
-        """The next windows, (batch_size, context_len + 1), and on to the next epoch after the
-        last."""
+        """The next windows, (batch_size, context_len + 1)."""
         if self._place == len(self._ahead):
             self._look_ahead()
         numbers = self._ahead[self._place]
         self._place += 1
         self._index += self._step
-        batch = self._windows.read(numbers)
-        if self._index == self._usable:
-            self._go_to(self._epoch + 1, 0)
-        return batch
+        if self._index >= self.windows:
+            self._epoch, self._index = self._epoch + 1, self._index - self.windows
+        return self._windows.read(numbers)
+
+    def skip(self, batches: int) -> None:
+        """Go past so many batches on every rank, without reading them."""
+        epochs, index = divmod(self._index + batches * self._step, self.windows)
+        self._go_to(self._epoch + epochs, index)
 
     @property
     def state(self) -> dict[str, int]:
@@ -181,17 +183,16 @@ class TokenLoader:
         return {"epoch": self._epoch, "index": self._index}
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Go on from a `state` of a loader with the same dataset, seed and batches.
+        """Go on from a `state` of a loader with the same dataset, seed and context length; batches
+        and processes may be others.
 
         Raises:
             ArtifactError: no such place exists here.
         """
         epoch, index = state.get("epoch"), state.get("index")
         valid = type(epoch) is int and type(index) is int and 0 <= epoch < 2**63
-        if not valid or not 0 <= index < self._usable or index % self._step:  # type: ignore[operator]
-            message = (
-                f"fits no dataset of {self.windows:,} windows in batches of {self._step:,} in all"
-            )
+        if not valid or not 0 <= index < self.windows:  # type: ignore[operator]
+            message = f"fits no dataset of {self.windows:,} windows"
             raise ArtifactError(Problem("loader state", message, state))
         assert isinstance(epoch, int)
         assert isinstance(index, int)
@@ -200,20 +201,27 @@ class TokenLoader:
     @property
     def epoch_progress(self) -> float:
         """Epochs so far, with the part of this one."""
-        return self._epoch + self._index / self._usable
+        return self._epoch + self._index / self.windows
 
     def _go_to(self, epoch: int, index: int) -> None:
         self._epoch, self._index = epoch, index
-        self._order = Permutation(self.windows, seed=self._seed, epoch=epoch)
         self._ahead: npt.NDArray[np.int64] = np.empty((0, self._batch_size), np.int64)
         self._place = 0
 
     def _look_ahead(self) -> None:
-        """Many batches' numbers at once: one is no cheaper."""
+        """Many batches' numbers at once: one is no cheaper. The last one may reach into the next
+        epoch."""
         end = self._index + max(1, _BLOCK // self._batch_size) * self._step
-        starts = np.arange(self._index, min(end, self._usable), self._step) + self._first
-        self._ahead = self._order(starts[:, None] + np.arange(self._batch_size))
+        starts = np.arange(self._index, min(end, self.windows), self._step) + self._first
+        places = starts[:, None] + np.arange(self._batch_size)
+        self._ahead = self._order(self._epoch)(places % self.windows)
+        later = places >= self.windows
+        if later.any():
+            self._ahead[later] = self._order(self._epoch + 1)(places[later] - self.windows)
         self._place = 0
+
+    def _order(self, epoch: int) -> Permutation:
+        return Permutation(self.windows, seed=self._seed, epoch=epoch)
 
 
 def eval_batches(
