@@ -620,6 +620,28 @@ class PretrainConfig(JobConfig):
         Setting("Training", "Largest gradient norm; 0 turns clipping off.", advanced=True),
     ] = 1.0
 
+    non_finite: Annotated[
+        Literal["stop", "rollback"],
+        Setting(
+            "Training",
+            "What to do about a loss or gradient that is not finite.",
+            more="That step is never taken. stop ends the run; rollback goes back to the last"
+            " checkpoint and on with what comes after the batches that led there.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = "stop"
+    max_rollbacks: Annotated[
+        int,
+        Field(ge=1),
+        Setting(
+            "Training",
+            "How often a run may go back before it ends after all.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = 3
+
     eval_every: Annotated[
         int,
         Field(ge=0),

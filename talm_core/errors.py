@@ -7,7 +7,8 @@
     │   ├── ArtifactError   a tokenizer, dataset or model that is missing, damaged or does not fit
     │   ├── WorkspaceError  names and directories: taken, not writable, outside the workspace
     │   └── BusyError       another process works in this artifact
-    └── RunError            a job that cannot go on: loss not finite, disk full, no memory
+    └── RunError            a job that cannot go on: disk full, no memory
+        └── NonFiniteError  a loss or gradient that is no number
 
 `InputError` ends the `talm` command with exit code 2, everything else with 1. What is not a
 `TalmError` is a bug: its traceback is kept in the job's `log.txt`.
@@ -74,6 +75,18 @@ class BusyError(InputError):
 
 class RunError(TalmError):
     """A job that cannot go on; what it had done so far is kept."""
+
+
+class NonFiniteError(RunError):
+    """Loss or gradient of `step` are not finite; that step was not taken."""
+
+    def __init__(self, step: int, loss: float, rate: float, norm: float) -> None:
+        self.step = step
+        super().__init__(
+            f"step {step:,} gave a loss of {loss:g} and a gradient norm of {norm:g} at learning"
+            f" rate {rate:.3g}; the weights before it are kept in the last checkpoint. Try a lower"
+            " learning_rate, a longer warmup_steps or a smaller grad_clip"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

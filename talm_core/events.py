@@ -204,6 +204,16 @@ class Telemetry(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack(Event):
+    """The run went back to `step`, because of what `failed_step` gave, and goes on with what comes
+    after that step's batches. Readers drop what was said about later steps than `step`."""
+
+    step: int
+    failed_step: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
     """Something the user should know. `level` is info, warning or error."""
 

@@ -23,6 +23,7 @@ from talm_core.events import (
     Planned,
     Progress,
     Record,
+    RolledBack,
     Sampled,
     Stage,
     Started,
@@ -194,6 +195,8 @@ class History:
             case Telemetry():
                 self.telemetry.append(record)
                 del self.telemetry[:-_TELEMETRY]
+            case RolledBack():
+                self._drop_after(event.step)
             case _ if isinstance(event, ENDS):
                 self.end = event
             case _:
@@ -218,13 +221,15 @@ class History:
     def _start(self, record: Record, event: Started) -> None:
         self.started, self.end = record, None
         self.progress.clear()
-        kept = -1 if event.resumed_from is None else event.resumed_from
+        self._drop_after(-1 if event.resumed_from is None else event.resumed_from)
+        if event.resumed_from is None:
+            self.planned = self.merged = self.stage = None
+
+    def _drop_after(self, kept: int) -> None:
         self.metrics.drop_after(kept)
         self.evaluations.drop_after(kept)
         self.samples = [sample for sample in self.samples if sample.step <= kept]
         self.checkpoints = [item for item in self.checkpoints if item.step <= kept]
-        if event.resumed_from is None:
-            self.planned = self.merged = self.stage = None
         if self.last_metrics and self.last_metrics.step > kept:
             self.last_metrics = None
         if self.last_evaluated and self.last_evaluated.step > kept:

@@ -158,6 +158,7 @@ class TokenLoader:
             hint = f"at most {most:,}" if most else "use more text or a shorter context"
             raise ConfigError(Problem("batch_size", message, batch_size, hint))
         self._seed = seed
+        self._epoch = self._index = 0
         self._go_to(0, 0)
 
     def next_batch(self) -> Batch:
@@ -170,6 +171,13 @@ class TokenLoader:
         if self._index >= self.windows:
             self._epoch, self._index = self._epoch + 1, self._index - self.windows
         return self._windows.read(numbers)
+
+    def divide(self, batch_size: int) -> None:
+        """Go on from here with batches of another size."""
+        self._first = self._first // self._batch_size * batch_size
+        self._step = self._step // self._batch_size * batch_size
+        self._batch_size = batch_size
+        self._go_to(self._epoch, self._index)
 
     def skip(self, batches: int) -> None:
         """Go past so many batches on every rank, without reading them."""

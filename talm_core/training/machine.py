@@ -26,12 +26,13 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The choices of a run. They are kept in its checkpoints: a resumed run that chose anew could
-    not continue bit for bit."""
+    not continue bit for bit. `batch_size` is the windows of one pass; 0: as the settings say."""
 
     device: str
     precision: str
     compiled: bool
     threads: int
+    batch_size: int = 0
 
     @property
     def dtype(self) -> torch.dtype:

@@ -67,6 +67,11 @@ class Pace:
         """Count speed from here."""
         self._last = (self.clock.now(), self.first_step)
 
+    def go_back(self, step: int) -> None:
+        """Count steps, and speed, from this one."""
+        self.first_step, self._settled = step, None
+        self.begin()
+
     def stepped(self, step: int) -> None:
         """A step is done."""
         if self._settled is None and step - self.first_step >= _SETTLING_STEPS:

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from talm_core.config import PretrainConfig, dumps
-from talm_core.errors import ConfigError, RunError, TalmError
+from talm_core.errors import ConfigError, NonFiniteError, RunError, TalmError
 from talm_core.events import (
     Checkpoint,
     Command,
@@ -28,6 +28,7 @@ from talm_core.events import (
     Notice,
     Planned,
     Progress,
+    RolledBack,
     Sample,
     Sampled,
     Started,
@@ -108,15 +109,9 @@ class _Run:
         self.schedule = Schedule.of(config)
         self.trainer: Trainer | None = None
         self.saver: Saver | None = None
-        state = found.state
-        # What is still to be done at this step: what, and a sample's prompt.
-        self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
-        self.over = bool(state.get("over", False))
-        self.eval_every = _interval_of(config, state)
-        self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
-        self.evaluated_step = int(state.get("evaluated_step", 0))
-        self.rate = float(state.get("rate", 0.0))
-        self.clock = Clock(float(state.get("elapsed", 0.0)))
+        self._take(found.state)
+        self.eval_every = _interval_of(config, found.state)
+        self.clock = Clock(float(found.state.get("elapsed", 0.0)))
         self.pace = Pace(
             self.clock,
             first_step=found.step,
@@ -130,6 +125,16 @@ class _Run:
         )
         self._said = self._measured = self._next_telemetry = 0.0
         self._saved_at = time.monotonic()
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """Be where a checkpoint's state says."""
+        # What is still to be done at this step: what, and a sample's prompt.
+        self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
+        self.over = bool(state.get("over", False))
+        self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
+        self.evaluated_step = int(state.get("evaluated_step", 0))
+        self.rate = float(state.get("rate", 0.0))
+        self.rollbacks = int(state.get("rollbacks", 0))
 
     # --- before the first step ---------------------------------------------------------------
 
@@ -166,13 +171,23 @@ class _Run:
         elif self.config.init_from is not None:
             yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
-            yield from self.say(Progress(phase="compiling", done=0))
-            if reason := trainer.compile():
-                trainer.machine = replace(machine, compiled=False)
-                text = f"the model could not be compiled and runs as it is: {reason}"
-                yield from self.say(Notice(message=text, level="warning"))
+            yield from self._compile(trainer)
         self.trainer = trainer
         yield from self.say(self._planned())
+
+    def _compile(self, trainer: Trainer) -> Talk:
+        yield from self.say(Progress(phase="compiling", done=0))
+        while True:
+            try:
+                reason = trainer.compile()
+                break
+            except (RuntimeError, MemoryError) as error:
+                _require_out_of_memory(error)
+            yield from self._take_less(trainer)
+        if reason:
+            trainer.machine = replace(trainer.machine, compiled=False)
+            text = f"the model could not be compiled and runs as it is: {reason}"
+            yield from self.say(Notice(message=text, level="warning"))
 
     def _begin_with(self, trainer: Trainer, source: str) -> Talk:
         """Take the weights of another run's checkpoint."""
@@ -268,24 +283,80 @@ class _Run:
 
     def steps(self) -> Talk:
         """Every step that is left, and what is due after each."""
-        trainer = self._trainer
         yield from self.settle()
         self.clock.start()
         self.pace.begin()
         self._saved_at = time.monotonic()
         while not self.over:
-            self.rate = self.schedule.rate(trainer.step, self.clock.now())
-            while not trainer.forward_backward():
-                yield from self.sign_of_life(self._progress())
-            trainer.update(self.rate)
-            self.pace.stepped(trainer.step)
-            self.over = self.schedule.progress(trainer.step, self.clock.now()) >= 1
-            self.due = self._due_now()
-            if self.due or self._wants_metrics():
-                yield from self._metrics()
-            yield from self.settle()
-            yield from self.sign_of_life(self._progress())
+            failed = None
+            try:
+                yield from self._step()
+            except NonFiniteError as error:
+                failed = error
+            if failed is not None:
+                yield from self._roll_back(failed)
         self.clock.stop()
+
+    def _step(self) -> Talk:
+        trainer = self._trainer
+        self.rate = self.schedule.rate(trainer.step, self.clock.now())
+        while not (yield from self._pass()):
+            yield from self.sign_of_life(self._progress())
+        trainer.update(self.rate)
+        self.pace.stepped(trainer.step)
+        self.over = self.schedule.progress(trainer.step, self.clock.now()) >= 1
+        self.due = self._due_now()
+        if self.due or self._wants_metrics():
+            yield from self._metrics()
+        yield from self.settle()
+        yield from self.sign_of_life(self._progress())
+
+    def _pass(self) -> Generator[Event, Command | None, bool]:
+        """One forward and backward pass; returns whether it was the step's last."""
+        try:
+            return self._trainer.forward_backward()
+        except (RuntimeError, MemoryError) as error:
+            _require_out_of_memory(error)
+        # Out here, for the error holds on to all that the pass had allocated.
+        yield from self._take_less(self._trainer)
+        return False
+
+    def _take_less(self, trainer: Trainer) -> Talk:
+        had = trainer.batch_size
+        trainer.take_less()
+        text = (
+            f"out of memory with {had} windows in a pass: goes on with {trainer.batch_size}, in"
+            f" {trainer.passes} passes a step"
+        )
+        yield from self.say(Notice(message=text, level="warning"))
+
+    def _roll_back(self, error: NonFiniteError) -> Talk:
+        """Go back to the last good checkpoint and past the batches that led to `error` (Chowdhery
+        et al. 2022, section 5.1, https://arxiv.org/abs/2204.02311)."""
+        if self.config.non_finite != "rollback":
+            raise error
+        if self.rollbacks >= self.config.max_rollbacks:
+            raise RunError(f"{error}. The run had gone back {self.rollbacks} times before")
+        yield from self.written()
+        found = checkpoint.find(self.directory)
+        if found.path is None:
+            raise RunError(f"{error}. There is no checkpoint yet to go back to")
+        trainer = self._trainer
+        trainer.restore(found.path, found.step, found.state)
+        trainer.skip_to(error.step)
+        self._take(found.state)
+        self.rollbacks += 1
+        self.pace.go_back(found.step)
+        self._saver.has(found.step, found.path)
+        # A process that dies now must not take those batches again.
+        yield from self._amend(trainer.state | {"rollbacks": self.rollbacks})
+        yield from self.say(RolledBack(step=found.step, failed_step=error.step, reason=str(error)))
+        text = (
+            f"{error}. Back at step {found.step:,}, on with what comes after the batches of step"
+            f" {error.step:,} (rollback {self.rollbacks} of {self.config.max_rollbacks})"
+        )
+        yield from self.say(Notice(message=text, level="warning"))
+        yield from self.settle()
 
     def _due_now(self) -> list[tuple[str, str]]:
         def every(count: int) -> bool:
@@ -324,7 +395,7 @@ class _Run:
                 self.due.pop(0)
                 yield from self._checkpoint(at_once=kind == "save")
         if finding_out:
-            yield from self._amend()
+            yield from self._amend(self._progress_state())
 
     def _wants_metrics(self) -> bool:
         step = self._trainer.step
@@ -479,12 +550,12 @@ class _Run:
             snapshot = trainer.snapshot(self.inputs.vocabulary)
             saver.write(trainer.step, snapshot.write, self._state())
 
-    def _amend(self) -> Talk:
+    def _amend(self, state: dict[str, Any]) -> Talk:
         """Add what was found out at this step to its checkpoint, if it has one."""
         if self.saver is None or self.trainer is None:
             return
         try:
-            self.saver.amend(self.trainer.step, self._progress_state())
+            self.saver.amend(self.trainer.step, state)
         except RunError as error:
             yield from self._not_saved(error)
 
@@ -494,6 +565,7 @@ class _Run:
             | self._progress_state()
             | {
                 "rate": self.rate,
+                "rollbacks": self.rollbacks,
                 "machine": asdict(self._trainer.machine),
                 "config": dumps(self.config),
             }
@@ -567,6 +639,13 @@ class _Run:
             "elapsed": self.clock.now(),
             "directory": self.workspace.relative(self.directory),
         }
+
+
+def _require_out_of_memory(error: BaseException) -> None:
+    from talm_core.training.trainer import out_of_memory
+
+    if not out_of_memory(error):
+        raise error
 
 
 def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ talks about it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from talm_core.config import PretrainConfig
 from talm_core.data.loader import TokenLoader
-from talm_core.errors import ArtifactError, Problem, RunError
+from talm_core.errors import ArtifactError, NonFiniteError, Problem, RunError
 from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -68,10 +68,14 @@ class Trainer:
         self.model.initialise(config.seed)
         self.model.to(self.device)
         self.optimizers = Optimizers(self.model, config)
+        # Windows of one pass, and passes of one step: the device's memory decides how a step is
+        # divided.
+        self.batch_size = machine.batch_size or config.batch_size
+        self.passes = config.passes * config.batch_size // self.batch_size
         self.loader = TokenLoader(
             dataset,
             "train",
-            batch_size=config.batch_size,
+            batch_size=self.batch_size,
             context_len=config.context_len,
             seed=config.seed,
         )
@@ -79,7 +83,7 @@ class Trainer:
         # Where the loader was after the last whole step: what a checkpoint needs.
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
-        self._passes = 0
+        self._passes = 0  # of the step in progress
         self._hidden = self.model.hidden
         self._loss = self._zero()  # of the step in progress
         self._losses = self._zero()  # sum over the steps since the last reading
@@ -108,7 +112,7 @@ class Trainer:
     def compile(self) -> str:
         """Compile the model and try it; returns why that failed, or nothing."""
         tokens = torch.zeros(
-            self.config.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
+            self.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
         )
         compiled = torch.compile(self.model.hidden)
         try:
@@ -126,11 +130,40 @@ class Trainer:
         """One pass over the next batch; returns whether a whole step's passes are done."""
         batch = self._to_device(self.loader.next_batch())
         tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
-        loss = self.model.loss_of(self._hidden(tokens), targets) / self.config.passes
+        loss = self.model.loss_of(self._hidden(tokens), targets) / self.passes
         torch.autograd.backward(loss)
         self._loss += loss.detach()
         self._passes += 1
-        return self._passes == self.config.passes
+        return self._passes == self.passes
+
+    def take_less(self) -> None:
+        """After running out of memory: smaller passes, and more of them, from the beginning of
+        the step in progress.
+
+        Raises:
+            RunError: a pass is one window already.
+        """
+        if self.batch_size == 1:
+            raise RunError(
+                "there is too little memory even for passes of one window; try a smaller"
+                " context_len, n_embd or n_layer"
+            )
+        divisor = next(d for d in range(2, self.batch_size + 1) if self.batch_size % d == 0)
+        self.batch_size //= divisor
+        self.passes *= divisor
+        self.machine = replace(self.machine, batch_size=self.batch_size)
+        self.optimizers.zero_grad()
+        self.loader.load_state(self.loader_state)
+        self.loader.divide(self.batch_size)
+        self._passes, self._loss = 0, self._zero()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def skip_to(self, step: int) -> None:
+        """Go past the batches of all steps up to `step` without taking them."""
+        self.loader.skip((step - self.step) * self.passes)
+        self.loader_state = dict(self.loader.state)
+        self.epoch = self.loader.epoch_progress
 
     def _to_device(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
         tensor = torch.from_numpy(batch)
@@ -143,8 +176,8 @@ class Trainer:
         """Take the optimizer step of the passes so far.
 
         Raises:
-            RunError: loss or gradient is not finite; the weights are as they were. On a device
-                that works ahead, the step is skipped there and `read` raises.
+            NonFiniteError: loss or gradient is not finite; the weights are as they were. On a
+                device that works ahead, the step is skipped there and `read` raises.
         """
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         if self.config.grad_clip:
@@ -167,7 +200,8 @@ class Trainer:
         finite = torch.isfinite(self._loss + self._norm)
         if not self._asynchronous:
             if not finite:
-                raise self._failed(self.step + 1, self._loss.item(), rate, self._norm.item())
+                loss, norm = self._loss.item(), self._norm.item()
+                raise NonFiniteError(self.step + 1, loss, rate, norm)
             return None
         # Once a step has failed, it and all later ones change nothing, until somebody looks.
         step, used = (torch.full_like(self._norm, value) for value in (self.step + 1, rate))
@@ -176,19 +210,11 @@ class Trainer:
         self._failure = torch.where(unseen, now, self._failure)
         return (self._failure[0] != 0).float()
 
-    @staticmethod
-    def _failed(step: int, loss: float, rate: float, norm: float) -> RunError:
-        return RunError(
-            f"step {step:,} gave a loss of {loss:g} and a gradient norm of {norm:g} at learning"
-            f" rate {rate:.3g}; the weights before it are kept in the last checkpoint. Try a lower"
-            " learning_rate, a longer warmup_steps or a smaller grad_clip"
-        )
-
     def read(self) -> Readings | None:
         """The readings since the last call, None when no step was taken. Waits for the device.
 
         Raises:
-            RunError: a step since then was not finite.
+            NonFiniteError: a step since then was not finite.
         """
         if not self._steps:
             return None
@@ -203,7 +229,7 @@ class Trainer:
         if self._asynchronous:
             step, loss, rate, norm = self._failure.tolist()
             if step:
-                raise self._failed(int(step), loss, rate, norm)
+                raise NonFiniteError(int(step), loss, rate, norm)
 
     def memory(self) -> tuple[int, int]:
         """Bytes that tensors have, and that are held for them, on a CUDA device."""
@@ -215,7 +241,7 @@ class Trainer:
         """A copy of everything a checkpoint holds. Waits for the device.
 
         Raises:
-            RunError: a step since the last reading was not finite.
+            NonFiniteError: a step since the last reading was not finite.
         """
         self._require_finite()
         tensors = self.optimizers.tensors
@@ -249,8 +275,21 @@ class Trainer:
                 raise
             raise ArtifactError(Problem(str(path), f"cannot be resumed from: {error}")) from None
         self.step = step
+        # Whatever was begun since is forgotten.
+        self.optimizers.zero_grad()
+        self._passes, self._loss = 0, self._zero()
+        self._failure.zero_()
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how a device, or the host, says that memory is used up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU's and Apple's allocators have no exception of their own.
+    said = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in said)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
