@@ -21,6 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="where tokenizers, datasets and models live (default: $TALM_HOME)",
     )
+    parser.add_argument("--serve", action="store_true", help="show the app in a browser")
+    parser.add_argument(
+        "--host",
+        default=None,
+        metavar="ADDRESS",
+        help="where to serve it (default: 127.0.0.1, this machine alone)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=None, help="the port (default: 8000; 0: any that is free)"
+    )
     parser.add_argument(
         "--write-keymap",
         action="store_true",
@@ -35,16 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.write_keymap:
         return _write_keymap()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options.serve:
+        return _serve(options)
+    if options.host is not None or options.port is not None:
+        parser.error("--host and --port belong to --serve")
+    in_browser = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
+    if not in_browser and not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
         return 2
     from talm_tui import preferences
     from talm_tui.app import TalmApp
     from talm_tui.terminal import own_terminal
 
-    for name in ("COLUMNS", "LINES"):
-        # Exported by some shells; they would be believed instead of the terminal for ever.
-        os.environ.pop(name, None)
+    if not in_browser:
+        for name in ("COLUMNS", "LINES"):
+            # Exported by some shells; they would be believed instead of the terminal for ever.
+            os.environ.pop(name, None)
     # A thread that reads journals or looks at files must not hold a key back: the interpreter is
     # taken from it after one millisecond instead of five.
     sys.setswitchinterval(0.001)
@@ -52,6 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = TalmApp(options.workspace)
         app.run()
     return app.return_code or 0
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a whole number, 0 to 65535")
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from talm_tui import web
+
+    command = [sys.executable, "-P", "-m", "talm_tui"]
+    if options.workspace is not None:
+        command += ["--workspace", str(options.workspace.absolute())]
+    host = options.host or web.HOST
+    return web.serve(command, host, web.PORT if options.port is None else options.port)
 
 
 def _write_keymap() -> int:
