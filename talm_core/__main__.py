@@ -17,6 +17,7 @@ from talm_core.events import Finished
 from talm_core.journal import last_record
 from talm_core.kinds import share_cores
 from talm_core.lock import Lock
+from talm_core.opening import check_unchanged
 from talm_core.workspace import FOLDERS, Workspace
 
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--workspace", type=Path, default=None)
     parser.add_argument("--lock-fd", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--override", action="store_true", help="take settings that were changed since"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.play:
@@ -47,13 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return session.serve(Workspace(options.workspace), sys.stdin, sys.stdout)
         inbox.stop_on_signals()
-        return _work(options.directory.absolute(), options.workspace, options.lock_fd)
+        directory = options.directory.absolute()
+        return _work(directory, options.workspace, options.lock_fd, override=options.override)
     except TalmError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, InputError) else 1
 
 
-def _work(directory: Path, root: Path | None, descriptor: int | None) -> int:
+def _work(directory: Path, root: Path | None, descriptor: int | None, *, override: bool) -> int:
     held = None if descriptor is None else Lock.inherit(directory, descriptor)
     config = jobs.read_config(directory)
     workspace = Workspace(root or _root_of(directory))
@@ -65,6 +70,7 @@ def _work(directory: Path, root: Path | None, descriptor: int | None) -> int:
         record = last_record(directory)
         if record is not None and isinstance(record.event, Finished):
             raise ArtifactError(Problem(str(directory), "is finished"))
+        check_unchanged(config, directory, override=override)
         held = Lock.acquire(directory)
         inbox.forget(directory)
     finished = False

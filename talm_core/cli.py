@@ -71,7 +71,7 @@ COMMANDS = {
         "Train a model from random weights, or go on with one.",
         "work:train_model",
         "pretrain",
-        ("PRESET", "RESUME", "DETACH"),
+        ("PRESET", "RESUME", "OVERRIDE", "DETACH"),
     ),
     "sample": Command("Continue a text with a trained model.", "sampling:sample", "sample"),
     "list": Command("What there is in the workspace.", "listing:list_artifacts"),

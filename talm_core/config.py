@@ -426,6 +426,7 @@ class PretrainConfig(JobConfig):
             "Transformer blocks.",
             more="More is slower and learns more from the same tokens. Usual: 4 on a laptop, 12"
             " for 124 M.",
+            shape=True,
         ),
     ] = 4
     n_head: Annotated[
@@ -435,6 +436,7 @@ class PretrainConfig(JobConfig):
             "Model",
             "Attention heads.",
             more="Each sees n_embd / n_head dimensions; 32 to 128 dimensions a head are usual.",
+            shape=True,
         ),
     ] = 4
     n_kv_head: Annotated[
@@ -445,6 +447,7 @@ class PretrainConfig(JobConfig):
             "Key and value heads; none means n_head.",
             more="Fewer than n_head is grouped-query attention: less memory while sampling.",
             advanced=True,
+            shape=True,
         ),
     ] = None
     n_embd: Annotated[
@@ -455,6 +458,7 @@ class PretrainConfig(JobConfig):
             "Width: dimensions of a token's vector.",
             more="A multiple of n_head that gives an even number of dimensions a head. Parameters"
             " grow with its square. Usual: 128 on a laptop, 768 for 124 M.",
+            shape=True,
         ),
     ] = 128
     n_hidden: Annotated[
@@ -464,6 +468,7 @@ class PretrainConfig(JobConfig):
             "Model",
             "Width of the feed-forward layer; none means 8/3 n_embd, rounded up to 64.",
             advanced=True,
+            shape=True,
         ),
     ] = None
     context_len: Annotated[
@@ -489,6 +494,7 @@ class PretrainConfig(JobConfig):
             "Share the token embedding with the output layer.",
             more="Saves vocabulary x n_embd parameters, which is most of a small model.",
             advanced=True,
+            shape=True,
         ),
     ] = True
 
@@ -553,6 +559,7 @@ class PretrainConfig(JobConfig):
             more="muon learns more from each token and takes a tenth or two longer for a step of a"
             " small model. Embeddings and norms are moved by AdamW either way.",
             advanced=True,
+            shape=True,
         ),
     ] = "muon"
     learning_rate: Annotated[

@@ -59,7 +59,10 @@ def leave(directory: Path, command: Command) -> None:
     folder = directory / FOLDER
     try:
         folder.mkdir(exist_ok=True)
-        publish.write_text(folder / f"{time.time_ns()}-{os.getpid()}.json", to_json(command))
+        # After what waits there already, even when the clock was set back meanwhile.
+        newest = max((_number(file) for file in _files(folder)), default=0)
+        number = max(time.time_ns(), newest + 1)
+        publish.write_text(folder / f"{number}-{os.getpid()}.json", to_json(command))
     except OSError as error:
         problem = Problem("workspace", f"cannot be written: {error.strerror}", str(directory))
         raise WorkspaceError(problem) from None
@@ -109,6 +112,11 @@ def _take(file: Path) -> Command | None:
         file.unlink()
         return command
     return None
+
+
+def _number(file: Path) -> int:
+    digits = file.name.split("-", 1)[0]
+    return int(digits) if digits.isdecimal() and len(digits) < 30 else 0
 
 
 def _files(folder: Path) -> list[Path]:

@@ -130,13 +130,15 @@ def run(
     workspace: Workspace,
     *,
     resume: bool = False,
+    override: bool = False,
     held: Lock | None = None,
     listen: Sequence[Path] = (),
 ) -> Generator[Event, None, None]:
     """Run a job in this process, with journal, lock and commands.
 
     Every event is in the journal before it is yielded. Closing this generator stops the job.
-    `held` is a lock taken before (by `start`); `listen` names directories whose commands count
+    `override` lets a resumed run take settings that were changed. `held` is a lock taken before
+    (by `start`); `listen` names directories whose commands count
     here too (quick start passes its own to its stages).
 
     Raises:
@@ -146,7 +148,7 @@ def run(
     """
     fresh = False
     if held is None:
-        opened = open_artifact(config, workspace, resume=resume)
+        opened = open_artifact(config, workspace, resume=resume, override=override)
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
     kind = KINDS[config.kind]
@@ -164,7 +166,9 @@ def run(
 # --- detached processes ----------------------------------------------------------------------
 
 
-def start(config: JobConfig, workspace: Workspace, *, resume: bool = False) -> Path:
+def start(
+    config: JobConfig, workspace: Workspace, *, resume: bool = False, override: bool = False
+) -> Path:
     """Run a job as a process of its own that outlives this one; returns its directory at once.
 
     The lock is taken here and handed over, so that the job counts as running from this moment.
@@ -174,7 +178,7 @@ def start(config: JobConfig, workspace: Workspace, *, resume: bool = False) -> P
         BusyError: another process works in this artifact.
         RunError: no process could be started.
     """
-    opened = open_artifact(config, workspace, resume=resume)
+    opened = open_artifact(config, workspace, resume=resume, override=override)
     with opened.held:
         try:
             spawn(workspace, opened.held)

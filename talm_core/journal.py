@@ -7,8 +7,10 @@ reads only what is new, so following a long run costs what is added, not what is
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from collections import deque
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +18,8 @@ from talm_core.events import Event, Record, decode, to_json
 
 FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MOST_WAITING = 10_000  # events, a few megabytes
 _READ_BYTES = 4 * 1024 * 1024
 
 
@@ -26,11 +30,22 @@ class JournalWriter:
         path = directory / FILE_NAME
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         size = os.fstat(self._descriptor).st_size
+        self._waiting: deque[bytes] = deque()
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def write(self, event: Event) -> None:
-        """Append one event with the time of now."""
-        line = to_json(event, time=time.time()).encode() + b"\n"
+        """Append one event with the time of now. On a full disk it waits in memory for the next
+        one that finds room."""
+        self._waiting.append(to_json(event, time=time.time()).encode() + b"\n")
+        try:
+            while self._waiting:
+                self._append(self._waiting[0])
+                self._waiting.popleft()
+        except OSError as error:
+            if error.errno not in _FULL or len(self._waiting) > _MOST_WAITING:
+                raise
+
+    def _append(self, line: bytes) -> None:
         if self._torn:
             line = b"\n" + line
         # Until all of it is there: on a full disk a part may be.

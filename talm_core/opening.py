@@ -29,6 +29,7 @@ from talm_core.kinds import KINDS
 from talm_core.lock import Lock
 from talm_core.preflight import check, settle
 from talm_core.settings import JobConfig, build, settings_of
+from talm_core.training import checkpoint
 from talm_core.workspace import MAIN_FILES, Workspace, name_key
 
 CONFIG_FILE = "config.toml"
@@ -49,8 +50,11 @@ class Opened:
         return self.held.directory
 
 
-def open_artifact(config: JobConfig, workspace: Workspace, *, resume: bool) -> Opened:
-    """Check, lock and prepare the directory of a job.
+def open_artifact(
+    config: JobConfig, workspace: Workspace, *, resume: bool, override: bool = False
+) -> Opened:
+    """Check, lock and prepare the directory of a job. With `override`, a run that is resumed takes
+    settings that were changed.
 
     Raises:
         InputError: what was asked cannot be done.
@@ -69,7 +73,7 @@ def open_artifact(config: JobConfig, workspace: Workspace, *, resume: bool) -> O
     held = _lock(config, directory, workspace, fresh=fresh)
     try:
         if not fresh:
-            _check_existing(config, directory, resume=resume)
+            _check_existing(config, directory, resume=resume, override=override)
         publish.sweep(directory)
         inbox.forget(directory)
         publish.write_text(directory / CONFIG_FILE, dumps(config))
@@ -115,7 +119,7 @@ def discard(directory: Path, workspace: Workspace) -> None:
                 parent = parent.parent
 
 
-def _check_existing(config: JobConfig, directory: Path, *, resume: bool) -> None:
+def _check_existing(config: JobConfig, directory: Path, *, resume: bool, override: bool) -> None:
     """Refuse to work over something that exists, unless it is to be gone on with or nothing
     came of it."""
     name, key = config.artifact, name_key(config.kind)
@@ -132,11 +136,21 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool) -> None
     if record is None and main_file != CONFIG_FILE and main_file in made:
         raise WorkspaceError(Problem(key, "exists already", name, "choose another name"))
     # What delegates goes on by itself, and must not go on with something else.
-    if (resume or kind.delegates) and (directory / CONFIG_FILE).exists():
-        _check_same(config, read_config(directory))
+    if resume or kind.delegates:
+        check_unchanged(config, directory, override=override)
 
 
-def _check_same(new: JobConfig, old: JobConfig) -> None:
+def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:
+    """Compare the config of a run that is to be gone on with to the one it was trained with so
+    far: as the last checkpoint remembers it, for `config.toml` may have been edited since.
+
+    Raises:
+        ConfigError: every setting that may not differ; with `override` only those with which what
+            was saved could not be loaded.
+    """
+    old = _trained_with(directory)
+    if old is None:
+        return
     if type(new) is not type(old):
         raise ConfigError(Problem("job", f"this is a {old.kind}", new.kind))
     problems = [
@@ -144,13 +158,28 @@ def _check_same(new: JobConfig, old: JobConfig) -> None:
             item.key,
             f"the run was started with {getattr(old, item.key)!r}",
             getattr(new, item.key),
-            "a resumed run keeps its settings",
+            _NEVER if item.setting.shape else _ONLY_BY_OVERRIDE,
         )
         for item in settings_of(type(new))
-        if not item.setting.resume and getattr(new, item.key) != getattr(old, item.key)
+        if not item.setting.resume
+        and getattr(new, item.key) != getattr(old, item.key)
+        and not (override and not item.setting.shape)
     ]
     if problems:
         raise ConfigError(*problems)
+
+
+_NEVER = "what was saved cannot be loaded with another; start a new run"
+_ONLY_BY_OVERRIDE = "a resumed run keeps its settings, unless --override is given"
+
+
+def _trained_with(directory: Path) -> JobConfig | None:
+    text = checkpoint.config_of(directory)
+    if text is not None:
+        # One that another version wrote may have settings that are none here.
+        with contextlib.suppress(ConfigError):
+            return loads(text, where=checkpoint.INDEX)
+    return read_config(directory) if (directory / CONFIG_FILE).exists() else None
 
 
 def read_config(directory: Path) -> JobConfig:

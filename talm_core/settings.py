@@ -30,7 +30,8 @@ class Setting:
     always the field's name with dashes. `picks` says what a form offers instead of typing.
     `resume` marks settings that may differ when a run is resumed. `only_with` names another
     setting and the values of it with which this one counts; with any other it must be left alone,
-    and a form does not show it.
+    and a form does not show it. `shape` marks settings that what a run saved could not be loaded
+    with if they differed.
     """
 
     section: str
@@ -43,6 +44,7 @@ class Setting:
     resume: bool = False
     positional: bool = False
     only_with: tuple[str, tuple[str, ...]] | None = None
+    shape: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ DOCUMENTS = Flag(
     "documents", "Show this many documents of a dataset, drawn at random.", "Run", metavar="N"
 )
 SEED = Flag("seed", "Which ones: the same seed draws the same.", "Run", names=("-s",), metavar="N")
+OVERRIDE = Flag(
+    "override", "With --resume: take settings that were changed since.", "Run", "switch"
+)
 PRESET = Flag("preset", "Recipe to start from; other flags change it.", "Run")
 
 

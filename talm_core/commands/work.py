@@ -42,6 +42,8 @@ def train_model(call: Call) -> int:
             message = "cannot be given with --resume"
             problems.append(Problem("preset", message, preset, "a resumed run keeps its settings"))
         return _resume(call, "pretrain", "model_name", values, problems)
+    if call.given.on("override"):
+        call.require([Problem("override", "is for a run that is gone on with, by --resume")])
     if preset is not None:
         try:
             values = dict(find_preset(call.workspace, preset).values) | values
@@ -106,18 +108,19 @@ def _resume(
         call.require([*problems, *error.problems])
         raise
     call.require(problems)
-    return _work(call, config, resume=True)
+    return _work(call, config, resume=True, override=call.given.on("override"))
 
 
 # --- running ---------------------------------------------------------------------------------
 
 
-def _work(call: Call, config: JobConfig, *, resume: bool = False) -> int:
+def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool = False) -> int:
     if call.detach:
-        return _detached(call, jobs.start(config, call.workspace, resume=resume), config)
+        directory = jobs.start(config, call.workspace, resume=resume, override=override)
+        return _detached(call, directory, config)
     inbox.stop_on_signals()
     try:
-        last, saved = _run(call, config, resume=resume)
+        last, saved = _run(call, config, resume=resume, override=override)
     except RunError as error:
         if error.__cause__ is None:
             raise
@@ -132,12 +135,12 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False) -> int:
 
 
 def _run(
-    call: Call, config: JobConfig, *, resume: bool
+    call: Call, config: JobConfig, *, resume: bool, override: bool
 ) -> tuple[Event | None, Checkpointed | None]:
     """Run the job here; its last event, and what it saved last."""
     last: Event | None = None
     saved: Checkpointed | None = None
-    events = jobs.run(config, call.workspace, resume=resume)
+    events = jobs.run(config, call.workspace, resume=resume, override=override)
     # The first event comes before the screen is touched: what is wrong is said plainly.
     first = next(events, None)
     with closing(events), output(as_json=call.as_json) as screen:

@@ -232,17 +232,10 @@ class TokenLoader:
         return Permutation(self.windows, seed=self._seed, epoch=epoch)
 
 
-def eval_batches(
-    directory: Path, *, tokens: int, batch_size: int, context_len: int
-) -> Iterator[Batch]:
+def eval_batches(windows: Windows, *, tokens: int, batch_size: int) -> Iterator[Batch]:
     """The windows an evaluation reads: about `tokens` targets, evenly spread over the validation
-    split, always the same ones whatever the batch size. The last batch may be smaller.
-
-    Raises:
-        ArtifactError: the dataset is damaged, from a newer talm, or shorter than one window.
-    """
-    windows = Windows(directory, "val", context_len=context_len)
-    count = min(windows.count, max(1, tokens // context_len))
+    split, always the same ones whatever the batch size. The last batch may be smaller."""
+    count = min(windows.count, max(1, tokens // windows.context_len))
     numbers = (2 * np.arange(count) + 1) * windows.count // (2 * count)
     for start in range(0, count, batch_size):
         yield windows.read(numbers[start : start + batch_size])

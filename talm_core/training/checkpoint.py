@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from talm_core import publish
 from talm_core.errors import ArtifactError, Problem, RunError
 
@@ -91,6 +89,18 @@ def best(directory: Path) -> tuple[int, float] | None:
     return (-step, loss) if step else None
 
 
+def config_of(directory: Path) -> str | None:
+    """The config the newest checkpoint that can be read was trained with, as TOML; None where
+    there is none."""
+    for _, path in reversed(checkpoints(directory)):
+        try:
+            text = _index(path)["state"].get("config")
+        except (ArtifactError, AttributeError):
+            continue
+        return text if isinstance(text, str) else None
+    return None
+
+
 def verify(path: Path) -> dict[str, Any]:
     """The state a checkpoint was written with, after comparing every byte with its checksums.
 
@@ -146,6 +156,9 @@ def write(
     Raises:
         RunError: the disk has too little room or refuses; what was there before is untouched.
     """
+    # Not at the top: forms and lists look for checkpoints, too.
+    from safetensors import SafetensorError
+
     require_space(directory, expected_bytes)
     path = directory / name_of(step)
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from talm_core.data.loader import eval_batches
+from talm_core.data.loader import Windows, eval_batches
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.trainer import Trainer
 
@@ -35,17 +34,16 @@ def score_of(nats: float, tokens: int, raw_bytes: int) -> Score:
     return Score(nats / tokens, bits, tokens)
 
 
-def evaluate(trainer: Trainer, dataset: Path, vocabulary: Vocabulary) -> Iterator[Score]:
-    """The score so far after each batch; the last one is the whole evaluation's."""
+def evaluate(trainer: Trainer, windows: Windows, vocabulary: Vocabulary) -> Iterator[Score]:
+    """The score so far after each batch; the last one is the whole evaluation's. `windows` are the
+    validation split's."""
     config, model = trainer.config, trainer.model
     context = config.context_len
     on_cpu = trainer.device.type == "cpu"
-    batch_size = max(1, _CPU_TOKENS // context) if on_cpu else config.batch_size
+    batch_size = max(1, _CPU_TOKENS // context) if on_cpu else trainer.batch_size
     lengths = np.array(vocabulary.token_bytes(), np.int64)
     nats, tokens, raw_bytes = 0.0, 0, 0
-    for batch in eval_batches(
-        dataset, tokens=config.eval_tokens, batch_size=batch_size, context_len=context
-    ):
+    for batch in eval_batches(windows, tokens=config.eval_tokens, batch_size=batch_size):
         on_device = torch.from_numpy(batch).to(trainer.device)
         with torch.inference_mode():
             loss = model.loss(on_device[:, :-1].contiguous(), on_device[:, 1:].contiguous())

@@ -13,9 +13,11 @@ import contextlib
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talm_core.config import PretrainConfig, dumps
+from talm_core.config import PretrainConfig, dumps, loads
+from talm_core.data.loader import Windows
 from talm_core.errors import ConfigError, NonFiniteError, RunError, TalmError
 from talm_core.events import (
     Checkpoint,
@@ -36,6 +38,7 @@ from talm_core.events import (
     Telemetry,
 )
 from talm_core.hardware import telemetry
+from talm_core.settings import settings_of
 from talm_core.training import checkpoint, origin
 from talm_core.training.inputs import Inputs
 from talm_core.training.pace import Clock, Pace
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 Talk = Generator[Event, Command | None, None]
 
 _FINDS_OUT = ("evaluate", "sample")  # what is due after a step's checkpoint
+_DATA = ("data_dir", "context_len", "seed")  # what the order of windows depends on
 _OFTEN, _SELDOM = 0.1, 0.5  # seconds between signs of life: at first, and after five minutes
 
 
@@ -151,6 +155,8 @@ class _Run:
         self.saver.require_space()
         yield from self.say(Progress(phase="loading", done=0))
 
+        # Opened now and kept open: that it is gone is noticed before the first step or not at all.
+        self.validation = Windows(self.inputs.dataset, "val", context_len=self.config.context_len)
         # Here torch comes in, a second or two.
         from talm_core.model.transformer import ModelConfig
         from talm_core.tokenizer.tokenizer import Tokenizer
@@ -166,14 +172,27 @@ class _Run:
         trainer = Trainer(self.config, shape, machine, self.inputs.dataset)
         self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
         if self.found.path:
-            trainer.restore(self.found.path, self.found.step, self.found.state)
             self.saver.has(self.found.step, self.found.path)
+            yield from self._restore(trainer, self.found.path)
         elif self.config.init_from is not None:
             yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
             yield from self._compile(trainer)
         self.trainer = trainer
         yield from self.say(self._planned())
+
+    def _restore(self, trainer: Trainer, path: Path) -> Talk:
+        """Go on from a checkpoint; what was changed since, by override, is said once."""
+        state = dict(self.found.state)
+        changed = _changes(str(state.get("config", "")), self.config)
+        if not changed.keys().isdisjoint(_DATA):
+            # Where the loader stood means nothing in another order.
+            state["loader"] = trainer.loader.state
+        trainer.restore(path, self.found.step, state)
+        if changed:
+            self._saver.amend(self.found.step, trainer.state | {"config": dumps(self.config)})
+            told = ", ".join(f"{key} from {old} to {new}" for key, (old, new) in changed.items())
+            yield from self.say(Notice(message=f"changed since step {trainer.step:,}: {told}"))
 
     def _compile(self, trainer: Trainer) -> Talk:
         yield from self.say(Progress(phase="compiling", done=0))
@@ -417,7 +436,7 @@ class _Run:
                 step=step,
                 max_steps=self.config.max_steps,
                 steps=readings.steps,
-                tokens=step * per_step,
+                tokens=self._trainer.tokens,
                 loss=readings.loss,
                 loss_ema=readings.loss_ema,
                 learning_rate=self.rate,
@@ -444,7 +463,7 @@ class _Run:
         inputs = self.inputs
         total = min(self.config.eval_tokens, inputs.manifest.val_tokens)
         with self.pace.costing("evaluate"):
-            for score in evaluate(self._trainer, inputs.dataset, inputs.vocabulary):
+            for score in evaluate(self._trainer, self.validation, inputs.vocabulary):
                 event = Progress(phase="evaluating", done=score.tokens, total=total, unit="tokens")
                 yield from self.sign_of_life(event)
         self.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
@@ -635,7 +654,7 @@ class _Run:
             **self.evaluated,
             **({} if best is None else {"best_step": best[0], "best_val_loss": best[1]}),
             "parameters": self.plan.parameters.total,
-            "tokens": trainer.step * self.plan.tokens_per_step,
+            "tokens": trainer.tokens,
             "elapsed": self.clock.now(),
             "directory": self.workspace.relative(self.directory),
         }
@@ -646,6 +665,20 @@ def _require_out_of_memory(error: BaseException) -> None:
 
     if not out_of_memory(error):
         raise error
+
+
+def _changes(before: str, config: PretrainConfig) -> dict[str, tuple[object, object]]:
+    """Settings that are not free to differ and do: what they were and what they are. Nothing
+    where what was cannot be read."""
+    with contextlib.suppress(ConfigError):
+        old = loads(before, where=checkpoint.INDEX)
+        if isinstance(old, PretrainConfig):
+            return {
+                item.key: (getattr(old, item.key), getattr(config, item.key))
+                for item in settings_of(PretrainConfig)
+                if not item.setting.resume and getattr(old, item.key) != getattr(config, item.key)
+            }
+    return {}
 
 
 def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:

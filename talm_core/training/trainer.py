@@ -79,7 +79,7 @@ class Trainer:
             context_len=config.context_len,
             seed=config.seed,
         )
-        self.step = 0
+        self.step = self.tokens = 0
         # Where the loader was after the last whole step: what a checkpoint needs.
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
@@ -191,6 +191,7 @@ class Trainer:
         self._loss = self._zero()
         self._steps += 1
         self.step += 1
+        self.tokens += self.config.tokens_per_step
         self._passes = 0
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
@@ -253,7 +254,11 @@ class Trainer:
     @property
     def state(self) -> dict[str, Any]:
         """The rest of what `restore` needs, as JSON."""
-        return {"loader": self.loader_state, "unread_steps": self._steps}
+        return {
+            "loader": self.loader_state,
+            "unread_steps": self._steps,
+            "tokens": self.tokens,
+        }
 
     def restore(self, path: Path, step: int, state: dict[str, Any]) -> None:
         """Be as the trainer was that wrote this checkpoint.
@@ -270,6 +275,7 @@ class Trainer:
             _restore_random_states(tensors)
             self.loader.load_state(state["loader"])
             self._steps = int(state["unread_steps"])
+            self.tokens = int(state.get("tokens", step * self.config.tokens_per_step))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, ArtifactError):
                 raise

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from talm_core.errors import RunError
-from talm_core.events import Checkpointed, Event, Finished, Metrics, Notice, Started
+from talm_core import inbox, jobs
+from talm_core.errors import ArtifactError, ConfigError, RunError
+from talm_core.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    Metrics,
+    Notice,
+    Pause,
+    Planned,
+    Started,
+    Unpause,
+)
+from talm_core.inbox import Inbox
+from talm_core.journal import JournalReader, JournalWriter
 from talm_core.training import checkpoint
 from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer
 from talm_core.workspace import Workspace
-from tests.core.tiny_runs import tiny_config, tiny_workspace
+from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
 
 
 @pytest.fixture
@@ -31,6 +49,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("no disk can be mounted here")
     yield tmp_path
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def fill_up(file: Path) -> None:
+    """Write until there is no room for more."""
+    with suppress(OSError), file.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
 
 
 def test_a_disk_that_is_full_during_a_checkpoint(
@@ -158,3 +183,155 @@ def test_memory_that_runs_out_for_real(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert said[0].startswith("out of memory with 256 windows in a pass: goes on with 128")
     assert said[-2:] == ["step 1: 8192 tokens", "step 2: 16384 tokens"]
+
+
+# --- a config that was edited --------------------------------------------------------------------
+
+
+def interrupted(workspace: Workspace, **changes: Any) -> Path:
+    """A run that was closed after step 6."""
+    config = tiny_config(**changes)
+    job = jobs.run(config, workspace)
+    for event in job:
+        if isinstance(event, Metrics) and event.step == 6:
+            break
+    job.close()
+    return workspace.directory_of(config)
+
+
+def edit(directory: Path, *changes: tuple[str, str]) -> None:
+    file = directory / jobs.CONFIG_FILE
+    text = file.read_text()
+    for before, after in changes:
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    file.write_text(text)
+
+
+def test_an_edited_config_is_refused_with_the_differences(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = interrupted(workspace)
+    edit(
+        directory,
+        ("\nlearning_rate = 0.003 ", "\nlearning_rate = 0.002 "),
+        ("\nn_layer = 2 ", "\nn_layer = 3 "),
+        ("\neval_every = 5 ", "\neval_every = 4 "),
+    )
+    with pytest.raises(ConfigError) as caught:
+        list(jobs.run(jobs.read_config(directory), workspace, resume=True))
+    assert [(p.key, p.value) for p in caught.value.problems] == [
+        ("n_layer", 3),
+        ("learning_rate", 0.002),
+    ]
+    assert "the run was started with 0.003" in str(caught.value)
+    assert "--override" in caught.value.problems[1].hint
+    with pytest.raises(ConfigError) as caught:
+        list(jobs.run(jobs.read_config(directory), workspace, resume=True, override=True))
+    assert [p.key for p in caught.value.problems] == ["n_layer"]
+    assert "start a new run" in caught.value.problems[0].hint
+
+
+def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = interrupted(workspace)
+    rate = ("\nlearning_rate = 0.003 ", "\nlearning_rate = 0.002 ")
+    edit(directory, rate, ("\nbatch_size = 4 ", "\nbatch_size = 8 "))
+    config = jobs.read_config(directory)
+    job = jobs.run(config, workspace, resume=True, override=True)
+    events = []
+    for event in job:
+        events.append(event)
+        if isinstance(event, Metrics) and event.step == 7:
+            break
+    job.close()
+    expected = "changed since step 6: batch_size from 4 to 8, learning_rate from 0.003 to 0.002"
+    assert [e.message for e in events if isinstance(e, Notice)] == [expected]
+    last = events[-1]
+    assert isinstance(last, Metrics)
+    assert last.tokens == 6 * 4 * 32 + 8 * 32
+    # From now on that is what the run is trained with.
+    events = list(jobs.run(jobs.read_config(directory), workspace, resume=True))
+    assert [e for e in events if isinstance(e, Notice)] == []
+    assert isinstance(events[-1], Finished)
+
+
+def test_other_windows_begin_at_their_beginning(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = interrupted(workspace)
+    edit(directory, ("\nseed = 1337 ", "\nseed = 7 "))
+    config = jobs.read_config(directory)
+    job = jobs.run(config, workspace, resume=True, override=True)
+    for event in job:
+        if isinstance(event, Metrics):
+            assert event.epoch == pytest.approx(4 / 352, rel=0.2)
+            break
+    job.close()
+
+
+# --- clocks, shards, journals --------------------------------------------------------------------
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tiny_workspace(tmp_path)
+    with monkeypatch.context() as patched:
+        clock = itertools.count(2_000_000_000, -60)
+        patched.setattr(time, "time", lambda: float(next(clock)))
+        patched.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+        events = list(jobs.run(tiny_config(), workspace))
+        directory = workspace.directory_of(tiny_config())
+        inbox.leave(directory, Pause())
+        inbox.leave(directory, Unpause())
+        commands = Inbox([directory])
+        assert [commands.next(), commands.next()] == [Pause(), Unpause()]
+    metrics = [event for event in events if isinstance(event, Metrics)]
+    elapsed = [event.elapsed for event in metrics]
+    assert elapsed == sorted(elapsed)
+    assert all(event.tokens_per_second > 0 for event in metrics)
+    assert jobs.status(directory) is jobs.Status.DONE
+    assert [r.event for r in JournalReader(directory).read_all()][-1] == events[-1]
+    assert checkpoint.find(directory).step == 12
+
+
+def test_a_validation_shard_that_is_missing_is_named_before_the_first_step(
+    tmp_path: Path,
+) -> None:
+    workspace = tiny_workspace(tmp_path)
+    shard = workspace.directory("data", NAME) / "val_000001.npy"
+    shard.unlink()
+    events: list[Event] = []
+    with pytest.raises(ArtifactError, match="is missing") as caught:
+        events.extend(jobs.run(tiny_config(), workspace))
+    assert [(p.key, p.hint) for p in caught.value.problems] == [
+        (str(shard), "prepare the data again")
+    ]
+    assert not workspace.directory_of(tiny_config()).exists()
+
+
+def test_a_validation_shard_that_goes_missing_later_is_still_read(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    events = []
+    for event in pretrain(tiny_config(), workspace):
+        events.append(event)
+        if isinstance(event, Planned):
+            (workspace.directory("data", NAME) / "val_000001.npy").unlink()
+    assert [e.step for e in events if isinstance(e, Evaluated)] == [5, 10, 12]
+
+
+def test_what_a_full_disk_keeps_from_the_journal_is_written_later(small_disk: Path) -> None:
+    def said() -> list[str]:
+        events = [record.event for record in JournalReader(small_disk).read_all()]
+        return [event.message for event in events if isinstance(event, Notice)]
+
+    filler = small_disk / "filler"
+    with JournalWriter(small_disk) as writer:
+        writer.write(Notice(message="before"))
+        fill_up(filler)
+        long = "x" * 5000
+        for number in range(3):
+            writer.write(Notice(message=f"{number} {long}"))
+        assert said() == ["before"]
+        filler.unlink()
+        writer.write(Notice(message="after"))
+    assert said() == ["before", *(f"{number} {long}" for number in range(3)), "after"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from talm_core.data.loader import Permutation, TokenLoader, eval_batches
+from talm_core.data.loader import Permutation, TokenLoader, Windows, eval_batches
 from talm_core.data.manifest import Manifest, Split, TokenizerInfo
 from talm_core.data.shards import ShardWriter, dtype_for
 from talm_core.errors import ArtifactError, ConfigError
@@ -276,7 +276,7 @@ def test_a_split_without_a_window_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="train part has 10 tokens, a window takes 11"):
         open_train(directory)
     with pytest.raises(ArtifactError, match="val part has 3 tokens, a window takes 11"):
-        next(eval_batches(directory, tokens=1, batch_size=1, context_len=10))
+        Windows(directory, "val", context_len=10)
 
 
 @settings(max_examples=60, deadline=None)
@@ -296,7 +296,8 @@ def test_evaluation_reads_the_same_spread_windows_whatever_the_batch(
     directory = dataset(tmp_path_factory.mktemp("d"), [10], val)
 
     def read(size: int) -> list[list[int]]:
-        batches = eval_batches(directory, tokens=tokens, batch_size=size, context_len=context_len)
+        split = Windows(directory, "val", context_len=context_len)
+        batches = eval_batches(split, tokens=tokens, batch_size=size)
         return [row for batch in batches for row in batch.tolist()]
 
     rows = read(batch_size)
@@ -312,5 +313,6 @@ def test_evaluation_reads_the_same_spread_windows_whatever_the_batch(
 
 def test_evaluation_takes_everything_when_it_is_little(tmp_path: Path) -> None:
     directory = dataset(tmp_path / "d", [10], 41)
-    sizes = [len(b) for b in eval_batches(directory, tokens=10**9, batch_size=3, context_len=10)]
+    split = Windows(directory, "val", context_len=10)
+    sizes = [len(b) for b in eval_batches(split, tokens=10**9, batch_size=3)]
     assert sizes == [3, 1]
