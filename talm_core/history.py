@@ -112,6 +112,11 @@ class Series:
             for column in self.columns.values():
                 del column[end:]
 
+    def copy(self) -> Series:
+        """The same rows, which grow no more with these."""
+        columns = {name: column[:] for name, column in self.columns.items()}
+        return Series(columns, self.most, self.key, self.version)
+
     def _thin(self) -> None:
         self.version += 1
         key = self.columns[self.key]
@@ -154,6 +159,7 @@ class History:
     stage: Stage | None = None
     end: Event | None = None
     last_time: float = 0.0
+    key: object = field(default_factory=object)
 
     @classmethod
     def slim(cls, *names: str, most: int) -> History:
@@ -161,6 +167,13 @@ class History:
         return cls(
             metrics=Series.of(*names, most=most),
             evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+        )
+
+    def snapshot(self) -> History:
+        """Its series as they are now, to be handed to another thread. With the same `key`: rows
+        are those seen before, and more, as long as the series' versions are the same."""
+        return History(
+            metrics=self.metrics.copy(), evaluations=self.evaluations.copy(), key=self.key
         )
 
     def extend(self, records: Iterable[Record]) -> bool:

@@ -138,6 +138,11 @@ class TalmApp(App[None]):
             self._workspace = Workspace(self._workspace)
         return self._workspace
 
+    @property
+    def redraw_seconds(self) -> float:
+        """How long a monitor waits before it is drawn again."""
+        return 1 / self._preferences.redraws
+
     # --- life --------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
@@ -189,6 +194,9 @@ class TalmApp(App[None]):
 
     def on_trouble(self, message: messages.Trouble) -> None:
         self._say(message.text)
+
+    def on_said(self, message: messages.Said) -> None:
+        self._say(message.text, severity="information")
 
     def _say(self, text: str, *, severity: str = "error") -> None:
         self.notify(plain(text), severity=severity, markup=False, timeout=8)  # type: ignore[arg-type]

@@ -34,6 +34,14 @@ class Trouble(Message):
         self.text = text
 
 
+class Said(Message):
+    """Something done in the background has worked; shown as a notification."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
 class JobStarted(Message):
     """A job asked for by `start_job` runs now. Goes to the screen that asked; `stop()` it there,
     or the app says so in a notification."""

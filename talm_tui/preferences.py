@@ -1,6 +1,7 @@
 """What somebody chose about the screen: `tui.toml` in the user's configuration directory.
 
 theme = "talm-light"
+redraws_per_second = 1
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE_NAME = "tui.toml"
+REDRAWS = 2.0
+"""How often a second a monitor is drawn again, at most; less is kinder to a slow line."""
+REDRAWS_ALLOWED = (0.1, 4.0)
 
 
 def directory() -> Path:
@@ -28,6 +32,7 @@ class Preferences:
     """Choices as they were read; `problem` says what could not be understood."""
 
     theme: str = ""
+    redraws: float = REDRAWS
     problem: str = ""
 
     @classmethod
@@ -40,10 +45,21 @@ class Preferences:
             return cls()
         except (OSError, ValueError) as error:
             return cls(problem=f"{path} cannot be read: {error}")
-        theme = values.get("theme", "")
+        theme, redraws = values.get("theme", ""), values.get("redraws_per_second", REDRAWS)
+        problems = []
         if not isinstance(theme, str):
-            return cls(problem=f"{path}: cannot understand theme")
-        return cls(theme=theme)
+            theme = ""
+            problems.append("cannot understand theme")
+        low, high = REDRAWS_ALLOWED
+        if (
+            isinstance(redraws, bool)
+            or not isinstance(redraws, int | float)
+            or (not low <= redraws <= high)
+        ):
+            problems.append(f"redraws_per_second must be a number from {low} to {high}")
+            redraws = REDRAWS
+        problem = f"{path}: {', '.join(problems)}" if problems else ""
+        return cls(theme=theme, redraws=float(redraws), problem=problem)
 
 
 def save_theme(name: str) -> None:

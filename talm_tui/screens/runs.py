@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,33 +11,31 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import OptionList
 from textual.worker import Worker, get_current_worker
 
-from talm_core import jobs
 from talm_core.errors import InputError
-from talm_core.events import Checkpoint, Pause, Sample, Stop, Unpause
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_tui.following import Files, Follower, Records
-from talm_tui.messages import OpenRun, Trouble
-from talm_tui.screens.confirm import ConfirmScreen
-from talm_tui.screens.place import Place
+from talm_tui.messages import OpenRun
+from talm_tui.overlay import OverlayRead, OverlayReader
+from talm_tui.run_curves import OVERLAID, Overlaid
+from talm_tui.run_query import Heading, chosen
+from talm_tui.screens.run_actions import Renamed, RunActions
 from talm_tui.theme import styles
 from talm_tui.widgets.chart import Chart
 from talm_tui.widgets.hint import Hint
 from talm_tui.widgets.monitor import VIEWS, Monitor
+from talm_tui.widgets.plot import LETTERS
+from talm_tui.widgets.run_filter import RunFilter
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
 
 if TYPE_CHECKING:
     from talm_core.overview import Overview
-    from talm_core.settings import JobConfig
 
-REDRAW_SECONDS = 0.5
-_RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
+_OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "table", "filter", "order")
 
 EMPTY = (
     "There is no run yet. Press {app.train} to set one up,\nor {app.home} and then"
@@ -43,15 +43,7 @@ EMPTY = (
 )
 
 
-class ResumeReady(Message):
-    """The config a stopped run goes on with has been read."""
-
-    def __init__(self, config: JobConfig) -> None:
-        super().__init__()
-        self.config = config
-
-
-class RunsScreen(Place):
+class RunsScreen(RunActions):
     """The list of runs, and of the chosen one: how far it is, its losses, numbers, memory,
     samples, log, settings and checkpoints."""
 
@@ -60,25 +52,27 @@ class RunsScreen(Place):
 
 `{runs.previous}` `{runs.next}` choose a run. `{runs.pause}` pauses it and lets it go on,
 `{runs.checkpoint}` writes a checkpoint, `{runs.sample}` a sample, `{runs.stop}` stops it (it can be
-resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model.
+resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model. `{runs.every}` changes how
+often it evaluates, `{runs.branch}` sets up a new run that begins with its weights.
+
+`{runs.overlay}` lays a run's curves over those of the others, `{runs.overlay_none}` takes all away.
+`{runs.quantity}` changes what the chart shows, `{runs.export}` writes it to files.
 
 `{runs.zoom_in}` `{runs.zoom_out}` zoom the chart, `{runs.pan_left}` `{runs.pan_right}` pan,
-`{runs.whole}` shows everything again, `{runs.inspect}` reads out values, `{runs.x}` changes the
-axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing. `{runs.older}` and `{runs.newer}` leaf
-through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
+`{runs.follow}` follows the newest point again, `{runs.whole}` shows everything, `{runs.inspect}`
+reads out values, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing.
+`{runs.older}` and `{runs.newer}` leaf through the samples, `{runs.view}` changes the view,
+`{runs.log}` shows the log.
+
+`{runs.table}` makes the table of runs large. `{runs.filter}` filters it by words and by what
+settings and results are: `n_layer>=4 val_loss<3`; `sort:val_loss` and `group:n_embd` belong there,
+too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}` renames a run,
+`{runs.delete}` deletes it.
 """
     CSS_PATH = styles("runs")
     AUTO_FOCUS = "RunList"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "space", "pause", "pause", id="runs.pause", tooltip="Pause the run or let it go on"
-        ),
-        Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
-        Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
-        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
-        Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
-        Binding("p", "play", "play", id="runs.play", tooltip="Prompt this model"),
         Binding("v", "next_view", "view", id="runs.view", tooltip="Chart, sample, log, config"),
         Binding("l", "view('log')", "log", id="runs.log", show=False),
         Binding(
@@ -90,10 +84,43 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         Binding("left", "chart('pan', -1)", "Pan left", id="runs.pan_left", show=False),
         Binding("right", "chart('pan', 1)", "Pan right", id="runs.pan_right", show=False),
         Binding("0", "chart('whole')", "Show everything", id="runs.whole", show=False),
+        Binding(
+            "f",
+            "chart('follow')",
+            "follow",
+            id="runs.follow",
+            tooltip="Follow the newest point again",
+        ),
         Binding("i", "chart('inspect')", "values", id="runs.inspect", tooltip="Read out values"),
         Binding("s", "chart('smooth')", "smooth", id="runs.smooth", tooltip="Smooth more or less"),
         Binding("x", "chart('next_axis')", "x axis", id="runs.x", tooltip="Step, tokens or time"),
         Binding("y", "chart('log')", "log y", id="runs.y", tooltip="Logarithmic or linear"),
+        Binding(
+            "m", "next_quantity", "chart", id="runs.quantity", tooltip="Another quantity's chart"
+        ),
+        Binding(
+            "o",
+            "overlay",
+            "overlay",
+            id="runs.overlay",
+            tooltip="Lay this run's curves over the others', or take them away",
+        ),
+        Binding(
+            "O",
+            "overlay_none",
+            "No overlay",
+            id="runs.overlay_none",
+            show=False,
+            tooltip="Take all other runs' curves away",
+        ),
+        Binding(
+            "enter", "table", "table", id="runs.table", tooltip="All of the screen for the table"
+        ),
+        Binding("slash", "filter", "filter", id="runs.filter", tooltip="Filter the table"),
+        Binding("S", "order('sort')", "Sort", id="runs.sort", show=False, tooltip="Sort the table"),
+        Binding(
+            "G", "order('group')", "Group", id="runs.group", show=False, tooltip="Group the table"
+        ),
         Binding("comma,less_than_sign", "leaf(-1)", "Older sample", id="runs.older", show=False),
         Binding(
             "full_stop,greater_than_sign", "leaf(1)", "Newer sample", id="runs.newer", show=False
@@ -102,12 +129,9 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
 
     def __init__(self) -> None:
         super().__init__()
-        self.history = History()
-        self.status = Status.INTERRUPTED
-        self.files = Files()
         self.redraws = 0
-        self._run: str | None = None
-        self._directory: Path | None = None
+        self.overlaid: dict[str, Overlaid] = {}
+        self._overlays = OverlayReader(self.post_message)
         self._token = 0
         self._over = True
         self._new = False
@@ -120,12 +144,16 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
     def compose_place(self) -> ComposeResult:
         yield Hint(EMPTY, id="runs-empty")
         with Vertical(id="runs"):
+            yield RunFilter()
             yield RunList(id="run-list")
             yield Monitor(id="run-monitor")
 
     def on_mount(self) -> None:
-        self._timer = self.set_interval(REDRAW_SECONDS, self._tick)
+        self._timer = self.set_interval(self.talm.redraw_seconds, self._tick)
         self.watch(self.app, "snapshot", self._workspace_changed)
+
+    def on_unmount(self) -> None:
+        self._overlays.stop()
 
     def on_screen_suspend(self) -> None:
         if self._timer is not None:
@@ -150,13 +178,11 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
     def _workspace_changed(self) -> None:
         models = self.talm.snapshot.models
         runs = self.query_one(RunList)
-        runs.show(models)
+        self._list()
         if self._run is None and models:
-            names = {item.name for item in models}
-            first = next(iter(runs.names), None)
-            if first in names:
-                self.open(first)
-        elif self._run is not None:
+            first = next(iter(runs.names), models[0].name)
+            self.open(first)
+        elif self._run is not None and self._run != runs.chosen:
             runs.choose(self._run)
         overview = self._overview()
         if self._run is not None and overview is None and self.talm.snapshot.complete:
@@ -166,6 +192,17 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         self.query_one("#runs").display = self._run is not None
         # Before the first look is complete nobody can say that there is nothing.
         self.query_one("#runs-empty").display = self._run is None and self.talm.snapshot.complete
+
+    def _list(self) -> None:
+        """Show the runs the filter leaves, and forget overlaid ones that are gone."""
+        models = self.talm.snapshot.models
+        if self.talm.snapshot.complete and self.overlaid.keys() - {item.name for item in models}:
+            self._overlay({item.name for item in models} & self.overlaid.keys())
+        question = self.query_one(RunFilter)
+        rows = chosen(question.query_now, models)
+        letters = {item.name: (item.letter, f"${item.ink}") for item in self.overlaid.values()}
+        self.query_one(RunList).show(rows, question.query_now, letters)
+        question.say(sum(isinstance(row, Heading) is False for row in rows), len(models))
 
     def _said_more(self, overview: Overview) -> bool:
         return overview.status.active or overview.updated > self.history.last_time
@@ -233,16 +270,96 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         if changed:
             self._changed()
 
+    def on_renamed(self, message: Renamed) -> None:
+        message.stop()
+        if message.name in self.overlaid:
+            self._overlay(self.overlaid.keys() - {message.name})
+        if message.name == self._run:
+            self.open(message.new)
+
     def on_open_run(self, message: OpenRun) -> None:
         message.stop()
         self.open(message.name)
 
-    @on(OptionList.OptionHighlighted)
-    def _highlighted(self, message: OptionList.OptionHighlighted) -> None:
+    def on_run_list_chosen(self, message: RunList.Chosen) -> None:
         message.stop()
-        name = self.query_one(RunList).chosen
-        if name is not None and name != self._run:
-            self.open(name)
+        if message.name != self._run:
+            self.open(message.name)
+
+    def on_run_list_opened(self, message: RunList.Opened) -> None:
+        message.stop()
+        if self.has_class("-table"):
+            self.action_table()
+
+    # --- the table ---------------------------------------------------------------------------
+
+    def action_table(self) -> None:
+        """All of the screen for the table, or the monitor again."""
+        self.toggle_class("-table")
+        self.query_one(RunList).focus()
+        self._changed()
+        self.call_after_refresh(self._tick)
+
+    def action_filter(self) -> None:
+        """Ask which runs to list."""
+        self.query_one(RunFilter).open()
+
+    def action_order(self, kind: str) -> None:
+        """The next usual way to sort or to group the table."""
+        self.query_one(RunFilter).next_order(kind)
+
+    def on_run_list_head_clicked(self, message: RunList.HeadClicked) -> None:
+        message.stop()
+        self.query_one(RunFilter).sort_by(message.key)
+
+    def on_run_filter_changed(self, message: RunFilter.Changed) -> None:
+        message.stop()
+        self._list()
+
+    def on_run_filter_left(self, message: RunFilter.Left) -> None:
+        message.stop()
+        self.query_one(RunList).focus()
+
+    # --- other runs in the chart -------------------------------------------------------------
+
+    def action_overlay(self) -> None:
+        """Lay the chosen run's curves over the others', or take them away."""
+        assert self._run is not None
+        if self._run in self.overlaid:
+            self._overlay(self.overlaid.keys() - {self._run})
+        elif len(self.overlaid) >= len(LETTERS):
+            self.notify(f"{len(LETTERS)} runs is as many as there are letters.", markup=False)
+        else:
+            self._overlay([*self.overlaid, self._run])
+
+    def action_overlay_none(self) -> None:
+        """Take all other runs' curves away."""
+        self._overlay(())
+
+    def _overlay(self, names: Collection[str]) -> None:
+        kept = {name: item for name, item in self.overlaid.items() if name in names}
+        for name in names:
+            if name not in kept:
+                used = {item.letter for item in kept.values()}
+                letter = next(letter for letter in LETTERS if letter not in used)
+                kept[name] = Overlaid(name, letter, History.slim(*OVERLAID, most=1))
+        self.overlaid = kept
+        folder = self.talm.workspace.folder("pretrain")
+        self._overlays.follow({name: folder / name for name in kept})
+        self._list()
+        self._changed()
+        self._tick()
+
+    def on_overlay_read(self, message: OverlayRead) -> None:
+        message.stop()
+        item = self.overlaid.get(message.name)
+        if item is not None:
+            self.overlaid[message.name] = replace(item, history=message.history)
+            self._changed()
+
+    def action_next_quantity(self) -> None:
+        """Another quantity's chart."""
+        self.monitor.next_quantity()
 
     # --- drawing -----------------------------------------------------------------------------
 
@@ -250,7 +367,7 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         self._new = True
 
     def _tick(self) -> None:
-        if self._new and self.is_current:
+        if self._new and self.is_current and not self.has_class("-table"):
             self._redraw()
 
     def on_resize(self) -> None:
@@ -262,10 +379,22 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         if self._run is None:
             return
         self.redraws += 1
-        self.monitor.draw(self._run, self.status, self.history, self.files)
-        offered = (self.status, bool(self.files.checkpoints))
+        others = [item for item in self.overlaid.values() if item.name != self._run]
+        self.monitor.draw(self._run, self.status, self.history, self.files, others)
+        offered = (self.status, bool(self.files.checkpoints), self._held)
         if offered != self._offered:
             self._offered = offered
+            self.refresh_bindings()
+
+    @property
+    def _held(self) -> bool:
+        """Whether the chart does not follow its newest point."""
+        return self.query_one(Chart).view.right is not None
+
+    def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
+        message.stop()
+        if self._offered and self._offered[-1] != self._held:
+            self._offered = (*self._offered[:-1], self._held)
             self.refresh_bindings()
 
     def on_monitor_view_opened(self, message: Monitor.ViewOpened) -> None:
@@ -277,64 +406,11 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this run now is offered."""
-        if action in ("pause", "stop", "checkpoint", "sample"):
-            return self._run is not None and self.status.active
-        if action == "resume":
-            return self._run is not None and self.status in _RESUMABLE
-        if action == "play":
-            return self._run is not None and bool(self.files.checkpoints)
+        if action in _OF_A_RUN:
+            return self._run is not None
+        if action == "chart" and parameters == ("follow",):
+            return self.is_mounted and self._held
         return super().check_action(action, parameters)
-
-    def _send(self, command: Pause | Unpause | Stop | Checkpoint | Sample) -> None:
-        assert self._directory is not None
-        self.talm.send(self._directory, command)
-
-    def action_pause(self) -> None:
-        """Pause the run, or let it go on."""
-        self._send(Unpause() if self.status is Status.PAUSED else Pause())
-
-    def action_checkpoint(self) -> None:
-        """Write a checkpoint now."""
-        self._send(Checkpoint())
-        self.notify("A checkpoint is written after this step.", timeout=3)
-
-    def action_sample(self) -> None:
-        """Let the model write a sample now."""
-        self._send(Sample())
-        self.notify("A sample is drawn after this step.", timeout=3)
-
-    def action_stop(self) -> None:
-        """Ask, then save and end the run."""
-        directory = self._directory
-
-        def answered(yes: bool | None) -> None:
-            if yes and directory is not None:
-                self.talm.send(directory, Stop())
-
-        question = f"Stop {self._run}?"
-        detail = "It saves a checkpoint first and can be resumed."
-        self.app.push_screen(ConfirmScreen(question, detail, yes="stop", no="go on"), answered)
-
-    def action_resume(self) -> None:
-        """Go on with a run that was stopped, failed or died."""
-        assert self._directory is not None
-        self._read_config(self._directory)
-
-    @work(thread=True, exclusive=True, group="resume", exit_on_error=False)
-    def _read_config(self, directory: Path) -> None:
-        try:
-            self.post_message(ResumeReady(jobs.resumed_config(directory, {})))
-        except InputError as error:
-            self.app.post_message(Trouble(str(error)))
-
-    def on_resume_ready(self, message: ResumeReady) -> None:
-        message.stop()
-        self.talm.start_job(message.config, resume=True)
-
-    def action_play(self) -> None:
-        """Prompt this model."""
-        assert self._run is not None
-        self.talm.open_play(self._run)
 
     def action_next_view(self) -> None:
         """The next view."""
@@ -353,11 +429,16 @@ through the samples, `{runs.view}` changes the view, `{runs.log}` shows the log.
         self.query_one(SampleView).action_leaf(direction)
 
     def action_leave_field(self) -> None:
-        """End reading values; else give the focus back to the list."""
-        chart = self.query_one(Chart)
-        if chart.view.cursor is not None:
+        """End reading values; else back to the chart; else give the focus back to the list; else
+        list all runs."""
+        chart, runs = self.query_one(Chart), self.query_one(RunList)
+        if self.has_class("-table"):
+            self.action_table()
+        elif chart.view.cursor is not None:
             chart.action_leave()
         elif self.monitor.view != "chart":
             self.monitor.open_view("chart")
+        elif not runs.has_focus:
+            runs.focus()
         else:
-            self.query_one(RunList).focus()
+            self.query_one(RunFilter).clear()

@@ -26,6 +26,7 @@ from talm_tui.widgets import axis, plot
 from talm_tui.widgets.plot import Curve, Kind, View
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97, 0.99)
+_STYLED = (plot.RAW, plot.BRIGHT, plot.MARK, plot.AXIS, plot.LABEL, plot.CURSOR)
 _ZOOM = 1.6
 _PAN = 0.2
 
@@ -45,15 +46,13 @@ class Chart(Widget, can_focus=True):
     HELP = """\
 # Chart
 
-`+` `-` zoom, `←` `→` pan, `0` shows everything and follows the newest point again.
+`+` `-` zoom, `←` `→` pan, `f` follows the newest point again, `0` shows everything. The wheel
+zooms about the mouse, dragging pans.
 `i` reads out values: then `←` `→` move the cursor, `esc` ends it. `x` changes the axis,
 `y` switches to a logarithmic scale and back, `s` smooths more or less.
 """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{ink}"
-        for ink in (plot.RAW, plot.BRIGHT, plot.MARK, plot.AXIS, plot.LABEL, plot.CURSOR)
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{ink}" for ink in _STYLED}
 
     DEFAULT_CSS = """
     Chart {
@@ -77,6 +76,7 @@ class Chart(Widget, can_focus=True):
         Binding("left", "pan(-1)", "Pan left", id="chart.pan_left", show=False),
         Binding("right", "pan(1)", "Pan right", id="chart.pan_right", show=False),
         Binding("0", "whole", "Show everything", id="chart.whole", show=False),
+        Binding("f", "follow", "Follow", id="chart.follow", show=False),
         Binding("x", "next_axis", "X axis", id="chart.x", show=False),
         Binding("y", "log", "Log scale", id="chart.log", show=False),
         Binding("s", "smooth", "Smoothing", id="chart.smooth", show=False),
@@ -157,7 +157,7 @@ class Chart(Widget, can_focus=True):
     def _draw(self) -> None:
         width, height = self.size
         self._picture = plot.draw(self.curves, self.view, width, height)
-        inks = {ink: self._ink(ink) for ink in (*plot.INKS, plot.AXIS, plot.LABEL)}
+        inks = self._inks()
         rows = self._picture.rows
         if not any(len(curve.y) for curve in self.curves):
             rows = self._say_empty(rows, width)
@@ -169,9 +169,15 @@ class Chart(Widget, can_focus=True):
         self._drawn_size, self._stale = (width, height), False
         self.redraws += 1
 
-    def _ink(self, ink: str) -> Style:
-        # With its background: only then are translucent colours blended.
-        return self.get_component_rich_style(f"chart--{ink}") if ink else self.rich_style
+    def _inks(self) -> dict[str, Style]:
+        # With their background: only then are translucent colours blended.
+        base = self.rich_style
+        inks = {ink: self.get_component_rich_style(f"chart--{ink}") for ink in _STYLED}
+        colours = self.app.theme_variables
+        for ink in plot.SERIES:
+            # No component class: a style sheet cannot do with a theme that lacks the variable.
+            inks[ink] = base + Style(color=colours[ink]) if ink in colours else inks[plot.BRIGHT]
+        return inks | {"": base}
 
     def _say_empty(
         self, rows: list[list[tuple[str, str]]], width: int
@@ -187,7 +193,7 @@ class Chart(Widget, can_focus=True):
         parts = [self.caption, f"x {view.x}", "y log" if view.log else "y linear"]
         parts.append(f"smooth {view.beta:g}" if view.beta else "raw")
         if view.span is not None:
-            parts.append("zoomed" if view.right is None else "zoomed, 0 shows all")
+            parts.append("zoomed" if view.right is None else "held")
         self._set_edge("border_title", "  ".join(filter(None, parts)))
         self._set_edge("border_subtitle", self.reading() or self._legend())
 
@@ -199,9 +205,11 @@ class Chart(Widget, can_focus=True):
     def _legend(self) -> str:
         parts = []
         for curve in self.curves:
+            if curve.letter:
+                continue
             if curve.marker:
                 parts.append(f"{curve.marker} {curve.label}")
-            elif self.view.beta:
+            elif self.view.beta and curve.smooth:
                 parts.append(f"⠒ {curve.label}  ━ smoothed")
             else:
                 parts.append(f"━ {curve.label}")
@@ -211,7 +219,8 @@ class Chart(Widget, can_focus=True):
         """The values under the cursor as text; empty without a cursor."""
         if self.view.cursor is None:
             return ""
-        found = plot.readings(self.curves, self.view)
+        own = [curve for curve in self.curves if not curve.letter]
+        found = plot.readings(own, self.view)
         if not found:
             return ""
         parts = [f"{self.view.x} {self._x_text(found[0].x)}"]
@@ -286,6 +295,10 @@ class Chart(Widget, can_focus=True):
     def action_whole(self) -> None:
         """Show everything and follow."""
         self._look(replace(self.view, span=None, right=None))
+
+    def action_follow(self) -> None:
+        """Follow the newest point again, as near as the chart is zoomed."""
+        self._look(replace(self.view, right=None))
 
     def action_next_axis(self) -> None:
         """The next x axis that the curves know."""

@@ -14,6 +14,8 @@ from talm_tui.widgets import plot
 
 _GIB = 2**30
 _LABEL = "$foreground 65%"
+_KEY = "█ allocated ▓ reserved ▒ others"
+_KEY_DEVICES = 4
 
 
 def gib(size: float) -> str:
@@ -93,6 +95,8 @@ def panel(history: Sequence[Record], width: int) -> list[Content]:
             course = plot.spark(used, room, 1, scale=(0.0, max(1.0, device.total)))[0] + "  "
         lines.append(Content.assemble((course, "$primary"), (load[:width], _LABEL)))
     if lines:
+        if width >= len(_KEY) and len(now.devices) <= _KEY_DEVICES:
+            lines.append(Content.styled(_KEY, _LABEL))
         text = f"host {of_total(now.host_used, now.host_total)}  cpu {now.cpu:.0%}"
         lines.append(Content.styled(text.replace("%", " %"), _LABEL))
         return lines

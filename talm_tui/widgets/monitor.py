@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
+from collections.abc import Sequence
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,31 +14,20 @@ from textual.widgets import Static
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_tui.following import Files
+from talm_tui.run_curves import LOSS, QUANTITIES, Curves, Overlaid
 from talm_tui.widgets import run_text, status
 from talm_tui.widgets.chart import Chart, XAxis
 from talm_tui.widgets.memory import MemoryPanel
-from talm_tui.widgets.plot import Curve
 from talm_tui.widgets.sample_view import SampleView
 from talm_tui.widgets.tile import Tile
 
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")
 _PAGES = ("log", "config", "checkpoints")
-
-
-def curves(history: History) -> list[Curve]:
-    """The losses over steps, tokens and seconds of training."""
-    metrics, evaluations = history.metrics, history.evaluations
-    xs = {"step": metrics["step"], "tokens": metrics["tokens"], "time": metrics["elapsed"]}
-    marks = {"step": evaluations["step"]}
-    # An evaluation says its step only: the rest is looked up where training was then.
-    places = [bisect_right(metrics["step"], step) - 1 for step in evaluations["step"]]
-    for name in ("tokens", "time"):
-        known = xs[name]
-        marks[name] = array("d", (known[i] if i >= 0 else 0.0 for i in places))
-    return [
-        Curve("loss", xs, metrics["loss"]),
-        Curve("validation", marks, evaluations["val_loss"], "◆"),
-    ]
+_TILES = {
+    "tile-lr": "learning_rate",
+    "tile-grad": "grad_norm",
+    "tile-speed": "tokens_per_second",
+}
 
 
 class ViewStrip(Static):
@@ -87,6 +75,9 @@ class Monitor(Vertical):
         self.view = VIEWS[0]
         self.history = History()
         self.files = Files()
+        self.quantity = LOSS
+        self.others: Sequence[Overlaid] = ()
+        self._curves = Curves()
 
     def compose(self) -> ComposeResult:
         yield Static("", id="run-head", markup=False)
@@ -94,7 +85,7 @@ class Monitor(Vertical):
         with Horizontal(id="run-body"):
             with Vertical(id="run-main"):
                 yield Chart(
-                    "loss (nats/token)",
+                    LOSS.title,
                     (XAxis("step", "whole"), XAxis("tokens"), XAxis("time", "clock")),
                     empty="no step has been said yet",
                     id="run-chart",
@@ -103,6 +94,7 @@ class Monitor(Vertical):
                     yield Tile("lr", id="tile-lr")
                     yield Tile("grad norm", id="tile-grad")
                     yield Tile("tokens/s", id="tile-speed")
+                    yield Tile("MFU", id="tile-mfu")
                     yield Tile("bits/byte", id="tile-bits")
             with VerticalScroll(id="run-page"):
                 yield Static("", id="run-text", markup=False)
@@ -120,9 +112,16 @@ class Monitor(Vertical):
         self.query_one(SampleView).follow()
         self.query_one(Chart).action_whole()
 
-    def draw(self, name: str, state: Status, history: History, files: Files) -> None:
-        """Show a run as it is now."""
-        self.history, self.files = history, files
+    def draw(
+        self,
+        name: str,
+        state: Status,
+        history: History,
+        files: Files,
+        others: Sequence[Overlaid] = (),
+    ) -> None:
+        """Show a run as it is now, with others in its chart."""
+        self.history, self.files, self.others = history, files, others
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = status.now()
         head.update(
@@ -131,18 +130,35 @@ class Monitor(Vertical):
         )
         tiles = self.query_one("#run-tiles").display
         numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
-        self.query_one(Chart).show(curves(history))
+        self.query_one(Chart).show(self._curves.of(name, history, self.quantity, others))
         if tiles:
-            metrics = history.metrics
-            self.query_one("#tile-lr", Tile).show(metrics["learning_rate"])
-            self.query_one("#tile-grad", Tile).show(metrics["grad_norm"])
-            self.query_one("#tile-speed", Tile).show(metrics["tokens_per_second"])
-            self.query_one("#tile-bits", Tile).show(history.evaluations["bits_per_byte"])
+            self._draw_tiles(history)
         for panel in self.query(MemoryPanel):
             if panel.display:
                 panel.show(history.telemetry)
         self.query_one(SampleView).show(history.samples)
         self._fill_page()
+
+    def _draw_tiles(self, history: History) -> None:
+        metrics, evaluations = history.metrics, history.evaluations
+        sign = (history.key, metrics.version)
+        for tile, column in _TILES.items():
+            self.query_one(f"#{tile}", Tile).show(metrics[column], metrics["step"], sign)
+        mfu = self.query_one("#tile-mfu", Tile)
+        mfu.display = QUANTITIES[-1].known(history)
+        if mfu.display:
+            mfu.show(metrics["mfu"], metrics["step"], sign)
+        sign = (history.key, evaluations.version)
+        bits = self.query_one("#tile-bits", Tile)
+        bits.show(evaluations["bits_per_byte"], evaluations["step"], sign)
+
+    def next_quantity(self) -> None:
+        """Let the chart show the next quantity this run has said something of."""
+        known = [item for item in QUANTITIES if item is LOSS or item.known(self.history)]
+        place = known.index(self.quantity) if self.quantity in known else -1
+        self.quantity = known[(place + 1) % len(known)]
+        self.query_one(Chart).caption = self.quantity.title
+        self.post_message(self.ViewOpened())
 
     def _fill_page(self) -> None:
         if self.view == "log":

@@ -9,20 +9,28 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from talm_tui.widgets import axis
 
 if TYPE_CHECKING:
-    from talm_tui.widgets.raster import Floats
+    from talm_tui.widgets.raster import Floats, Ints
+    from talm_tui.widgets.trace import Trace
 
 Kind = Literal["whole", "number", "clock"]
 
 BLANK = " "
 RAW, BRIGHT, MARK, AXIS, LABEL, CURSOR = "raw", "line", "marker", "axis", "label", "cursor"
-INKS = ("", RAW, BRIGHT, MARK, CURSOR)
+SERIES = tuple(f"series-{number}" for number in range(1, 7))
+INKS = ("", RAW, BRIGHT, MARK, CURSOR, *SERIES)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_LETTER_CELLS = 24
+_MARKER_CELLS = 8
+_LEGEND_CELLS = 34
+_DENSE = 8192
+"""Points of a series in view from which on its `Trace` is drawn instead."""
 
 _STEPS: dict[Kind, axis.StepOf] = {
     "whole": axis.whole_step,
@@ -34,12 +42,21 @@ _STEPS: dict[Kind, axis.StepOf] = {
 @dataclass(frozen=True, slots=True)
 class Curve:
     """One series: its values `y` over one array of x for each of the chart's x axes, ascending.
-    A curve with a `marker` is drawn as single glyphs, the others as lines."""
+    A curve with a `marker` is drawn as single glyphs, the others as lines.
+
+    A curve of another run than the chart's own has a `letter`, which stands in its line here and
+    there, and an `ink`. `smooth` says whether averaging it makes sense; `trace` is what was kept
+    of a long series since the last time.
+    """
 
     label: str
     xs: Mapping[str, array[float]]
     y: array[float]
     marker: str = ""
+    letter: str = ""
+    ink: str = ""
+    smooth: bool = True
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,7 @@ class _Layer:
     y: Floats
     ink: str
     marker: str = ""
+    letter: str = ""
 
 
 @dataclass
@@ -149,6 +167,7 @@ def draw(curves: Sequence[Curve], view: View, width: int, height: int) -> Pictur
     columns = width - gutter
     sheet = _Sheet(columns, lines, low, high, bottom, top)
     _paint(sheet, layers, view)
+    _write_legend(sheet, curves, view)
     rows = [_runs(glyphs, inks) for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True)]
     if with_axes:
         rows = _with_y_axis(rows, ticks, sheet, gutter)
@@ -167,50 +186,75 @@ def readings(curves: Sequence[Curve], view: View) -> list[Reading]:
         if index == len(xs) or (index and view.cursor - xs[index - 1] <= xs[index] - view.cursor):
             index -= 1
         average = None
-        if view.beta and not curve.marker:
+        if view.beta and curve.smooth and not curve.marker:
             average = float(_average(curve.y, index, index + 1, view.beta)[0])
         found.append(Reading(curve.label, xs[index], curve.y[index], average))
     return found
 
 
 def spark(
-    values: array[float], width: int, height: int, *, scale: tuple[float, float] | None = None
+    values: array[float],
+    width: int,
+    height: int,
+    *,
+    xs: array[float] | None = None,
+    trace: Trace | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> list[str]:
-    """All of a series in a few Braille rows without axes; `scale` is the value of the lowest and
-    the highest dot, none means the least and the greatest value."""
-    curve = Curve("", {"": array("d", range(len(values)))}, values)
-    end = float(max(1, len(values) - 1))
-    view = View(x="", beta=0.0, span=end, right=end)
-    layers = _layers([curve], view, 0.0, end)
+    """All of a series in a few Braille rows without axes, evenly or over `xs`; `scale` is the
+    value of the lowest and the highest dot, none means the least and the greatest value."""
+    xs = array("d", range(len(values))) if xs is None else xs
+    curve = Curve("", {"": xs}, values, trace=trace)
+    begin = xs[0] if len(xs) else 0.0
+    end = max(begin + 1.0, xs[-1]) if len(xs) else 1.0
+    view = View(x="", beta=0.0, span=end - begin, right=end)
+    layers = _layers([curve], view, begin, end)
     bottom, top = scale or _vertical(layers, view, 0)
-    sheet = _Sheet(width, height, 0.0, end, bottom, top)
+    sheet = _Sheet(width, height, begin, end, bottom, top)
     _paint(sheet, layers, view)
     return ["".join(row) for row in sheet.glyphs]
 
 
 def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> list[_Layer]:
     """What is to be seen between two x, one point more on each side so that lines reach the
-    edge; dim first, markers last."""
-    lines, averages, marks = [], [], []
+    edge; dim first, other runs' lines, then the own line, markers last."""
+    lines, others, averages, marks = [], [], [], []
     for curve in curves:
         xs = curve.xs[view.x]
         if not len(xs):
             continue
-        from talm_tui.widgets import raster
-
         first, last = bisect_left(xs, low), bisect_right(xs, high)
-        if not curve.marker:
-            first, last = max(0, first - 1), min(len(xs), last + 1)
-        x, y = raster.floats(xs, first, last), _scaled(raster.floats(curve.y, first, last), view)
         if curve.marker:
-            marks.append(_Layer(x, y, MARK, curve.marker))
-        elif view.beta:
-            lines.append(_Layer(x, y, RAW))
-            smooth = _average(curve.y, first, last, view.beta)
-            averages.append(_Layer(x, _scaled(smooth, view), BRIGHT))
-        else:
-            lines.append(_Layer(x, y, BRIGHT))
-    return [*lines, *averages, *marks]
+            ink = curve.ink or MARK
+            shown = _part(curve, view, first, last)
+            marks.append(_Layer(*shown, ink, curve.marker, curve.letter))
+            continue
+        first, last = max(0, first - 1), min(len(xs), last + 1)
+        beta = view.beta if curve.smooth else 0.0
+        shown = _part(curve, view, first, last, beta)
+        if curve.letter:
+            others.append(_Layer(*shown, curve.ink or BRIGHT, letter=curve.letter))
+            continue
+        if beta:
+            lines.append(_Layer(*_part(curve, view, first, last), RAW))
+        averages.append(_Layer(*shown, curve.ink or BRIGHT))
+    return [*lines, *others, *averages, *marks]
+
+
+def _part(
+    curve: Curve, view: View, first: int, last: int, beta: float = 0.0
+) -> tuple[Floats, Floats]:
+    """x and y of a part of a curve, or of its average, in drawn units."""
+    from talm_tui.widgets import raster
+
+    xs = curve.xs[view.x]
+    if curve.trace is not None and last - first > _DENSE:
+        x, y = curve.trace.points(xs, curve.y, first, last, beta)
+    else:
+        x = raster.floats(xs, first, last)
+        smooth = beta and not curve.marker
+        y = _average(curve.y, first, last, beta) if smooth else raster.floats(curve.y, first, last)
+    return x, _scaled(y, view)
 
 
 def _average(values: array[float], first: int, last: int, beta: float) -> Floats:
@@ -286,7 +330,7 @@ def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
     width, height = 2 * sheet.columns, 4 * sheet.lines
     codes = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
     owner = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
-    marks: list[tuple[int, int, str]] = []
+    marks: list[tuple[int, int, str, str]] = []
     for layer in layers:
         x, y, join = raster.joined(layer.x, layer.y)
         columns = raster.dots(x, sheet.low, sheet.high, width)
@@ -294,9 +338,10 @@ def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
             columns, y, join = raster.thinned(columns, y, join)
         rows = raster.dots(y, sheet.bottom, sheet.top, height)
         if layer.marker:
-            at = zip((columns // 2).tolist(), (rows // 4).tolist(), strict=True)
-            marks += [(c, sheet.lines - 1 - r, layer.marker) for c, r in at]
+            marks += _markers(sheet, layer, columns, rows)
             continue
+        if layer.letter:
+            marks += _letters(sheet, layer, columns, rows)
         cells = raster.braille(raster.line(columns, rows, join, width, height))
         lit = cells > 0
         codes[lit], owner[lit] = cells[lit], INKS.index(layer.ink)
@@ -305,9 +350,69 @@ def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
     ]
     sheet.inks = [[INKS[ink] for ink in row] for row in owner.tolist()]
     _paint_cursor(sheet, view)
-    for column, row, glyph in marks:
+    for column, row, glyph, ink in marks:
         if 0 <= column < sheet.columns and 0 <= row < sheet.lines:
-            sheet.glyphs[row][column], sheet.inks[row][column] = glyph, MARK
+            sheet.glyphs[row][column], sheet.inks[row][column] = glyph, ink
+
+
+def _markers(
+    sheet: _Sheet, layer: _Layer, columns: Ints, rows: Ints
+) -> Iterator[tuple[int, int, str, str]]:
+    """Where a layer's markers stand; another run's not too close together, and the last always."""
+    apart = _MARKER_CELLS if layer.letter else 0
+    after = -apart
+    places = list(zip((columns // 2).tolist(), (rows // 4).tolist(), strict=True))
+    for place, (column, row) in enumerate(places):
+        if column >= after + apart or place == len(places) - 1:
+            after = column
+            yield column, sheet.lines - 1 - row, layer.marker, layer.ink
+
+
+def _letters(
+    sheet: _Sheet, layer: _Layer, columns: Ints, rows: Ints
+) -> Iterator[tuple[int, int, str, str]]:
+    """Where a line's letter stands: every few cells, those of several lines beside each other."""
+    if not len(columns):
+        return
+    offset = 3 * LETTERS.index(layer.letter) % _LETTER_CELLS
+    places = [*range(offset, sheet.columns, _LETTER_CELLS), int(columns[-1]) // 2]
+    for place in places:
+        index = min(len(columns) - 1, int(columns.searchsorted(2 * place)))
+        column, row = int(columns[index]) // 2, int(rows[index]) // 4
+        # Where the line is not, a letter would say something else.
+        if abs(column - place) <= 1:
+            yield column, sheet.lines - 1 - row, layer.letter, layer.ink
+
+
+def _write_legend(sheet: _Sheet, curves: Sequence[Curve], view: View) -> None:
+    """With several runs: which line is which, and its value at the cursor or the newest, in the
+    upper right corner, which falling curves leave free."""
+    lines = [curve for curve in curves if not curve.marker]
+    if len(lines) < 2 or sheet.columns < 2 * _LEGEND_CELLS or sheet.lines < 4:
+        return
+    most = sheet.lines - 2
+    shown = lines if len(lines) <= most else lines[: most - 1]
+    rows = [(_legend_row(curve, view), curve.ink or BRIGHT) for curve in shown]
+    if len(shown) < len(lines):
+        rows.append((f"{len(lines) - len(shown)} more", LABEL))
+    width = max(len(text) for text, _ in rows) + 1
+    for row, (text, ink) in enumerate(rows):
+        for place, glyph in enumerate(f" {text}".ljust(width), sheet.columns - width):
+            sheet.glyphs[row][place], sheet.inks[row][place] = glyph, ink
+
+
+def _legend_row(curve: Curve, view: View) -> str:
+    name = "".join(c if c.isprintable() and c.isascii() else "?" for c in curve.label)
+    if len(name) > 20:
+        name = name[:19] + "…"
+    xs = curve.xs[view.x]
+    newest = replace(view, cursor=xs[-1]) if view.cursor is None and len(xs) else view
+    found = readings([curve], newest)
+    value = ""
+    if found:
+        number = found[0].y if found[0].average is None else found[0].average
+        value = axis.short_number(number) if abs(number) < 0.01 else f"{number:.4g}"
+    return f"{curve.letter or '━'} {name:<8} {value:>8}"
 
 
 def _paint_cursor(sheet: _Sheet, view: View) -> None:

@@ -152,19 +152,32 @@ def smooth(values: Floats, beta: float) -> Floats:
     `beta` times as much as the next. What is not finite stays as it is and counts for nothing."""
     result = values.copy()
     good = np.isfinite(values)
-    total = values[good]
+    result[good], _, _ = averaged(values[good], beta)
+    return result
+
+
+def averaged(
+    values: Floats, beta: float, count: int = 0, carried: float = 0.0
+) -> tuple[Floats, int, float]:
+    """The averages of finite values that follow `count` others, whose weighted sum is `carried`;
+    then that count and sum for what follows these."""
+    total = values.copy()
     # Each pass doubles how far back a sum reaches, so few passes do for any length.
     reach = 1
     while reach < len(total) and (weight := beta**reach) > 1e-12:
         total[reach:] += weight * total[:-reach]
         reach *= 2
-    count = np.arange(1, len(total) + 1, dtype=np.float64)
+    places = np.arange(1, len(total) + 1, dtype=np.float64)
+    if carried and beta > 0:
+        near = places[: math.ceil(math.log(1e-16) / math.log(beta))]
+        total[: len(near)] += carried * beta**near
+    if len(total):
+        carried = float(total[-1])
     if beta > 0:
-        early = count[: math.ceil(math.log(1e-16) / math.log(beta))]
+        early = places[: max(0, math.ceil(math.log(1e-16) / math.log(beta)) - count)] + count
         total[: len(early)] /= -np.expm1(early * math.log(beta))
         total *= 1 - beta
-    result[good] = total
-    return result
+    return total, count + len(total), carried
 
 
 def warm_up(beta: float) -> int:

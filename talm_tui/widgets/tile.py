@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from array import array
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widget import Widget
 
 from talm_tui.widgets import axis, plot
+
+if TYPE_CHECKING:
+    from talm_tui.widgets.trace import Trace
 
 
 class Tile(Widget):
@@ -28,8 +32,9 @@ class Tile(Widget):
 
     def __init__(self, name: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._caption = name
+        self._xs: array[float] | None = None
         self._values: array[float] = array("d")
+        self._trace: Trace | None = None
         self._text = ""
         self._drawn = ""
         self.border_title = Content(name)
@@ -39,9 +44,13 @@ class Tile(Widget):
         """The newest value as it is shown."""
         return self._text
 
-    def show(self, values: array[float]) -> None:
-        """Show a series; the last value that is a number stands in the lower edge."""
-        self._values = values
+    def show(self, values: array[float], xs: array[float] | None = None, sign: object = 0) -> None:
+        """Show a series over `xs`; the last value that is a number stands in the lower edge. With
+        another `sign` than the last time, values may differ that were there before."""
+        from talm_tui.widgets.trace import Trace
+
+        self._xs, self._values = xs, values
+        self._trace = (self._trace or Trace()).keep(sign)
         newest = next((value for value in reversed(values) if math.isfinite(value)), math.nan)
         text = axis.short_number(newest)
         if text != self._text:
@@ -52,7 +61,10 @@ class Tile(Widget):
 
     def _draw(self) -> str:
         width, height = self.size
-        return "\n".join(plot.spark(self._values, width, height)) if width and height else ""
+        if not width or not height:
+            return ""
+        drawn = plot.spark(self._values, width, height, xs=self._xs, trace=self._trace)
+        return "\n".join(drawn)
 
     def render(self) -> Content:
         self._drawn = self._draw()

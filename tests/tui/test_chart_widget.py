@@ -99,7 +99,12 @@ def test_zoom_follows_the_tail_until_panned() -> None:
         stays = bounds(chart.curves, chart.view)
         chart.show(curves(700))
         assert bounds(chart.curves, chart.view) == stays
-        assert "0 shows all" in str(chart.border_title)
+        assert "held" in str(chart.border_title)
+        await pilot.press("f")
+        assert follows(chart)
+        assert chart.view.span == pytest.approx(400 / 1.6**2)
+        assert "held" not in str(chart.border_title)
+        await pilot.press("left")
         for _ in range(12):
             chart.action_pan(1)
         assert follows(chart)

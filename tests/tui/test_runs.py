@@ -32,9 +32,9 @@ from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.following import Follower, Records
+from talm_tui.run_curves import LOSS, Curves
 from talm_tui.screens.runs import RunsScreen
 from talm_tui.widgets.chart import Chart
-from talm_tui.widgets.monitor import curves
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
 from tests.tui import canned
@@ -304,7 +304,7 @@ def test_the_charts_keys_work_from_the_list(workspace: Workspace) -> None:
 def test_validation_has_the_tokens_and_seconds_of_its_step(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        _, marks = curves(screen.history)
+        _, marks = Curves().of("nano", screen.history, LOSS)
         assert list(marks.xs["step"]) == [100, 200, 300, 400]
         assert list(marks.xs["tokens"]) == [2048 * step for step in (100, 200, 300, 400)]
         assert list(marks.xs["time"]) == pytest.approx([5, 10, 15, 20])

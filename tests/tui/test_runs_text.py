@@ -169,7 +169,8 @@ def test_an_accelerator_is_shown_with_the_host_below() -> None:
     assert lines[1].endswith("▏ 41.0/139 GiB")
     assert "█" in lines[1]
     assert "97 % busy  61 °C  640 W" in lines[2]
-    assert lines[3] == "host 4.1/23 GiB  cpu 96 %"
+    assert lines[3] == "█ allocated ▓ reserved ▒ others"
+    assert lines[4] == "host 4.1/23 GiB  cpu 96 %"
     assert all(len(line) <= 38 for line in lines)
     text = memory.one_line(told, 100).plain
     assert text.startswith("GPU 0 ▕")

@@ -1,0 +1,307 @@
+"""The table of runs, other runs in the chart, and what changes a run: state and messages."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from talm_core import jobs
+from talm_core.events import Command, EvaluateEvery
+from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.screens.ask import AskScreen
+from talm_tui.screens.confirm import ConfirmScreen
+from talm_tui.screens.runs import RunsScreen
+from talm_tui.screens.train import TrainScreen
+from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.run_filter import RunFilter
+from talm_tui.widgets.run_list import RunList
+from tests.tui import canned
+from tests.tui.app_pilot import play, said, screen_text, until
+from tests.tui.test_runs import commands, drawn, enter
+
+
+def table(screen: RunsScreen) -> list[str]:
+    return screen.query_one(RunList).names
+
+
+async def type_filter(pilot: Pilot[None], text: str) -> None:
+    await pilot.press("slash")
+    pilot.app.screen.query_one(RunFilter).query_one(Input).value = text
+    await pilot.pause()
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+def test_a_filter_leaves_some_runs_and_the_monitor_where_it_is(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("slash", *"try")
+        await pilot.pause()
+        assert table(screen) == ["try-3", "try-2"]
+        assert "2 of 4 runs" in screen_text(app)
+        assert screen.chosen == "nano"
+        await pilot.press("enter", "down")
+        assert screen.chosen == "try-3"
+        await type_filter(pilot, "val_loss<2.8")
+        assert table(screen) == ["talm-1"]
+        await type_filter(pilot, "n_layrs>2")
+        assert "did you mean 'n_layer'?" in screen_text(app)
+        assert len(table(screen)) == 4
+        await pilot.press("escape", "escape")
+        assert not screen.query_one(RunFilter).display
+        assert screen.query_one(RunFilter).text == ""
+
+    play(workspace, story, size=(120, 40))
+
+
+def test_sorting_and_grouping_by_key_and_by_mouse(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("S")
+        await pilot.pause()
+        assert screen.query_one(RunFilter).text == "sort:val_loss"
+        assert table(screen) == ["talm-1", "nano", "try-3", "try-2"]
+        await pilot.click(RunList, offset=(6, 0))
+        await pilot.pause()
+        assert screen.query_one(RunFilter).text == "sort:name"
+        assert table(screen) == ["nano", "talm-1", "try-2", "try-3"]
+        await pilot.click(RunList, offset=(6, 0))
+        await pilot.pause()
+        assert table(screen) == ["try-3", "try-2", "talm-1", "nano"]
+        await pilot.press("G")
+        await pilot.pause()
+        assert "▾ status done · 1 run · best val 2.700" in screen_text(app)
+        await pilot.press("home")
+        assert screen.chosen == table(screen)[0] == "talm-1"
+        await pilot.press("end", "down")
+        assert screen.chosen == table(screen)[-1] == "nano"
+
+    play(workspace, story, size=(120, 40))
+
+
+def test_the_table_takes_all_of_the_screen_and_gives_it_back(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert screen.monitor.size.height == 0
+        before = screen.redraws
+        await drawn(pilot, screen)
+        assert screen.redraws == before
+        assert screen.query_one(RunList).size.height == 22
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert screen.monitor.display
+        assert screen.chosen == "try-3"
+        await pilot.press("enter", "escape")
+        await pilot.pause()
+        assert screen.monitor.display
+
+    play(workspace, story)
+
+
+def test_five_hundred_runs_are_listed(workspace: Workspace) -> None:
+    from talm_core.config import PretrainConfig
+
+    for number in range(500):
+        config = PretrainConfig(model_name=f"r{number}", data_dir="stdlib/all", seed=number)
+        canned.artifact(workspace, config, canned.run_events(20, 50), end=canned.NOW - 1e6 - number)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        assert len(table(screen)) == 504
+        await type_filter(pilot, "seed>=490 seed<500 sort:-seed")
+        assert table(screen) == [f"r{number}" for number in range(499, 489, -1)]
+        await pilot.press("enter", "end")
+        assert screen.chosen == "r490"
+
+    play(workspace, story)
+
+
+# --- other runs in the chart -----------------------------------------------------------------
+
+
+def test_runs_laid_over_each_other_have_letters_in_table_and_chart(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("o", "down", "o", "down")
+        await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
+        await until(pilot, lambda: len(screen.history.metrics) == 200)
+        await drawn(pilot, screen)
+        assert {name: item.letter for name, item in screen.overlaid.items()} == {
+            "nano": "a",
+            "try-3": "b",
+        }
+        lines = [c for c in screen.query_one(Chart).curves if not c.marker]
+        assert [(c.label, c.letter, len(c.y)) for c in lines] == [
+            ("talm-1", "", 200),
+            ("nano", "a", 42),
+            ("try-3", "b", 30),
+        ]
+        text = screen_text(app)
+        assert "a ▶ nano" in text
+        assert "b ◐ try-3" in text
+        assert "━ talm-1" in text
+        await pilot.press("up", "o")
+        await drawn(pilot, screen)
+        assert list(screen.overlaid) == ["nano"]
+        await pilot.press("O")
+        assert screen.overlaid == {}
+        await until(pilot, lambda: len(screen.history.metrics) == 30)
+        await drawn(pilot, screen)
+        assert [c.label for c in screen.query_one(Chart).curves] == ["loss", "validation"]
+
+    play(workspace, story, size=(120, 40))
+
+
+def test_an_overlaid_run_grows_and_one_that_is_deleted_goes(workspace: Workspace) -> None:
+    import shutil
+
+    from tests.tui.test_runs import say
+
+    nano, old = (workspace.directory("pretrain", name) for name in ("nano", "try-2"))
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("o", "end", "o", "up")
+        await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
+        say(nano, canned.metrics(420, 900), at=canned.NOW + 1)
+        await until(pilot, lambda: len(screen.overlaid["nano"].history.metrics) == 43)
+        shutil.rmtree(old)
+        app.refresh_workspace()
+        await until(pilot, lambda: list(screen.overlaid) == ["nano"])
+
+    play(workspace, story)
+
+
+def test_the_chart_shows_one_quantity_after_the_other(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        chart, seen = screen.query_one(Chart), []
+        for _ in range(6):
+            await pilot.press("m")
+            await drawn(pilot, screen)
+            seen.append((screen.monitor.quantity.name, chart.curves[0].y[-1]))
+        # There is no MFU on a processor whose peak nobody knows.
+        assert [name for name, _ in seen] == [
+            *("validation", "bits/byte", "lr", "grad norm", "tokens/s", "loss")
+        ]
+        values = dict(seen)
+        assert values["lr"] == pytest.approx(3e-3)
+        assert values["validation"] == pytest.approx(values["bits/byte"] * 1.28)
+        assert values["loss"] == pytest.approx(canned.loss_at(412))
+
+    play(workspace, story)
+
+
+def test_follow_is_offered_while_the_chart_is_held(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        chart = screen.query_one(Chart)
+        assert not screen.check_action("chart", ("follow",))
+        await pilot.press("plus", "plus", "left")
+        assert screen.check_action("chart", ("follow",))
+        await pilot.press("f")
+        assert chart.view.right is None
+        assert chart.view.span is not None
+        assert not screen.check_action("chart", ("follow",))
+
+    play(workspace, story)
+
+
+# --- what changes a run ----------------------------------------------------------------------
+
+
+def test_how_often_it_evaluates_is_asked_and_sent(workspace: Workspace) -> None:
+    nano = workspace.directory("pretrain", "nano")
+    sent: list[Command] = []
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await enter(app, pilot)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await pilot.press("x", "enter")
+        assert "must be a whole number" in screen_text(app)
+        assert isinstance(app.screen, AskScreen)
+        await pilot.press("backspace", "5", "0", "enter")
+        await until(pilot, lambda: commands(nano))
+        sent.extend(commands(nano))  # type: ignore[arg-type]
+
+    play(workspace, story)
+    assert sent == [EvaluateEvery(steps=50)]
+
+
+def test_a_run_is_renamed(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        assert not screen.check_action("rename", ())
+        await pilot.press("end")
+        await until(pilot, lambda: screen._over)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        answer = app.screen.query_one(Input)
+        answer.value = "nano"
+        await pilot.press("enter")
+        assert "exists already" in screen_text(app)
+        answer.value = "../x"
+        await pilot.press("enter")
+        assert "must begin with a letter" in screen_text(app)
+        answer.value = "burnt"
+        await pilot.press("enter")
+        await until(pilot, lambda: "burnt" in table(screen))
+        assert screen.chosen == "burnt"
+        assert "try-2" not in table(screen)
+
+    play(workspace, story)
+    config = workspace.directory("pretrain", "burnt") / "config.toml"
+    assert tomllib.loads(config.read_text())["model_name"] == "burnt"
+
+
+def test_a_run_is_deleted_after_a_question_that_says_what_it_frees(workspace: Workspace) -> None:
+    old = workspace.directory("pretrain", "talm-1")
+    (old / "checkpoint-002000").mkdir()
+    (old / "checkpoint-002000" / "model.safetensors").write_bytes(bytes(2_500_000))
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("d")
+        assert isinstance(app.screen, RunsScreen)
+        screen.open("talm-1")
+        await until(pilot, lambda: screen._over and screen.files.checkpoints)
+        for answer, left in (("n", True), ("y", False)):
+            await pilot.press("d")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+            assert "Delete talm-1 for good?" in screen_text(app)
+            assert "Frees 2.6 MB: 1 checkpoint, journal and log." in screen_text(app)
+            await pilot.press(answer)
+            await until(pilot, lambda: app.screen is screen)
+            if left:
+                assert old.is_dir()
+        await until(pilot, lambda: "talm-1" not in table(screen))
+        await until(pilot, lambda: "talm-1 is deleted, 2.6 MB are free" in said(app))
+        assert screen.chosen == "nano"
+
+    play(workspace, story)
+    assert not old.exists()
+
+
+def test_a_branch_is_set_up_in_the_form(workspace: Workspace) -> None:
+    nano = workspace.directory("pretrain", "nano")
+    for name in ("checkpoint-000300", "checkpoint-000400"):
+        (nano / name).mkdir()
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await until(pilot, lambda: len(screen.files.checkpoints) == 2)
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
+        await until(pilot, lambda: "--init-from nano/checkpoint-000400" in screen_text(app))
+        assert "nano-2" in screen_text(app)
+
+    play(workspace, story, size=(160, 50))
+    assert jobs.read_config(nano).model_dump()["init_from"] is None
