@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.play:
             share_cores()
-            from talm_core.model.sampling import serve
+            from talm_core.model.answering import serve
 
             return serve(Workspace(options.workspace), sys.stdin, sys.stdout)
         if options.tokenize:

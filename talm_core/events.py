@@ -306,13 +306,15 @@ T = TypeVar("T", Event, Command)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event and when it was said (seconds since the epoch)."""
+    """An event and when it was said (seconds since the epoch). Where several texts are sampled at
+    once, `lane` is the one it is about."""
 
     time: float
     event: Event
+    lane: int = 0
 
 
-def to_json(thing: Event | Command, *, time: float | None = None) -> str:
+def to_json(thing: Event | Command, *, time: float | None = None, lane: int = 0) -> str:
     """One line of JSON, without the newline. Non-finite floats become the strings `"nan"`,
     `"inf"` and `"-inf"`, which every JSON reader accepts and `float()` reads back."""
     head: dict[str, Any] = {
@@ -320,6 +322,8 @@ def to_json(thing: Event | Command, *, time: float | None = None) -> str:
     }
     if time is not None:
         head["time"] = round(time, 3)
+    if lane:
+        head["lane"] = lane
     return json.dumps(_plain(head | _shallow(thing)), ensure_ascii=False, allow_nan=False)
 
 
@@ -332,7 +336,8 @@ def decode(line: str | bytes) -> Record | None:
     time = _number(values.get("time", 0.0))
     if event is None or not isinstance(time, float | int) or not math.isfinite(time):
         return None
-    return Record(float(time), event)
+    lane = values.get("lane", 0)
+    return Record(float(time), event, lane if isinstance(lane, int) else 0)
 
 
 def decode_command(line: str | bytes) -> Command | None:

@@ -1,8 +1,9 @@
 """A child process that keeps a model loaded and answers prompts.
 
-`python -m talm_core --play` reads one JSON object of `SampleConfig` values a line and writes
-events. It is this process's own child in its own session: it has nothing to save and ends with
-the terminal. What it prints to stderr goes to a temporary file, whose last line tells why it died.
+`python -m talm_core --play` reads requests and writes events, each with the lane it is about
+(`talm_core.model.answering`). It is this process's own child in its own session: it has nothing
+to save and ends with the terminal. What it prints to stderr goes to a temporary file, whose last
+line tells why it died.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from textual.message import Message
 
 from talm_core.config import SampleConfig
-from talm_core.events import Event, decode
+from talm_core.events import Record, decode
 
 _BATCH_SECONDS = 0.04
 _READ_BYTES = 1 << 16
@@ -31,9 +32,9 @@ _READ_BYTES = 1 << 16
 class Heard(Message):
     """What the child said since the last time; `died` says why there will be no more."""
 
-    def __init__(self, events: list[Event], died: str | None = None) -> None:
+    def __init__(self, records: list[Record], died: str | None = None) -> None:
         super().__init__()
-        self.events = events
+        self.records = records
         self.died = died
 
 
@@ -66,15 +67,21 @@ class PlaySession:
         """The child's process id."""
         return self._process.pid if self._process is not None else None
 
-    def ask(self, config: SampleConfig) -> None:
-        """Continue this prompt; what is being written is ended.
+    def ask(self, lanes: Mapping[int, SampleConfig]) -> None:
+        """Continue these prompts, all at once; what is being written is ended. What comes back
+        carries the number each has here: give every text one of its own, above 0, and nothing
+        that comes late can be taken for another's.
 
         Raises:
             OSError: no child can be started.
         """
         if not self.alive:
             self._start()
-        line = json.dumps(config.model_dump(mode="json")).encode() + b"\n"
+        request = [
+            {"lane": lane, "settings": config.model_dump(mode="json")}
+            for lane, config in lanes.items()
+        ]
+        line = json.dumps(request).encode() + b"\n"
         try:
             self._write(line)
         except OSError:
@@ -130,7 +137,7 @@ class PlaySession:
                 *lines, rest = (rest + chunk).split(b"\n")
                 records = [record for line in lines if (record := decode(line)) is not None]
                 if records and process is self._process:
-                    self._tell(Heard([record.event for record in records]))
+                    self._tell(Heard(records))
                 # What comes meanwhile is read at once afterwards: a batch, not a message a token.
                 time.sleep(_BATCH_SECONDS)
             code = process.wait()

@@ -1,37 +1,16 @@
-"""The job `sample`, and a session that keeps models at hand between prompts.
-
-    python -m talm_core --play        one JSON object of `SampleConfig` values a line on stdin,
-                                      one event a line on stdout
-
-A new line while a text is being written ends that text and begins the next. A line that cannot be
-obeyed is answered by `Failed`; the session goes on.
-"""
+"""The job `sample`, and a session that keeps models at hand between prompts."""
 
 from __future__ import annotations
 
-import json
-import queue
-import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 from talm_core.config import SampleConfig
-from talm_core.errors import ArtifactError, ConfigError, Problem, TalmError
-from talm_core.events import (
-    Command,
-    Event,
-    Failed,
-    Finished,
-    Generated,
-    Sampled,
-    Started,
-    Stopped,
-    to_json,
-)
-from talm_core.settings import build
+from talm_core.errors import ArtifactError, ConfigError, Problem
+from talm_core.events import Command, Event, Finished, Generated, Sampled, Started
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
 from talm_core.workspace import Workspace
@@ -59,14 +38,17 @@ class _Loaded:
     step: int
 
 
+KEPT = 2
+"""Models a session keeps loaded: two checkpoints are compared without loading either again."""
+
+
 class Session:
-    """Samples from models and keeps the last one loaded. A model in training is loaded anew when
+    """Samples from models and keeps the last ones loaded. A model in training is loaded anew when
     it has a newer checkpoint."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._key: tuple[Path, int, str] | None = None
-        self._loaded: _Loaded | None = None
+        self._loaded: dict[tuple[Path, int, str], _Loaded] = {}
 
     def sample(self, config: SampleConfig) -> Generator[Event, Command | None, None]:
         """The events of one text; errors as those of the job `sample`."""
@@ -124,13 +106,18 @@ class Session:
 
         device = choose_device(config.device)
         newest = _newest(_directory(self._workspace, config.model))
-        if self._loaded is None or self._key != (*_stamp(newest), device):
+        key = (*_stamp(newest), device)
+        loaded = self._loaded.pop(key, None)
+        if loaded is None:
             # Only now is it read and compared with its checksums, which takes a while.
             newest = find_checkpoint(self._workspace, config.model)
-            self._loaded = None
-            self._loaded = _read(newest, device)
-            self._key = (*_stamp(newest), device)
-        return newest, self._loaded
+            key = (*_stamp(newest), device)
+            while len(self._loaded) >= KEPT:
+                # Let go of before another takes its memory: the one used longest ago.
+                del self._loaded[next(iter(self._loaded))]
+            loaded = self._loaded.pop(key, None) or _read(newest, device)
+        self._loaded[key] = loaded
+        return newest, loaded
 
 
 def _read(path: Path, device: str) -> _Loaded:
@@ -182,46 +169,3 @@ def find_checkpoint(workspace: Workspace, text: str) -> Path:
             message = "has no checkpoint that can be read: " + str(found.damaged[0])
         raise ArtifactError(Problem("model", message, text, "train it first"))
     return found.path
-
-
-def serve(workspace: Workspace, lines: TextIO, out: TextIO) -> int:
-    """Answer settings with events until `lines` ends; returns the exit code."""
-    waiting: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(lines, waiting), daemon=True).start()
-    session = Session(workspace)
-    while (line := waiting.get()) is not None:
-        if not line.strip():
-            # An empty line only ends the text before it.
-            continue
-        for event in _answer(session, line):
-            out.write(to_json(event, time=time.time()) + "\n")
-            out.flush()
-            if waiting.queue and waiting.queue[0] is not None:
-                if not isinstance(event, Finished | Failed):
-                    out.write(to_json(Stopped(reason="asked again"), time=time.time()) + "\n")
-                    out.flush()
-                break
-    return 0
-
-
-def _listen(lines: TextIO, waiting: queue.Queue[str | None]) -> None:
-    for line in lines:
-        waiting.put(line)
-    waiting.put(None)
-
-
-def _answer(session: Session, line: str) -> Iterator[Event]:
-    try:
-        yield from session.sample(build(SampleConfig, _values(line)))
-    except TalmError as error:
-        yield Failed(message=str(error), kind=type(error).__name__)
-
-
-def _values(line: str) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(Problem("stdin", f"is no JSON: {error}")) from None
-    if not isinstance(values, dict):
-        raise ConfigError(Problem("stdin", "must be one JSON object a line"))
-    return {str(key): value for key, value in values.items()}

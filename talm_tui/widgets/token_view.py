@@ -56,10 +56,11 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         border-subtitle-color: $foreground 70%;
         padding: 0 1;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         &:focus { border: round $primary; }
         .tokens--prompt { color: $foreground 60%; }
         .tokens--0 { color: $accent; text-style: bold underline; }
-        .tokens--1 { color: $accent; }
+        .tokens--1 { color: $accent; text-style: underline; }
         .tokens--2 { color: $foreground; }
         .tokens--3 { color: $primary 85%; }
         .tokens--4 { color: $primary 70%; }
@@ -119,6 +120,11 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         if not self.tokens:
             return None
         return self.tokens[-1 if self.cursor is None else self.cursor]
+
+    @property
+    def content(self) -> str:
+        """The prompt and what was written after it."""
+        return self._prompt + "".join(token.text for token in self.tokens)
 
     @property
     def text(self) -> str:

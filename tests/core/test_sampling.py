@@ -13,8 +13,9 @@ import pytest
 from talm_core import jobs
 from talm_core.config import SampleConfig
 from talm_core.errors import ArtifactError, ConfigError
-from talm_core.events import Failed, Finished, Generated, Record, Sampled, Started, decode
-from talm_core.model.sampling import Session, sample, serve
+from talm_core.events import Event, Failed, Finished, Generated, Record, Sampled, Started, decode
+from talm_core.model.answering import serve
+from talm_core.model.sampling import Session, sample
 from talm_core.workspace import Workspace
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
@@ -118,7 +119,12 @@ def test_a_session_answers_lines(workspace: Workspace) -> None:
     ("line", "message"),
     [
         ("{", "stdin: is no JSON"),
+        ("1", "must be one JSON object"),
+        ("[]", "must be one JSON object"),
         ("[1]", "must be one JSON object"),
+        ('[{"lane": 1}]', "a list of lanes with settings"),
+        ('[{"lane": 1, "settings": {"model": "tiny", "top_p": 0}}]', "must be"),
+        (json.dumps([{"lane": 1, "settings": {"model": "tiny"}}] * 2), "each lane may be given"),
         ('{"model": "tiny", "temprature": 1}', "did you mean 'temperature'"),
         ('{"model": "tiny", "top_p": 0}', "must be"),
         ('{"model": "other"}', "there is no such model"),
@@ -130,6 +136,42 @@ def test_a_line_that_cannot_be_obeyed_is_answered(
     last = answers(workspace, line)[-1].event
     assert isinstance(last, Failed)
     assert message in last.message
+
+
+def written(events: list[Event]) -> list[tuple[int, str, float]]:
+    return [(e.token, e.text, e.probability) for e in events if isinstance(e, Generated)]
+
+
+def test_several_texts_are_written_in_turn_and_each_as_if_alone(workspace: Workspace) -> None:
+    asked_for = {7: asked(seed=1), 9: asked(seed=2, max_tokens=3), 8: asked(model="other")}
+    request = [
+        {"lane": lane, "settings": config.model_dump()} for lane, config in asked_for.items()
+    ]
+    records = answers(workspace, json.dumps(request))
+    # A token of each in turn: none waits for another to end.
+    assert [record.lane for record in records[:8]] == [7, 9, 8, 7, 9, 8, 7, 9]
+    failed = [record for record in records if isinstance(record.event, Failed)]
+    assert [record.lane for record in failed] == [8]
+    for lane in (7, 9):
+        said = [record.event for record in records if record.lane == lane]
+        alone = list(sample(asked_for[lane], workspace))
+        assert written(said) == written(alone)
+        assert [type(e) for e in said[-2:]] == [Sampled, Finished]
+
+
+def test_two_models_stay_loaded(workspace: Workspace, tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        shutil.copytree(workspace.directory("pretrain", "tiny"), tmp_path / name)
+    session = Session(workspace)
+    for name in names:
+        list(session.sample(asked(model=str(tmp_path / name), max_tokens=1)))
+    loaded = dict(session._loaded)
+    assert [key[0].parent.name for key in loaded] == ["b", "c"]
+    for name in ("c", "b"):
+        list(session.sample(asked(model=str(tmp_path / name), max_tokens=1)))
+    assert session._loaded == loaded
+    assert [key[0].parent.name for key in session._loaded] == ["c", "b"]
 
 
 def test_a_new_line_ends_the_text_before_it(workspace: Workspace) -> None:

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 WORDS = [
@@ -25,9 +26,43 @@ WORDS = [
 ]
 
 
-def say(event: str, **values: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
+def say(lane: int, event: str, **values: Any) -> None:
+    record = {"event": event, "time": time.time(), "lane": lane, **values}
+    sys.stdout.write(json.dumps(record) + "\n")
     sys.stdout.flush()
+
+
+def write(lane: int, values: dict[str, Any]) -> Iterator[None]:
+    """One text, a token each time it is asked for."""
+    say(lane, "Started", job="sample", name=values["model"])
+    yield
+    if values["prompt"] == "die":
+        sys.stderr.write("Traceback (most recent call last):\nMemoryError: no [bold]room[/]\n")
+        sys.exit(1)
+    if values["prompt"] == "refuse":
+        say(lane, "Failed", message="model = 'x': has no checkpoint yet", kind="ArtifactError")
+        return
+    forever = values["prompt"] == "forever"
+    # Another seed is another text.
+    words = WORDS[values["seed"] - 1337 :] if values["seed"] > 1337 else WORDS
+    for number in range(10**9 if forever else min(values["max_tokens"], len(words))):
+        word = words[number % len(words)]
+        probability = [0.9, 0.5, 0.2, 0.05, 0.01][number % 5]
+        say(
+            lane,
+            "Generated",
+            token=number,
+            text=word,
+            probability=probability,
+            alternatives=[[word, probability], ["other", 0.2], [" n", 0.1]],
+        )
+        yield
+        if forever:
+            time.sleep(0.002)
+    step = int(values["model"].rpartition("-")[2]) if "checkpoint-" in values["model"] else 400
+    say(lane, "Sampled", step=step, prompt=values["prompt"], text="", tokens_per_second=1240.0)
+    yield
+    say(lane, "Finished", seconds=0.1, summary={})
 
 
 def main() -> None:
@@ -42,36 +77,13 @@ def main() -> None:
     while (line := lines.get()) is not None:
         if not line.strip():
             continue
-        values = json.loads(line)
-        say("Started", job="sample", name=values["model"])
-        if values["prompt"] == "die":
-            sys.stderr.write("Traceback (most recent call last):\nMemoryError: no [bold]room[/]\n")
-            sys.exit(1)
-        if values["prompt"] == "refuse":
-            say("Failed", message="model = 'x': has no checkpoint yet", kind="ArtifactError")
-            continue
-        wanted = 10**9 if values["prompt"] == "forever" else values["max_tokens"]
-        stopped = False
-        for number in range(min(wanted, 10**9)):
-            if wanted < 10**9 and number >= len(WORDS):
-                break
-            if lines.queue:
-                say("Stopped", reason="asked again")
-                stopped = True
-                break
-            word = WORDS[number % len(WORDS)]
-            say(
-                "Generated",
-                token=number,
-                text=word,
-                probability=[0.9, 0.5, 0.2, 0.05, 0.01][number % 5],
-                alternatives=[[word, 0.5], ["other", 0.2], [" n", 0.1]],
-            )
-            if wanted == 10**9:
-                time.sleep(0.002)
-        if not stopped:
-            say("Sampled", step=7, prompt=values["prompt"], text="", tokens_per_second=1240.0)
-            say("Finished", seconds=0.1, summary={})
+        texts = {part["lane"]: write(part["lane"], part["settings"]) for part in json.loads(line)}
+        while texts and not lines.queue:
+            for lane, text in list(texts.items()):
+                if next(text, "over") == "over":
+                    del texts[lane]
+        for lane in texts:
+            say(lane, "Stopped", reason="asked again")
 
 
 main()

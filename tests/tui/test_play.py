@@ -12,51 +12,25 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from talm_core.config import SampleConfig
-from talm_core.events import Failed, Finished, Generated, Sampled, Started, Stopped
+from talm_core.events import (
+    Failed,
+    Finished,
+    Generated,
+    Sampled,
+    Started,
+    Stopped,
+)
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.play_session import Heard, PlaySession
-from talm_tui.screens import play as play_module
-from talm_tui.screens.play import PlayScreen, readout
+from talm_tui.screens.play import PlayScreen
+from talm_tui.widgets.alternatives import readout
 from talm_tui.widgets.token_view import Token, TokenView, level, visible
 from tests.tui.app_pilot import play, screen_text, until
+from tests.tui.play_pilot import CHILD, TEXT, child, enter, idle, models, shown
 
-CHILD = (sys.executable, str(Path(__file__).with_name("fake_player.py")))
-TEXT = "def __init__(self, name=None):\n    self.name = name\n"
-
-
-@pytest.fixture(autouse=True)
-def child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script instead of a model."""
-    monkeypatch.setattr(
-        play_module, "PlaySession", lambda root, tell: PlaySession(root, tell, command=CHILD)
-    )
-
-
-@pytest.fixture
-def models(workspace: Workspace) -> Workspace:
-    """A workspace with two models that can be prompted."""
-    for name in ("nano", "talm-1"):
-        (workspace.directory("pretrain", name) / "checkpoint-000400").mkdir()
-    return workspace
-
-
-async def enter(app: TalmApp, pilot: Pilot[None], prompt: str = "def ") -> PlayScreen:
-    await pilot.press("6")
-    screen = app.screen
-    assert isinstance(screen, PlayScreen)
-    await until(pilot, lambda: screen._models)
-    screen.query_one("#play-prompt", TextArea).text = prompt
-    return screen
-
-
-def shown(screen: PlayScreen) -> str:
-    return "\n".join(line.rstrip() for line in screen.query_one(TokenView).text.splitlines())
-
-
-def idle(screen: PlayScreen) -> bool:
-    return not screen.generating
+__all__ = ["child", "models"]
 
 
 # --- the screen ------------------------------------------------------------------------------
@@ -184,6 +158,7 @@ def test_what_the_model_refuses_is_told(models: Workspace) -> None:
         ("top_p", "0", "top-p: must be a number, above 0, up to 1"),
         ("max_tokens", "0", "max: must be a whole number, 1 to 1,000,000"),
         ("seed", "1.5", "seed: must be a whole number"),
+        ("seed", "", "seed: must be a whole number"),
     ],
 )
 def test_a_wrong_setting_is_told_and_nothing_starts(
@@ -202,9 +177,9 @@ def test_a_wrong_setting_is_told_and_nothing_starts(
         field.value = "1"
         await pilot.pause()
         assert "✕" not in screen_text(app)
-        config = screen.config()
-        assert config is not None
-        assert getattr(config, key) == 1
+        request = screen.request()
+        assert request is not None
+        assert getattr(request.lanes[0].config, key) == 1
 
     play(models, story)
 
@@ -216,14 +191,14 @@ def test_the_model_can_be_chosen(models: Workspace) -> None:
         screen = app.screen
         assert isinstance(screen, PlayScreen)
         await until(pilot, lambda: screen._models)
-        assert [name for name, _ in screen._models] == ["nano", "talm-1"]
-        assert screen.values()["model"] == "talm-1"
+        assert [model.name for model in screen._models] == ["nano", "talm-1"]
+        assert screen.query_one("#edit-model", PickEditor).value == "talm-1"
         await pilot.press("escape", "m")
         await until(pilot, lambda: app.screen is not screen)
-        assert "validation loss 2.700" in screen_text(app)
+        assert "val loss 2.700" in screen_text(app)
         await pilot.press("n", "a", "n", "enter")
         await until(pilot, lambda: app.screen is screen)
-        assert screen.values()["model"] == "nano"
+        assert screen.query_one("#edit-model", PickEditor).value == "nano"
 
     play(models, story)
 
@@ -268,11 +243,11 @@ def gone(pid: int) -> bool:
 
 def heard_from(session: PlaySession, heard: list[Heard], config: SampleConfig) -> list[object]:
     del heard[:]
-    session.ask(config)
+    session.ask({1: config})
     ends = (Finished, Failed, Stopped)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        events = [event for message in list(heard) for event in message.events]
+        events = [record.event for message in list(heard) for record in message.records]
         if any(isinstance(event, ends) for event in events) or any(m.died for m in list(heard)):
             return list(events)
         time.sleep(0.005)
@@ -305,7 +280,7 @@ def test_a_session_hears_each_event_once_and_in_order() -> None:
 def test_a_program_that_cannot_be_started() -> None:
     session = PlaySession(Path("/nowhere"), lambda _: None, command=("/nowhere/python",))
     with pytest.raises(OSError, match="nowhere"):
-        session.ask(SampleConfig(model="m"))
+        session.ask({1: SampleConfig(model="m")})
 
 
 def test_a_child_without_a_last_word() -> None:

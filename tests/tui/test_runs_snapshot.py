@@ -1,11 +1,9 @@
-"""How Runs and Play look, at two sizes."""
+"""How Runs looks, at two sizes."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +11,9 @@ from textual.pilot import Pilot
 
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.play_session import PlaySession
-from talm_tui.screens import play as play_module
-from talm_tui.screens.play import PlayScreen
 from talm_tui.screens.runs import RunsScreen
 from tests.tui.app_pilot import until
 
-CHILD = (sys.executable, str(Path(__file__).with_name("fake_player.py")))
 SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40")]
 
 
@@ -28,9 +22,6 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One time zone, and a chart that nobody redraws."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(
-        play_module, "PlaySession", lambda root, tell: PlaySession(root, tell, command=CHILD)
-    )
     yield
     monkeypatch.undo()
     time.tzset()
@@ -52,20 +43,6 @@ async def runs(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
-async def prompted(pilot: Pilot[None]) -> None:
-    app = pilot.app
-    assert isinstance(app, TalmApp)
-    await until(pilot, lambda: app.snapshot.complete)
-    await pilot.press("6")
-    screen = app.screen
-    assert isinstance(screen, PlayScreen)
-    await until(pilot, lambda: screen._models)
-    await pilot.press("ctrl+r")
-    await until(pilot, lambda: not screen.generating)
-    await pilot.press("tab", "left", "left")
-    await pilot.pause()
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=runs)
@@ -74,9 +51,3 @@ def test_a_run(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -
 @pytest.mark.parametrize("size", SIZES)
 def test_no_run(empty_workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(TalmApp(empty_workspace), terminal_size=size, run_before=runs)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_play(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
-    (workspace.directory("pretrain", "nano") / "checkpoint-000400").mkdir()
-    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=prompted)

@@ -1,0 +1,76 @@
+"""Which models can be prompted, and at which of their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from talm_core.config import PretrainConfig
+from talm_core.overview import Overview
+from talm_core.training import checkpoint
+
+NEWEST = "newest"
+_STEP = "step "
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """A model with checkpoints: what is said beside its name, its steps newest first, and a
+    prompt it was trained to continue."""
+
+    name: str
+    directory: Path
+    note: str = ""
+    steps: tuple[int, ...] = ()
+    prompt: str | None = None
+
+    def at(self, step: int | None) -> str:
+        """What `SampleConfig.model` calls this model at a step; None: the newest that is whole."""
+        return self.name if step is None else str(self.directory / checkpoint.name_of(step))
+
+
+def playable(overviews: Iterable[Overview]) -> list[Playable]:
+    """The models among these that have a checkpoint, in their order. Looks into directories."""
+    found = []
+    for overview in overviews:
+        try:
+            known = checkpoint.checkpoints(overview.artifact.directory)
+        except OSError:
+            continue
+        if known:
+            config = overview.config
+            prompts = config.sample_prompt if isinstance(config, PretrainConfig) else ()
+            loss = overview.val_loss
+            found.append(
+                Playable(
+                    overview.name,
+                    overview.artifact.directory,
+                    f"val loss {loss:.3f}" if loss is not None else "",
+                    tuple(step for step, _ in reversed(known)),
+                    prompts[0] if prompts else None,
+                )
+            )
+    return found
+
+
+def step_options(model: Playable | None) -> list[tuple[str, str]]:
+    """The checkpoints of a model: (value, what is said beside it)."""
+    if model is None:
+        return [(NEWEST, "")]
+    steps = [(f"{_STEP}{step}", "") for step in model.steps]
+    return [(NEWEST, f"step {model.steps[0]:,}"), *steps]
+
+
+def step_of(value: str) -> int | None:
+    """The step a value of `step_options` names; None for the newest."""
+    number = value.removeprefix(_STEP)
+    return int(number) if value.startswith(_STEP) and number.isdecimal() else None
+
+
+def beside_options(model: Playable | None, models: Iterable[Playable]) -> list[tuple[str, str]]:
+    """What a model can be compared with: nothing, another of its checkpoints, another model."""
+    options = [("", "")]
+    if model is not None:
+        options += [(f"{_STEP}{step}", f"of {model.name}") for step in model.steps]
+    return options + [(other.name, other.note) for other in models if other is not model]
