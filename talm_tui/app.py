@@ -321,7 +321,7 @@ class TalmApp(App[None]):
 
     def action_place(self, mode: str) -> None:
         """Go to a place."""
-        if mode in self.MODES and len(self.screen_stack) == 1:
+        if mode in self.MODES and not self.screen.is_modal:
             self.switch_mode(mode)
 
     def delay_update(self, delay: float = 0.05) -> None:

@@ -7,11 +7,13 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.config import TokenizerConfig
+from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.preflight import RESERVED
 from talm_tui.forms.meaning import Meaning, of_tokenizer
 from talm_tui.forms.names import free, short_count, stem
 from talm_tui.forms.place import FormPlace
+from talm_tui.widgets.job_view import JobView
 
 
 class TokenizerScreen(FormPlace):
@@ -27,7 +29,14 @@ class TokenizerScreen(FormPlace):
     NEXT_STEP = "{tokenizer.use}  prepare data with it"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "use", "Prepare data with it", id="tokenizer.use", show=False)
+        Binding("d", "use", "Prepare data with it", id="tokenizer.use", show=False),
+        Binding(
+            "p",
+            "playground",
+            "playground",
+            id="tokenizer.playground",
+            tooltip="See a tokenizer cut what you type",
+        ),
     ]
 
     def overviews(self) -> tuple[Overview, ...]:
@@ -46,6 +55,17 @@ class TokenizerScreen(FormPlace):
         config = self.state.draft
         assert config is None or isinstance(config, TokenizerConfig)
         return self.meant if config is None else of_tokenizer(config, self.findings)
+
+    def action_playground(self) -> None:
+        """Try the tokenizer that was made here, or the newest there is."""
+        from talm_tui.screens.playground import PlaygroundScreen
+
+        view = self.query_one(JobView)
+        done = [item.name for item in self.overviews() if item.status is Status.DONE]
+        name = done[0] if done else RESERVED
+        if view.artifact is not None and view.status is Status.DONE:
+            name = view.artifact.name
+        self.app.push_screen(PlaygroundScreen(name))
 
     def action_use(self) -> None:
         """Go on to data with the tokenizer that was made here."""

@@ -1,0 +1,301 @@
+"""A tokenizer at work: what is typed, cut into tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static, TextArea
+
+from talm_tui.encode_session import Encoded, EncodeSession, Encoding, Query
+from talm_tui.forms.editors import Edited, PickEditor
+from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.quantity import size
+from talm_tui.messages import OpenForm
+from talm_tui.screens.data import tokenizer_options
+from talm_tui.screens.place import Place
+from talm_tui.theme import line, styles
+from talm_tui.widgets.token_grid import TokenGrid, shown
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+EXAMPLE = "def greet(name):\n    return f'Hello, {name}! 你好 👋'\n"
+"""What is there to begin with: code, prose, and what is not Latin."""
+
+LONGEST = 10_000
+"""Characters a text area edits without a key being held back; more is shown and not edited."""
+
+WINDOW = 1_200
+"""Tokens that are fetched at a time: some screens full."""
+
+
+def facts(encoding: Encoding) -> str:
+    """`12 tokens · 41 bytes · 38 characters · 3.42 bytes a token`."""
+    parts = [
+        f"{encoding.tokens:,} {'token' if encoding.tokens == 1 else 'tokens'}",
+        size(encoding.size),
+        f"{encoding.characters:,} characters",
+    ]
+    if encoding.tokens:
+        parts.append(f"{encoding.size / encoding.tokens:.2f} bytes a token")
+    return " · ".join(parts)
+
+
+def readout(encoding: Encoding | None) -> Content:
+    """`"␣return"  id 330   token 4 of 12   7 bytes 20 72 65 74 75 72 6e`."""
+    if encoding is None or not encoding.tokens:
+        return Content.styled("Each token, its id and its bytes are told here.", "$foreground 55%")
+    number, text = encoding.pieces[encoding.current - encoding.first]
+    count = encoding.current_size
+    data = encoding.current_bytes
+    return Content.assemble(
+        (f'"{shown(text)}"', "bold"),
+        f"  id {number:,}",
+        (f"   token {encoding.current + 1:,} of {encoding.tokens:,}   ", "$foreground 60%"),
+        f"{count:,} {'byte' if count == 1 else 'bytes'} {data.hex(' ')}",
+        " …" if len(data) < count else "",
+    )
+
+
+class TextInput(TextArea):
+    """A text area that does not take in what would freeze it: `Held` has the whole text then."""
+
+    class Held(Message):
+        """So much was pasted that it is shown without being edited."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        if len(self.text) + len(event.text) <= LONGEST:
+            return
+        event.stop()
+        event.prevent_default()
+        first, last = sorted((self.selection.start, self.selection.end))
+        before = self.get_text_range((0, 0), first)
+        after = self.get_text_range(last, self.document.end)
+        self.post_message(self.Held(before + event.text + after))
+
+
+class PlaygroundScreen(Place):
+    """A text and its tokens. The text's cursor chooses the token that is told about; with the
+    focus on the tokens their own does."""
+
+    HELP = """\
+# A tokenizer at work
+
+Type or paste: every colour is a token, its id stands below, gaps show where one ends. ␣ is a space,
+⏎ the end of a line, ⇥ a tab; `\\xe4` is a byte that is no whole character by itself.
+
+`tab` goes from the text to the tokens, where the arrows go from token to token and `home` and `end`
+to the first and the last. `esc` leaves the field, and then goes back to the form.
+"""
+    CSS_PATH = styles("playground")
+    AUTO_FOCUS = "#playground-text"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+t",
+            "choose",
+            "tokenizer",
+            id="playground.tokenizer",
+            tooltip="Choose a tokenizer",
+            priority=True,
+        ),
+        Binding("ctrl+n", "clear", "new text", id="playground.clear", tooltip="Begin anew"),
+        Binding("escape", "leave", "back", id="playground.leave", tooltip="Back to the form"),
+    ]
+
+    def __init__(self, tokenizer: str = "base") -> None:
+        super().__init__()
+        self.session: EncodeSession | None = None
+        self.encoding: Encoding | None = None
+        self.problem = ""
+        self.held: str | None = None
+        self._tokenizer = tokenizer
+
+    # --- making ------------------------------------------------------------------------------
+
+    def compose_place(self) -> ComposeResult:
+        with Horizontal(id="playground-head"):
+            yield Static("Playground", id="playground-title", markup=False)
+            yield Static("tokenizer", id="playground-label", markup=False)
+            yield PickEditor("playground", self._tokenizer, self._options, placeholder="none")
+            yield Static("", id="playground-facts", markup=False)
+        with Vertical(id="playground-body"):
+            text = TextInput(
+                EXAMPLE,
+                id="playground-text",
+                soft_wrap=True,
+                tab_behavior="focus",
+                compact=True,
+                placeholder="type or paste",
+            )
+            text.border_title = "text"
+            yield text
+            grid = TokenGrid(id="playground-tokens")
+            grid.border_title = "tokens"
+            yield grid
+        yield Static("", id="playground-readout", markup=False)
+
+    def on_mount(self) -> None:
+        self.session = EncodeSession(self.talm.workspace.root, self._hear)
+        text = self.query_one(TextInput)
+        text.move_cursor(text.document.end)
+        self.ask()
+        self._tell()
+
+    def on_unmount(self) -> None:
+        if self.session is not None:
+            self.session.close()
+
+    def _options(self) -> list[tuple[str, str]]:
+        return tokenizer_options(self.talm.snapshot.tokenizers)
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def ask(self, *, at: int | None = None, first: int | None = None) -> None:
+        """Have the present text encoded; around a token, or around the text's cursor."""
+        if self.session is None:
+            return
+        area = self.query_one(TextInput)
+        text, caret = self.held, 0
+        if text is None:
+            text = area.text
+            caret = len(area.get_text_range((0, 0), area.cursor_location))
+        query = Query(self._tokenizer, text, WINDOW, caret=caret, at=at, first=first)
+        self.session.ask(query)
+
+    def _hear(self, message: Encoded) -> None:
+        """In the session's thread."""
+        if self.is_running:
+            self.post_message(message)
+
+    @on(Encoded)
+    def _take(self, message: Encoded) -> None:
+        message.stop()
+        if message.query.tokenizer != self._tokenizer:
+            return
+        self.problem = message.problem
+        self.encoding = message.encoding
+        grid = self.query_one(TokenGrid)
+        # While keys come faster than answers, the cursor is ahead of them.
+        if message.query.at is None or message.query.at == grid.cursor or not grid.has_focus:
+            grid.show(message.encoding)
+        self._tell()
+
+    def _tell(self) -> None:
+        encoding = self.encoding
+        told = facts(encoding) if encoding else ""
+        if self.problem:
+            told = f"✕ {line(self.problem)}"
+        says = self.query_one("#playground-facts", Static)
+        says.set_class(bool(self.problem), "-problem")
+        says.update(told)
+        self.query_one("#playground-readout", Static).update(readout(encoding))
+        grid = self.query_one(TokenGrid)
+        ids = f"{encoding.vocab_size:,} ids" if encoding else ""
+        grid.border_subtitle = Content(ids)
+
+    # --- what happens ------------------------------------------------------------------------
+
+    @on(TextArea.Changed)
+    def _changed(self, event: TextArea.Changed) -> None:
+        event.stop()
+        if event.text_area.text:
+            self._hold(None)
+        self.ask()
+
+    @on(TextArea.SelectionChanged)
+    def _selected(self, event: TextArea.SelectionChanged) -> None:
+        event.stop()
+        if self.held is None:
+            self.ask()
+
+    @on(TextInput.Held)
+    def _pasted(self, event: TextInput.Held) -> None:
+        event.stop()
+        self._hold(event.text)
+        self.query_one(TextInput).text = ""
+        self.query_one(TokenGrid).focus()
+        self.ask()
+
+    def _hold(self, text: str | None) -> None:
+        self.held = text
+        area = self.query_one(TextInput)
+        area.set_class(text is not None, "-held")
+        if text is None:
+            area.placeholder = "type or paste"
+        else:
+            many = size(len(text.encode("utf-8", "replace")))
+            area.placeholder = f"{many} were pasted: below are the tokens. Type for something new."
+
+    @on(TokenGrid.Moved)
+    def _moved(self, event: TokenGrid.Moved) -> None:
+        event.stop()
+        self.ask(at=event.at, first=event.first)
+
+    @on(Edited)
+    def _picked(self, event: Edited) -> None:
+        event.stop()
+        self.choose(event.text)
+
+    def choose(self, tokenizer: str) -> None:
+        """Have the text encoded by another tokenizer."""
+        self._tokenizer = tokenizer
+        self.query_one(PickEditor).show_text(tokenizer)
+        self.ask()
+
+    def on_pick_editor_opened(self, message: PickEditor.Opened) -> None:
+        message.stop()
+        self._open_list(message.text)
+
+    def action_choose(self) -> None:
+        """Choose a tokenizer from the list."""
+        self._open_list("")
+
+    def _open_list(self, text: str) -> None:
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.choose(name)
+
+        self.app.push_screen(
+            PickScreen(
+                "tokenizer",
+                self._options(),
+                text=text,
+                current=self._tokenizer,
+                free="type the path of one",
+            ),
+            take,
+        )
+
+    def action_clear(self) -> None:
+        """Begin with an empty text."""
+        self._hold(None)
+        area = self.query_one(TextInput)
+        area.text = ""
+        area.focus()
+        self.ask()
+
+    def action_leave(self) -> None:
+        """Leave the field; from none, go back to the form."""
+        if self.focused is not None:
+            self.set_focus(None)
+        else:
+            self.dismiss()
+
+    def on_open_form(self, event: OpenForm) -> None:
+        """The form below is wanted."""
+        event.stop()
+        stack = self.app.screen_stack
+        below: Screen[object] = stack[stack.index(self) - 1]
+        self.dismiss()
+        below.post_message(OpenForm(event.values))

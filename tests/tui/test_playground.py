@@ -1,0 +1,285 @@
+"""The playground, with the encoder it has in real life."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from talm_core.config import TokenizerConfig
+from talm_core.events import Finished, Started
+from talm_core.tokenizer.tokenizer import Tokenizer
+from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.encode_session import Encoded, EncodeSession, Query
+from talm_tui.forms.editors import PickEditor
+from talm_tui.screens.data import DataScreen
+from talm_tui.screens.playground import PlaygroundScreen, TextInput
+from talm_tui.screens.tokenizer import TokenizerScreen
+from talm_tui.widgets.token_grid import TokenGrid, shown
+from tests.tui import canned
+from tests.tui.app_pilot import play, screen_text, until
+
+ENCODER = Tokenizer.from_vocabulary(Vocabulary.load(BASE))
+
+
+def ids(screen: PlaygroundScreen) -> list[int]:
+    encoding = screen.encoding
+    return [number for number, _ in encoding.pieces] if encoding else []
+
+
+async def enter(app: TalmApp, pilot: Pilot[None], text: str | None = None) -> PlaygroundScreen:
+    await pilot.press("2")
+    await until(pilot, lambda: isinstance(app.screen, TokenizerScreen))
+    await pilot.press("p")
+    await until(pilot, lambda: isinstance(app.screen, PlaygroundScreen))
+    screen = app.screen
+    assert isinstance(screen, PlaygroundScreen)
+    screen.choose("base")
+    await until(pilot, lambda: screen.encoding)
+    if text is not None:
+        screen.query_one(TextInput).text = text
+        await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary(text))
+    return screen
+
+
+def cut(screen: PlaygroundScreen, text: str) -> bool:
+    return ids(screen) == ENCODER.encode_ordinary(text)
+
+
+def told(screen: PlaygroundScreen, part: str) -> str:
+    return str(screen.query_one(f"#playground-{part}", Static).visual)
+
+
+def test_what_is_typed_is_cut_at_once(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "")
+        assert told(screen, "readout") == "Each token, its id and its bytes are told here."
+        typed = ""
+        for key in "def g":
+            typed += key
+            await pilot.press("space" if key == " " else key)
+            await until(pilot, partial(cut, screen, typed))
+        assert told(screen, "facts") == "2 tokens · 5 B · 5 characters · 2.50 bytes a token"
+        assert told(screen, "readout") == '"␣g"  id 467   token 2 of 2   2 bytes 20 67'
+        await pilot.press("left", "left")
+        await until(pilot, lambda: screen.encoding and screen.encoding.current == 0)
+        assert told(screen, "readout") == '"def"  id 452   token 1 of 2   3 bytes 64 65 66'
+        grid = screen.query_one(TokenGrid)
+        assert grid.render_line(0).text.rstrip() == "def ␣g"
+        assert grid.render_line(1).text.rstrip() == "452 467"
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: screen.encoding and screen.encoding.tokens == 0)
+        assert screen.query_one(TextInput).text == ""
+
+    play(empty_workspace, story)
+
+
+def test_tokens_that_touch_differ_in_colour(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "x" * 40)
+        grid = screen.query_one(TokenGrid)
+        strip = list(grid.render_line(0))
+        colours = [
+            segment.style.bgcolor for segment in strip if segment.text == "xx" and segment.style
+        ]
+        assert len(colours) > 10
+        assert all(one != other for one, other in itertools.pairwise(colours))
+        assert "xx   xx   xx" in grid.render_line(0).text
+
+    play(empty_workspace, story)
+
+
+def test_a_megabyte_is_shown_and_holds_nothing_back(empty_workspace: Workspace) -> None:
+    text = "def f(x):\n    return x + 1\n" * 38_000
+    expected = ENCODER.encode_ordinary(text)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "")
+        app.post_message(events.Paste(text))
+        await until(pilot, lambda: screen.held == text)
+        await until(pilot, lambda: screen.encoding and screen.encoding.tokens == len(expected))
+        assert "1.0 MB" in told(screen, "facts")
+        area, grid = screen.query_one(TextInput), screen.query_one(TokenGrid)
+        assert area.text == ""
+        assert "1.0 MB were pasted" in str(area.placeholder)
+        assert grid.has_focus
+        await pilot.press("end")
+        last = len(expected) - 1
+        await until(pilot, lambda: screen.encoding and screen.encoding.current == last)
+        encoding = screen.encoding
+        assert encoding is not None
+        assert ids(screen) == expected[encoding.first :]
+        await pilot.press("up", "left", "pageup")
+        await until(pilot, lambda: screen.encoding and screen.encoding.current == grid.cursor)
+        assert ids(screen) == expected[encoding.first :]
+        assert 0 < last - grid.cursor < 200
+        await pilot.press("home", "right")
+        await until(pilot, lambda: screen.encoding and screen.encoding.current == 1)
+        assert told(screen, "readout").startswith('"␣f"  id 285   token 2 of')
+        await pilot.press("shift+tab", *"hi")
+        await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary("hi"))
+        assert screen.held is None
+
+    play(empty_workspace, story)
+
+
+def test_a_small_paste_can_be_edited(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "ab")
+        area = screen.query_one(TextInput)
+        area.move_cursor((0, 1))
+        app.post_message(events.Paste("12\n3"))
+        await until(pilot, lambda: area.text == "a12\n3b")
+        # Too long together, though neither is alone: the text around it is kept.
+        app.post_message(events.Paste("x" * 9_999))
+        await until(pilot, lambda: screen.held == "a12\n3" + "x" * 9_999 + "b")
+
+    play(empty_workspace, story)
+
+
+def test_any_tokenizer_can_be_chosen(workspace: Workspace) -> None:
+    # The canned one has no file: what is wrong with it is told.
+    vocabulary = Vocabulary("mine", r"\S+|\s+", {bytes([b]): b for b in range(256)}, {})
+    config = TokenizerConfig(name="mine", vocab_size=256)
+    finished = Finished(seconds=1, summary={"vocab_size": 256})
+    directory = canned.artifact(
+        workspace, config, [Started(job="tokenizer", name="mine"), finished], end=canned.NOW - 9999
+    )
+    vocabulary.save(directory / "tokencoder.json")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "hi")
+        picker = screen.query_one(PickEditor)
+        assert [name for name, _ in picker.options()] == ["base", "mine", "code-8k"]
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press(*"mine", "enter")
+        await until(pilot, lambda: ids(screen) == [104, 105])
+        assert picker.value == "mine"
+        screen.choose("code-8k")
+        await until(pilot, lambda: screen.problem)
+        assert "✕ tokenizer = 'code-8k': this tokenizer is not finished" in screen_text(app)
+        assert screen.encoding is None
+        screen.choose("base")
+        await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary("hi"))
+        assert "✕" not in screen_text(app)
+
+    play(workspace, story, size=(120, 40))
+
+
+def test_back_to_the_form_and_to_other_places(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "hi")
+        await pilot.press("escape")
+        assert app.focused is None
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, DataScreen))
+        await pilot.press("2")
+        await until(pilot, lambda: app.screen is screen)
+        pid = screen.session.pid if screen.session else None
+        assert pid is not None
+        # Somebody wants the form below, with values.
+        app.open_form("tokenizer", vocab_size=999)
+        await until(pilot, lambda: isinstance(app.screen, TokenizerScreen))
+        form = app.screen
+        assert isinstance(form, TokenizerScreen)
+        await until(pilot, lambda: form.state.values["vocab_size"] == 999)
+        await until(pilot, lambda: gone(pid))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, PlaygroundScreen))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: app.screen is form)
+
+    play(empty_workspace, story)
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+# --- the session -----------------------------------------------------------------------------
+
+
+@contextmanager
+def session(root: Path, *command: str) -> Iterator[tuple[EncodeSession, Callable[[], Encoded]]]:
+    """A session, and what it says next."""
+    heard: queue.Queue[Encoded] = queue.Queue()
+    made = EncodeSession(root, heard.put, command=command or None)
+    try:
+        yield made, lambda: heard.get(timeout=30)
+    finally:
+        made.close()
+
+
+def test_only_the_newest_text_is_encoded(tmp_path: Path) -> None:
+    with session(tmp_path) as (made, answer):
+        for number in range(200):
+            made.ask(Query("base", "x" * number, 10))
+        answers = [answer()]
+        while len(answers[-1].query.text) != 199:
+            answers.append(answer())
+        assert len(answers) < 20
+        last = answers[-1].encoding
+        assert last is not None
+        assert last.characters == 199
+
+
+def test_a_child_that_dies_is_told_of_and_replaced(tmp_path: Path) -> None:
+    with session(tmp_path) as (made, answer):
+        made.ask(Query("base", "def", 10))
+        assert answer().encoding is not None
+        assert made.pid is not None
+        os.kill(made.pid, signal.SIGKILL)
+        # Whether the death is noticed before or after the question depends on the moment.
+        made.ask(Query("base", "def", 10))
+        first = answer()
+        assert first.encoding is not None or "the encoder's process died" in first.problem
+        made.ask(Query("base", "def", 10))
+        again = answer().encoding
+        assert again is not None
+        assert again.pieces == ((452, "def"),)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys; input(); sys.exit('no [bold]room')", "process died: no [bold]room"),
+        ("input(); print('nonsense')", "process died: "),
+        ("input(); print('[]')", "process died: its answer is none"),
+    ],
+)
+def test_a_child_that_answers_wrongly(tmp_path: Path, code: str, said: str) -> None:
+    with session(tmp_path, sys.executable, "-c", code) as (made, answer):
+        made.ask(Query("base", "x", 10))
+        found = answer()
+        assert found.encoding is None
+        assert said in found.problem
+
+
+def test_a_child_that_cannot_be_started(tmp_path: Path) -> None:
+    with session(tmp_path, str(tmp_path / "nothing")) as (made, answer):
+        made.ask(Query("base", "x", 10))
+        assert "cannot be started" in answer().problem
+
+
+def test_marks_take_room_of_their_own() -> None:
+    assert shown("e\u0301") == "e\\u0301"
+    assert shown("a\u200db") == "a\\u200db"
+    assert shown("世é") == "世é"

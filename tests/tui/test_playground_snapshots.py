@@ -1,0 +1,34 @@
+"""Pictures of the playground. A picture that changed was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.screens.playground import PlaygroundScreen
+from tests.tui.form_pilot import app_at, until
+
+SnapCompare = Callable[..., bool]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+def test_playground(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        app = pilot.app
+        assert isinstance(app, TalmApp)
+        await until(pilot, lambda: app.snapshot.complete)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, PlaygroundScreen))
+        screen = app.screen
+        assert isinstance(screen, PlaygroundScreen)
+        screen.choose("base")
+        await pilot.press("up", "end", "left")
+        await until(pilot, lambda: screen.encoding and screen.encoding.current == 28)
+        await pilot.pause()
+
+    assert snap_compare(app_at(workspace, "tokenizer"), terminal_size=size, run_before=before)
