@@ -12,14 +12,16 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from talm_tui.encode_session import Encoded, EncodeSession, Encoding, Query
+from talm_core.tokenizer.playground import Answer, Ask, Token
+from talm_core.tokenizer.vocabulary import readable
+from talm_tui.encode_session import Encoded, EncodeSession
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.quantity import size
 from talm_tui.messages import OpenForm
 from talm_tui.screens.data import tokenizer_options
 from talm_tui.screens.place import Place
-from talm_tui.theme import line, styles
+from talm_tui.theme import line, plain, styles
 from talm_tui.widgets.token_grid import TokenGrid, shown
 
 if TYPE_CHECKING:
@@ -31,36 +33,59 @@ EXAMPLE = "def greet(name):\n    return f'Hello, {name}! 你好 👋'\n"
 LONGEST = 10_000
 """Characters a text area edits without a key being held back; more is shown and not edited."""
 
-WINDOW = 1_200
-"""Tokens that are fetched at a time: some screens full."""
+REACH = 1_500
+"""Characters before and after a place that are fetched with it: some screens full."""
 
 
-def facts(encoding: Encoding) -> str:
-    """`12 tokens · 41 bytes · 38 characters · 3.42 bytes a token`."""
+def facts(answer: Answer) -> str:
+    """`12 tokens · 41 B · 38 characters · 3.42 bytes a token`."""
     parts = [
-        f"{encoding.tokens:,} {'token' if encoding.tokens == 1 else 'tokens'}",
-        size(encoding.size),
-        f"{encoding.characters:,} characters",
+        f"{answer.tokens:,} {'token' if answer.tokens == 1 else 'tokens'}",
+        size(answer.bytes),
+        f"{answer.characters:,} {'character' if answer.characters == 1 else 'characters'}",
     ]
-    if encoding.tokens:
-        parts.append(f"{encoding.size / encoding.tokens:.2f} bytes a token")
+    if answer.tokens:
+        parts.append(f"{answer.bytes / answer.tokens:.2f} bytes a token")
     return " · ".join(parts)
 
 
-def readout(encoding: Encoding | None) -> Content:
-    """`"␣return"  id 330   token 4 of 12   7 bytes 20 72 65 74 75 72 6e`."""
-    if encoding is None or not encoding.tokens:
+def readout(token: Token | None, number: int, tokens: int, text: str) -> Content:
+    """`"␣return"  id 330   token 4 of 12   bytes 20 72 65 74 75 72 6e`."""
+    if token is None:
         return Content.styled("Each token, its id and its bytes are told here.", "$foreground 55%")
-    number, text = encoding.pieces[encoding.current - encoding.first]
-    count = encoding.current_size
-    data = encoding.current_bytes
+    piece = text[token.start : token.stop]
+    data = piece.encode("utf-8", "replace")
+    about = ""
+    if not piece:
+        about = f"part of {plain(text[max(0, token.start - 1) : token.start])}"
+    elif readable(data) == token.text:
+        about = f"bytes {data[:32].hex(' ')}{' …' if len(data) > 32 else ''}"
+    elif len(piece) == 1:
+        about = f"part of {plain(piece)}"
     return Content.assemble(
-        (f'"{shown(text)}"', "bold"),
-        f"  id {number:,}",
-        (f"   token {encoding.current + 1:,} of {encoding.tokens:,}   ", "$foreground 60%"),
-        f"{count:,} {'byte' if count == 1 else 'bytes'} {data.hex(' ')}",
-        " …" if len(data) < count else "",
+        (f'"{shown(token, text)}"', "bold"),
+        f"  id {token.id:,}",
+        (f"   token {number + 1:,} of {tokens:,}   ", "$foreground 60%"),
+        about,
     )
+
+
+def around(text: str, place: int) -> tuple[int, int]:
+    """The characters to look at around a place: from the beginning of a line, if one is near, so
+    that rows stay as they are when the place moves on."""
+    start = max(0, place - REACH)
+    if start:
+        start = max(start, text.rfind("\n", start, start + REACH // 2) + 1)
+    return start, place + REACH
+
+
+def token_at(answer: Answer, caret: int) -> int:
+    """The number of the token that holds the character before the caret."""
+    found = 0
+    for index, token in enumerate(answer.part):
+        if token.start < caret or token.start == token.stop <= caret:
+            found = index
+    return answer.first + found
 
 
 class TextInput(TextArea):
@@ -109,6 +134,13 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
             tooltip="Choose a tokenizer",
             priority=True,
         ),
+        Binding(
+            "ctrl+s",
+            "special",
+            "special",
+            id="playground.special",
+            tooltip="Let special tokens be tokens, or text like any",
+        ),
         Binding("ctrl+n", "clear", "new text", id="playground.clear", tooltip="Begin anew"),
         Binding("escape", "leave", "back", id="playground.leave", tooltip="Back to the form"),
     ]
@@ -116,10 +148,12 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
     def __init__(self, tokenizer: str = "base") -> None:
         super().__init__()
         self.session: EncodeSession | None = None
-        self.encoding: Encoding | None = None
+        self.answer: Answer | None = None
         self.problem = ""
         self.held: str | None = None
         self._tokenizer = tokenizer
+        self._special = False
+        self._place: int | None = None
 
     # --- making ------------------------------------------------------------------------------
 
@@ -161,17 +195,32 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
 
     # --- asking ------------------------------------------------------------------------------
 
-    def ask(self, *, at: int | None = None, first: int | None = None) -> None:
-        """Have the present text encoded; around a token, or around the text's cursor."""
-        if self.session is None:
-            return
+    @property
+    def text(self) -> str:
+        """What is cut: what was typed, or a text too long to be edited."""
+        return self.query_one(TextInput).text if self.held is None else self.held
+
+    @property
+    def caret(self) -> int:
+        """The character the text's cursor stands before."""
         area = self.query_one(TextInput)
-        text, caret = self.held, 0
-        if text is None:
-            text = area.text
-            caret = len(area.get_text_range((0, 0), area.cursor_location))
-        query = Query(self._tokenizer, text, WINDOW, caret=caret, at=at, first=first)
-        self.session.ask(query)
+        return len(area.get_text_range((0, 0), area.cursor_location)) if self.held is None else 0
+
+    def ask(self, place: int | None = None) -> None:
+        """Have the present text cut, and look at a place in it; none means where its cursor is."""
+        self._place = place
+        text = self.text
+        start, stop = around(text, self.caret if place is None else place)
+        if self.session is not None:
+            self.session.ask(
+                Ask(
+                    tokenizer=self._tokenizer,
+                    text=text,
+                    start=start,
+                    stop=stop,
+                    special=self._special,
+                )
+            )
 
     def _hear(self, message: Encoded) -> None:
         """In the session's thread."""
@@ -181,28 +230,30 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
     @on(Encoded)
     def _take(self, message: Encoded) -> None:
         message.stop()
-        if message.query.tokenizer != self._tokenizer:
+        ask = message.ask
+        if (ask.tokenizer, ask.special) != (self._tokenizer, self._special):
             return
-        self.problem = message.problem
-        self.encoding = message.encoding
+        self.problem, self.answer = message.problem, message.answer
         grid = self.query_one(TokenGrid)
-        # While keys come faster than answers, the cursor is ahead of them.
-        if message.query.at is None or message.query.at == grid.cursor or not grid.has_focus:
-            grid.show(message.encoding)
+        cursor = grid.cursor
+        if self.answer is not None and self._place is None:
+            cursor = token_at(self.answer, self.caret)
+        grid.show(self.answer, ask.text or "", cursor)
         self._tell()
 
     def _tell(self) -> None:
-        encoding = self.encoding
-        told = facts(encoding) if encoding else ""
+        answer, grid = self.answer, self.query_one(TokenGrid)
+        told = facts(answer) if answer else ""
         if self.problem:
             told = f"✕ {line(self.problem)}"
         says = self.query_one("#playground-facts", Static)
         says.set_class(bool(self.problem), "-problem")
         says.update(told)
-        self.query_one("#playground-readout", Static).update(readout(encoding))
-        grid = self.query_one(TokenGrid)
-        ids = f"{encoding.vocab_size:,} ids" if encoding else ""
-        grid.border_subtitle = Content(ids)
+        tokens = answer.tokens if answer else 0
+        self.query_one("#playground-readout", Static).update(
+            readout(grid.current, grid.cursor, tokens, self.text)
+        )
+        grid.border_subtitle = Content("special tokens are cut whole" if self._special else "")
 
     # --- what happens ------------------------------------------------------------------------
 
@@ -240,7 +291,13 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
     @on(TokenGrid.Moved)
     def _moved(self, event: TokenGrid.Moved) -> None:
         event.stop()
-        self.ask(at=event.at, first=event.first)
+        token = self.query_one(TokenGrid).current
+        if event.enough:
+            self._tell()
+        elif token is not None:
+            self.ask(token.start)
+        else:
+            self.ask(len(self.text) if event.at else 0)
 
     @on(Edited)
     def _picked(self, event: Edited) -> None:
@@ -276,6 +333,11 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
             ),
             take,
         )
+
+    def action_special(self) -> None:
+        """Let the texts of special tokens be tokens, or text like any."""
+        self._special = not self._special
+        self.ask()
 
     def action_clear(self) -> None:
         """Begin with an empty text."""

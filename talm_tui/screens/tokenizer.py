@@ -26,7 +26,7 @@ class TokenizerScreen(FormPlace):
         " learns from these numbers. The one called base is ready to use: train your own when"
         " your text is not Python."
     )
-    NEXT_STEP = "{tokenizer.use}  prepare data with it"
+    NEXT_STEP = "{tokenizer.playground}  try it   {tokenizer.use}  prepare data with it"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "use", "Prepare data with it", id="tokenizer.use", show=False),

@@ -14,31 +14,40 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from talm_tui.encode_session import Encoding
+from talm_core.tokenizer.playground import Answer, Token
 from talm_tui.theme import SERIES, plain
 
 _MARGIN = 60
 _ROW = 2
+_LONGEST = 200
 
 
-def shown(text: str) -> str:
-    """A token's text so that each character takes room of its own and none acts on its
-    neighbours: marks that would sit on the letter before are named."""
-    if text.isascii():
-        return text
+def shown(token: Token, text: str) -> str:
+    """A token so that each of its characters takes room of its own and none acts on others: white
+    space has signs, marks that would sit on the letter before are named. `text` is what was cut."""
+    found = token.text
+    if len(found) > _LONGEST:
+        found = found[:_LONGEST] + "…"
+    piece = text[token.start : token.stop]
+    for character, written, sign in (("\n", "\\n", "⏎"), ("\t", "\\t", "⇥")):
+        # A backslash and a letter that are there as such are left as they are.
+        if character in piece and written not in piece:
+            found = found.replace(written, sign)
+    if found.isascii():
+        return found
     return "".join(
         character
         if cell_len(character) and not unicodedata.combining(character)
         else character.encode("unicode_escape").decode()
-        for character in plain(text)
+        for character in plain(found)
     )
 
 
 class TokenGrid(Widget, can_focus=True):
     """Tokens in a row, a gap between them, their ids below; a token that ends a line ends the row.
 
-    Only a window of a long text is here. `Moved` tells which token is under the cursor and which
-    window that needs; whoever hears it has the text encoded and calls `show`.
+    Only a part of a long text is here. `Moved` tells which token is under the cursor and whether
+    that needs another part; whoever hears it has it cut and calls `show`.
     """
 
     DEFAULT_CSS = """
@@ -69,39 +78,46 @@ class TokenGrid(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "token by token", id="grid.previous", key_display="← →"),
         Binding("right", "move(1)", "Next token", id="grid.next", show=False),
-        Binding("up", "row(-1)", "Up", show=False),
-        Binding("down", "row(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("up", "row(-1)", "The token above", id="grid.up", show=False),
+        Binding("down", "row(1)", "The token below", id="grid.down", show=False),
+        Binding("pageup", "page(-1)", "A page of tokens up", id="grid.page_up", show=False),
+        Binding("pagedown", "page(1)", "A page of tokens down", id="grid.page_down", show=False),
         Binding("home", "end(0)", "First token", id="grid.first", show=False),
         Binding("end", "end(1)", "Last token", id="grid.last", show=False),
     ]
 
     class Moved(Message):
-        """Another token is under the cursor. `first` is the window's first token, None: another
-        window is needed."""
+        """Token number `at` is under the cursor; `enough` of what is around it is here."""
 
-        def __init__(self, at: int, first: int | None) -> None:
+        def __init__(self, at: int, *, enough: bool) -> None:
             super().__init__()
             self.at = at
-            self.first = first
+            self.enough = enough
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.encoding: Encoding | None = None
+        self.answer: Answer | None = None
         self.cursor = 0
+        self._text = ""
         self._rows: list[list[tuple[int, str, int]]] = []
         self._row_of: dict[int, int] = {}
         self._laid: tuple[object, int] | None = None
         self._top = 0
 
-    def show(self, encoding: Encoding | None) -> None:
-        """Show tokens and put the cursor on the current one."""
-        self.encoding = encoding
-        self.cursor = encoding.current if encoding else 0
+    def show(self, answer: Answer | None, text: str, cursor: int) -> None:
+        """Show the tokens of a part of `text`, with the cursor on one of them."""
+        self.answer, self._text, self.cursor = answer, text, cursor
         self._lay()
         self._follow()
         self.refresh()
+
+    @property
+    def current(self) -> Token | None:
+        """The token under the cursor, if it is here."""
+        answer = self.answer
+        if answer is None or not answer.first <= self.cursor < answer.first + len(answer.part):
+            return None
+        return answer.part[self.cursor - answer.first]
 
     # --- layout ------------------------------------------------------------------------------
 
@@ -112,22 +128,22 @@ class TokenGrid(Widget, can_focus=True):
 
     def _lay(self) -> None:
         width = self.content_size.width
-        pieces = self.encoding.pieces if self.encoding else ()
-        if self._laid == (pieces, width):
+        answer = self.answer
+        if self._laid == (answer, width):
             return
-        self._laid = pieces, width
+        self._laid = answer, width
         self._rows, self._row_of = [], {}
-        if width <= 0 or self.encoding is None:
+        if width <= 0 or answer is None:
             return
         row: list[tuple[int, str, int]] = []
         column = 0
-        for index, (number, text) in enumerate(pieces, self.encoding.first):
-            token = shown(text)
-            cells = min(width, max(cell_len(token), len(str(number))))
+        for index, token in enumerate(answer.part, answer.first):
+            text = shown(token, self._text)
+            cells = min(width, max(cell_len(text), len(str(token.id))))
             if row and column + cells > width:
                 self._rows.append(row)
                 row, column = [], 0
-            row.append((index, token, cells))
+            row.append((index, text, cells))
             self._row_of[index] = len(self._rows)
             column += cells + 1
             if text.endswith("⏎"):
@@ -175,8 +191,8 @@ class TokenGrid(Widget, can_focus=True):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _number(self, index: int, cells: int) -> str:
-        assert self.encoding is not None
-        return str(self.encoding.pieces[index - self.encoding.first][0]).ljust(cells)[:cells]
+        assert self.answer is not None
+        return str(self.answer.part[index - self.answer.first].id).ljust(cells)[:cells]
 
     def _id_style(self, index: int) -> Style:
         return self.get_component_rich_style(
@@ -186,21 +202,21 @@ class TokenGrid(Widget, can_focus=True):
     # --- the cursor --------------------------------------------------------------------------
 
     def go_to(self, index: int) -> None:
-        """Put the cursor on a token, whether it is here or in another window."""
-        encoding = self.encoding
-        if encoding is None or not encoding.tokens:
+        """Put the cursor on a token, whether it is here or in another part."""
+        answer = self.answer
+        if answer is None or not answer.tokens:
             return
-        index = max(0, min(encoding.tokens - 1, index))
+        index = max(0, min(answer.tokens - 1, index))
         if index == self.cursor:
             return
         self.cursor = index
-        last = encoding.first + len(encoding.pieces)
-        stays = (encoding.first == 0 or index >= encoding.first + _MARGIN) and (
-            last == encoding.tokens or index < last - _MARGIN
+        last = answer.first + len(answer.part)
+        enough = (answer.first == 0 or index >= answer.first + _MARGIN) and (
+            last == answer.tokens or index < last - _MARGIN
         )
         self._follow()
         self.refresh()
-        self.post_message(self.Moved(index, encoding.first if stays else None))
+        self.post_message(self.Moved(index, enough=enough))
 
     def action_move(self, step: int) -> None:
         """To the next token that way."""
@@ -229,8 +245,8 @@ class TokenGrid(Widget, can_focus=True):
 
     def action_end(self, end: int) -> None:
         """To the first or the last token of the text."""
-        if self.encoding is not None:
-            self.go_to(self.encoding.tokens - 1 if end else 0)
+        if self.answer is not None:
+            self.go_to(self.answer.tokens - 1 if end else 0)
 
     def _at(self, place: int, column: int) -> int:
         """The token at a column of a row, or the last before it."""

@@ -19,14 +19,22 @@ from textual.widgets import Input, Static
 
 from talm_core.config import TokenizerConfig
 from talm_core.events import Finished, Started
+from talm_core.tokenizer.playground import Answer, Ask, Token
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.encode_session import Encoded, EncodeSession, Query
+from talm_tui.encode_session import Encoded, EncodeSession
 from talm_tui.forms.editors import PickEditor
 from talm_tui.screens.data import DataScreen
-from talm_tui.screens.playground import PlaygroundScreen, TextInput
+from talm_tui.screens.playground import (
+    REACH,
+    PlaygroundScreen,
+    TextInput,
+    around,
+    readout,
+    token_at,
+)
 from talm_tui.screens.tokenizer import TokenizerScreen
 from talm_tui.widgets.token_grid import TokenGrid, shown
 from tests.tui import canned
@@ -36,8 +44,11 @@ ENCODER = Tokenizer.from_vocabulary(Vocabulary.load(BASE))
 
 
 def ids(screen: PlaygroundScreen) -> list[int]:
-    encoding = screen.encoding
-    return [number for number, _ in encoding.pieces] if encoding else []
+    return [token.id for token in screen.answer.part] if screen.answer else []
+
+
+def current(screen: PlaygroundScreen) -> int:
+    return screen.query_one(TokenGrid).cursor
 
 
 async def enter(app: TalmApp, pilot: Pilot[None], text: str | None = None) -> PlaygroundScreen:
@@ -48,7 +59,7 @@ async def enter(app: TalmApp, pilot: Pilot[None], text: str | None = None) -> Pl
     screen = app.screen
     assert isinstance(screen, PlaygroundScreen)
     screen.choose("base")
-    await until(pilot, lambda: screen.encoding)
+    await until(pilot, lambda: screen.answer)
     if text is not None:
         screen.query_one(TextInput).text = text
         await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary(text))
@@ -73,15 +84,15 @@ def test_what_is_typed_is_cut_at_once(empty_workspace: Workspace) -> None:
             await pilot.press("space" if key == " " else key)
             await until(pilot, partial(cut, screen, typed))
         assert told(screen, "facts") == "2 tokens · 5 B · 5 characters · 2.50 bytes a token"
-        assert told(screen, "readout") == '"␣g"  id 467   token 2 of 2   2 bytes 20 67'
+        assert told(screen, "readout") == '"␣g"  id 467   token 2 of 2   bytes 20 67'
         await pilot.press("left", "left")
-        await until(pilot, lambda: screen.encoding and screen.encoding.current == 0)
-        assert told(screen, "readout") == '"def"  id 452   token 1 of 2   3 bytes 64 65 66'
+        await until(pilot, lambda: current(screen) == 0)
+        assert told(screen, "readout") == '"def"  id 452   token 1 of 2   bytes 64 65 66'
         grid = screen.query_one(TokenGrid)
         assert grid.render_line(0).text.rstrip() == "def ␣g"
         assert grid.render_line(1).text.rstrip() == "452 467"
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: screen.encoding and screen.encoding.tokens == 0)
+        await until(pilot, lambda: screen.answer and screen.answer.tokens == 0)
         assert screen.query_one(TextInput).text == ""
 
     play(empty_workspace, story)
@@ -110,7 +121,7 @@ def test_a_megabyte_is_shown_and_holds_nothing_back(empty_workspace: Workspace) 
         screen = await enter(app, pilot, "")
         app.post_message(events.Paste(text))
         await until(pilot, lambda: screen.held == text)
-        await until(pilot, lambda: screen.encoding and screen.encoding.tokens == len(expected))
+        await until(pilot, lambda: screen.answer and screen.answer.tokens == len(expected))
         assert "1.0 MB" in told(screen, "facts")
         area, grid = screen.query_one(TextInput), screen.query_one(TokenGrid)
         assert area.text == ""
@@ -118,20 +129,39 @@ def test_a_megabyte_is_shown_and_holds_nothing_back(empty_workspace: Workspace) 
         assert grid.has_focus
         await pilot.press("end")
         last = len(expected) - 1
-        await until(pilot, lambda: screen.encoding and screen.encoding.current == last)
-        encoding = screen.encoding
-        assert encoding is not None
-        assert ids(screen) == expected[encoding.first :]
+        await until(pilot, lambda: grid.current is not None and grid.cursor == last)
+        answer = screen.answer
+        assert answer is not None
+        assert ids(screen) == expected[answer.first :]
         await pilot.press("up", "left", "pageup")
-        await until(pilot, lambda: screen.encoding and screen.encoding.current == grid.cursor)
-        assert ids(screen) == expected[encoding.first :]
         assert 0 < last - grid.cursor < 200
+        assert grid.current is not None
+        assert grid.current.id == expected[grid.cursor]
+        # Up and up, over the edge of what is here: rows stay, and each token is the right one.
+        for _ in range(12):
+            before = grid.cursor
+            await pilot.press("pageup")
+            await until(pilot, lambda: grid.current is not None)
+            assert grid.cursor < before
+            assert grid.current.id == expected[grid.cursor]
         await pilot.press("home", "right")
-        await until(pilot, lambda: screen.encoding and screen.encoding.current == 1)
+        await until(pilot, lambda: grid.current is not None and grid.cursor == 1)
         assert told(screen, "readout").startswith('"␣f"  id 285   token 2 of')
         await pilot.press("shift+tab", *"hi")
         await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary("hi"))
         assert screen.held is None
+
+    play(empty_workspace, story)
+
+
+def test_special_tokens_can_be_tokens(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "a<|endoftext|>")
+        assert len(ids(screen)) > 2
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: ids(screen) == [97, 4096])
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(ids(screen)) > 2)
 
     play(empty_workspace, story)
 
@@ -172,7 +202,7 @@ def test_any_tokenizer_can_be_chosen(workspace: Workspace) -> None:
         screen.choose("code-8k")
         await until(pilot, lambda: screen.problem)
         assert "✕ tokenizer = 'code-8k': this tokenizer is not finished" in screen_text(app)
-        assert screen.encoding is None
+        assert screen.answer is None
         screen.choose("base")
         await until(pilot, lambda: ids(screen) == ENCODER.encode_ordinary("hi"))
         assert "✕" not in screen_text(app)
@@ -231,30 +261,30 @@ def session(root: Path, *command: str) -> Iterator[tuple[EncodeSession, Callable
 def test_only_the_newest_text_is_encoded(tmp_path: Path) -> None:
     with session(tmp_path) as (made, answer):
         for number in range(200):
-            made.ask(Query("base", "x" * number, 10))
+            made.ask(Ask(text="x" * number))
         answers = [answer()]
-        while len(answers[-1].query.text) != 199:
+        while answers[-1].ask.text != "x" * 199:
             answers.append(answer())
         assert len(answers) < 20
-        last = answers[-1].encoding
+        last = answers[-1].answer
         assert last is not None
         assert last.characters == 199
 
 
 def test_a_child_that_dies_is_told_of_and_replaced(tmp_path: Path) -> None:
     with session(tmp_path) as (made, answer):
-        made.ask(Query("base", "def", 10))
-        assert answer().encoding is not None
+        made.ask(Ask(text="def"))
+        assert answer().answer is not None
         assert made.pid is not None
         os.kill(made.pid, signal.SIGKILL)
         # Whether the death is noticed before or after the question depends on the moment.
-        made.ask(Query("base", "def", 10))
+        made.ask(Ask(text="def"))
         first = answer()
-        assert first.encoding is not None or "the encoder's process died" in first.problem
-        made.ask(Query("base", "def", 10))
-        again = answer().encoding
+        assert first.answer is not None or "the encoder's process died" in first.problem
+        made.ask(Ask(text="def"))
+        again = answer().answer
         assert again is not None
-        assert again.pieces == ((452, "def"),)
+        assert again.part == (Token(452, "def", 0, 3),)
 
 
 @pytest.mark.parametrize(
@@ -262,24 +292,50 @@ def test_a_child_that_dies_is_told_of_and_replaced(tmp_path: Path) -> None:
     [
         ("import sys; input(); sys.exit('no [bold]room')", "process died: no [bold]room"),
         ("input(); print('nonsense')", "process died: "),
-        ("input(); print('[]')", "process died: its answer is none"),
+        ("input(); print('[]')", "process died: "),
+        ("input(); print('{}')", "process died: 'part'"),
     ],
 )
 def test_a_child_that_answers_wrongly(tmp_path: Path, code: str, said: str) -> None:
     with session(tmp_path, sys.executable, "-c", code) as (made, answer):
-        made.ask(Query("base", "x", 10))
+        made.ask(Ask(text="x"))
         found = answer()
-        assert found.encoding is None
+        assert found.answer is None
         assert said in found.problem
 
 
 def test_a_child_that_cannot_be_started(tmp_path: Path) -> None:
     with session(tmp_path, str(tmp_path / "nothing")) as (made, answer):
-        made.ask(Query("base", "x", 10))
+        made.ask(Ask(text="x"))
         assert "cannot be started" in answer().problem
 
 
-def test_marks_take_room_of_their_own() -> None:
-    assert shown("e\u0301") == "e\\u0301"
-    assert shown("a\u200db") == "a\\u200db"
-    assert shown("世é") == "世é"
+def test_what_does_not_show_is_written_out() -> None:
+    def one(text: str) -> str:
+        return shown(Token(1, readable(text.encode()), 0, len(text)), text)
+
+    assert one("e\u0301") == "e\\u0301"
+    assert one("a\u200db") == "a\\u200db"
+    assert one("世é") == "世é"
+    assert one(" \n\t") == "␣⏎⇥"
+    assert one("\\n") == "\\n"
+    assert one("\x1b[2J") == "\\x1b[2J"
+    assert len(one(" " * 5000)) < 300
+
+
+def test_the_token_at_a_place() -> None:
+    # 世 is three tokens, of which two have no character of their own.
+    part = (Token(1, "a", 0, 1), Token(2, "x", 1, 2), Token(3, "y", 2, 2), Token(4, "b", 2, 3))
+    answer = Answer(0, tokens=9, first=5, part=part)
+    assert [token_at(answer, caret) for caret in (0, 1, 2, 3, 9)] == [5, 5, 7, 8, 8]
+    told = [str(readout(token, 0, 4, "a世b")) for token in part]
+    assert "bytes 61" in told[0]
+    assert told[1].endswith("part of 世")
+    assert told[2].endswith("part of 世")
+
+
+def test_a_window_begins_with_a_line_where_one_is_near() -> None:
+    text = ("x" * 99 + "\n") * 100
+    assert around(text, 0) == (0, REACH)
+    assert around(text, 5_050) == (5_050 - REACH + 50 + 700, 5_050 + REACH)
+    assert around("x" * 10_000, 5_000) == (5_000 - REACH, 5_000 + REACH)

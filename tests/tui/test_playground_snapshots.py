@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.screens.playground import PlaygroundScreen
+from talm_tui.widgets.token_grid import TokenGrid
 from tests.tui.form_pilot import app_at, until
 
 SnapCompare = Callable[..., bool]
@@ -28,7 +29,7 @@ def test_playground(workspace: Workspace, snap_compare: SnapCompare, size: tuple
         assert isinstance(screen, PlaygroundScreen)
         screen.choose("base")
         await pilot.press("up", "end", "left")
-        await until(pilot, lambda: screen.encoding and screen.encoding.current == 28)
+        await until(pilot, lambda: screen.query_one(TokenGrid).cursor == 28)
         await pilot.pause()
 
     assert snap_compare(app_at(workspace, "tokenizer"), terminal_size=size, run_before=before)

@@ -39,7 +39,7 @@ def test_a_tokenizer_from_form_to_data(empty_workspace: Workspace, tmp_path: Pat
         assert view.display
         await until(pilot, lambda: view.status is Status.DONE, seconds=60)
         assert "● done  Tokenizer code-280" in text_of(place, "#job")
-        assert "d  prepare data with it" in text_of(place, "#job")
+        assert "p  try it   d  prepare data with it" in text_of(place, "#job")
         # The next one is not called the same.
         await until(pilot, lambda: place.state.texts["name"] == "code-280-2")
         await pilot.press("d")
