@@ -73,6 +73,12 @@ COMMANDS = {
         "pretrain",
         ("PRESET", "RESUME", "OVERRIDE", "DETACH"),
     ),
+    "plan": Command(
+        "What a training run is going to be: sizes, memory, disk, and why.",
+        "planning:show_plan",
+        "pretrain",
+        ("PRESET",),
+    ),
     "sample": Command("Continue a text with a trained model.", "sampling:sample", "sample"),
     "list": Command("What there is in the workspace.", "listing:list_artifacts"),
     "show": Command(

@@ -954,15 +954,26 @@ class QuickstartConfig(JobConfig):
         ),
     ] = "strict"
     vocab_size: Annotated[
-        int,
+        int | None,
         Field(ge=256, le=1_000_000),
-        Setting("Run", "Size of the vocabulary.", unit="tokens", flags=("-vs",)),
-    ] = 4096
+        Setting(
+            "Run",
+            "Size of the vocabulary; none means the preset's.",
+            unit="tokens",
+            more="4,096 for most presets, 1,000 for those of Shakespeare.",
+            flags=("-vs",),
+        ),
+    ] = None
     minutes: Annotated[
-        float,
+        float | None,
         Field(gt=0),
-        Setting("Run", "Training time at most.", unit="minutes"),
-    ] = 1.25
+        Setting(
+            "Run",
+            "Training time at most; none means the preset's.",
+            unit="minutes",
+            more="1.25 minutes for most presets, no limit for those of Shakespeare.",
+        ),
+    ] = None
     max_steps: Annotated[
         int | None,
         Field(ge=1),
@@ -973,7 +984,10 @@ class QuickstartConfig(JobConfig):
         Field(gt=0, le=0.5),
         Setting("Run", "Share of the text kept for validation.", advanced=True),
     ] = 0.1
-    prompt: Annotated[str, Setting("Run", "Text the finished model continues.")] = "def "
+    prompt: Annotated[
+        str | None,
+        Setting("Run", "Text the finished model continues; none means the preset's."),
+    ] = None
     seed: Annotated[
         int, Field(ge=0, lt=2**63), Setting("Run", "Seed of everything.", flags=("-s",))
     ] = 1337

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -42,6 +45,30 @@ def host_memory() -> tuple[int, int]:
     """Bytes of the machine's memory in use, and in all."""
     memory = psutil.virtual_memory()
     return memory.total - memory.available, memory.total
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is for a run, in bytes, None where it is not known: all memory of the
+    `accelerator` of that name, of the host without one, and free disk."""
+
+    memory: int | None = None
+    disk: int | None = None
+    accelerator: str = ""
+
+
+def room(device: str, directory: Path) -> Room:
+    """What a run on this device (`auto`, `cpu`, `cuda`, `mps`) has that saves in `directory`,
+    which need not be there yet."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    try:
+        disk = shutil.disk_usage(there).free
+    except OSError:
+        disk = None
+    found = devices() if device in ("auto", "cuda") else []
+    if found:
+        return Room(found[0].total, disk, found[0].name)
+    return Room(host_memory()[1], disk)
 
 
 def devices() -> list[DeviceMemory]:

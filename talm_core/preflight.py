@@ -14,11 +14,14 @@ from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, Token
 from talm_core.data.corpus import open_corpus
 from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
+from talm_core.hardware import room
 from talm_core.presets import find_preset
 from talm_core.settings import Declared, JobConfig, build, settings_of
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
 from talm_core.training import origin
 from talm_core.training.checkpoint import checkpoints
+from talm_core.training.plan import plan
+from talm_core.training.reasons import Concern, concerns
 from talm_core.workspace import Workspace, there, user_path
 
 RESERVED = "base"
@@ -138,6 +141,20 @@ def _pretrain(config: PretrainConfig, workspace: Workspace) -> Iterator[Problem]
         yield from _origin(config, config.init_from, manifest, workspace)
     if config.tokenizer_path is not None:
         yield from _same_tokenizer(config.tokenizer_path, manifest, workspace)
+    yield from (
+        concern.problem for concern in worries(config, manifest, workspace) if concern.fatal
+    )
+
+
+def worries(config: PretrainConfig, manifest: Manifest, workspace: Workspace) -> list[Concern]:
+    """What is worrying about a run on this dataset and machine, fatal or not."""
+    try:
+        directory = workspace.directory_of(config)
+    except InputError:
+        return []
+    planned = plan(config, manifest, manifest.tokenizer.n_vocab)
+    kept = len(checkpoints(directory))
+    return concerns(config, planned, room(config.device, directory), kept=kept)
 
 
 def _origin(

@@ -1,6 +1,7 @@
 """Recipes: named settings of a training run.
 
-Four are built in. A user's own are TOML files in `<workspace>/presets/`:
+Some are built in; `d1` to `d48` are worked out from a depth (`talm_core.training.dial`). A user's
+own are TOML files in `<workspace>/presets/`:
 
     version = 1
     description = "what it is good for"
@@ -13,6 +14,7 @@ A recipe says what it changes; every other setting keeps its default.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,12 +37,15 @@ _NOT_PRESET = frozenset({"model_name", "data_dir", "tokenizer_path"})
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A recipe. `values` are settings of `PretrainConfig`; `path` is None for a built-in one."""
+    """A recipe. `values` are settings of `PretrainConfig`; `path` is None for a built-in one.
+    `vocab_size` and `minutes` are what a quick start with it takes, unless it is told."""
 
     name: str
     description: str
     values: Mapping[str, Any]
     path: Path | None = None
+    vocab_size: int = 4096
+    minutes: float | None = 1.25
 
 
 PRESETTABLE = tuple(item.key for item in settings_of(PretrainConfig) if item.key not in _NOT_PRESET)
@@ -120,6 +125,35 @@ BUILT_IN: dict[str, Preset] = {
             },
         ),
         Preset(
+            "shakespeare-sprint",
+            "A megabyte of text to 1.88 nats per byte in seconds on two CPU cores.",
+            {
+                # One layer: every further one costs more time than it learns in so short a run.
+                "n_layer": 1,
+                "n_head": 4,
+                "n_embd": 128,
+                # Short: attention over more than a line or two is not what is learned first.
+                "context_len": 64,
+                # 1,024 tokens a step, a third of an epoch in all.
+                "batch_size": 16,
+                "max_steps": 110,
+                # As high as Muon bears it here; it stays there for half the run.
+                "learning_rate": 2e-2,
+                "min_learning_rate": 1e-4,
+                "lr_schedule": "wsd",
+                "decay_ratio": 0.5,
+                "warmup_steps": 5,
+                # Nothing but training until the end.
+                "eval_every": 0,
+                "sample_every": 0,
+                "sample_prompt": ("ROMEO:",),
+                "checkpoint_every": 0,
+            },
+            # Few tokens are learned from few examples of each.
+            vocab_size=1_000,
+            minutes=None,
+        ),
+        Preset(
             "gpt2-124m",
             "GPT-2 small's size on 10 billion tokens: a day on one large GPU, hours on eight.",
             {
@@ -185,11 +219,26 @@ def find_preset(workspace: Workspace, name: str, *, key: str = "preset") -> Pres
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if dial := _DIAL.fullmatch(name):
+        return _of_depth(int(dial[1]), key)
     files = _files(workspace)
     if name in files:
         return _load(files[name])
     known = [*BUILT_IN, *files]
     raise ConfigError(Problem(key, "there is no such preset", name, nearest(name, known)))
+
+
+_DIAL = re.compile(r"d([1-9][0-9]{0,3})")
+
+
+def _of_depth(depth: int, key: str) -> Preset:
+    # Not at the top: few ask for it.
+    from talm_core.training.dial import DEEPEST, of_depth
+
+    if depth > DEEPEST:
+        raise ConfigError(Problem(key, "is too deep", f"d{depth}", f"d1 to d{DEEPEST}"))
+    layers = "1 layer" if depth == 1 else f"{depth} layers"
+    return Preset(f"d{depth}", f"{layers}, everything else to match.", of_depth(depth))
 
 
 def save_preset(
@@ -204,7 +253,7 @@ def save_preset(
     """
     # Names follow the same rule as those of models.
     workspace.directory("pretrain", name, key="preset")
-    if name in BUILT_IN:
+    if name in BUILT_IN or _DIAL.fullmatch(name):
         hint = "choose another name"
         raise WorkspaceError(Problem("preset", "is built in", name, hint))
     kept = {

@@ -27,12 +27,13 @@ from talm_core.workspace import Workspace
 def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, ...]:
     """The three jobs a quick start consists of, in order."""
     sample = config.name
+    preset = find_preset(workspace, config.preset)
     reading = {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
     tokenizer = build(
         TokenizerConfig,
         {
             "name": config.name,
-            "vocab_size": config.vocab_size,
+            "vocab_size": config.vocab_size or preset.vocab_size,
             "text_file": config.text_file,
             # The tokenizer must not have seen the text the model is judged by.
             "val_fraction": config.val_fraction,
@@ -48,14 +49,15 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     else:
         data |= {"source": "stdlib", "dir_prefix": config.name}
     data_config = build(DataConfig, data)
-    values = dict(find_preset(workspace, config.preset).values)
+    values = dict(preset.values)
     values |= {
         "model_name": config.name,
         "data_dir": data_config.artifact,
         "seed": config.seed,
-        "minutes": config.minutes,
-        "sample_prompt": (config.prompt,),
+        "minutes": config.minutes or values.get("minutes") or preset.minutes,
     }
+    if config.prompt is not None:
+        values["sample_prompt"] = (config.prompt,)
     if config.max_steps is not None:
         values["max_steps"] = config.max_steps
         shortest = min(int(values.get("warmup_steps", 40)), config.max_steps)

@@ -69,7 +69,9 @@ SEED = Flag("seed", "Which ones: the same seed draws the same.", "Run", names=("
 OVERRIDE = Flag(
     "override", "With --resume: take settings that were changed since.", "Run", "switch"
 )
-PRESET = Flag("preset", "Recipe to start from; other flags change it.", "Run")
+PRESET = Flag(
+    "preset", "Recipe to start from, or d1 to d48 by depth; other flags change it.", "Run"
+)
 
 
 _KIND_OF: Mapping[object, str] = {bool: "switch", tuple: "many"}

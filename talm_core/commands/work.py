@@ -178,7 +178,14 @@ def _tell_done(call: Call, config: JobConfig) -> None:
         case DataConfig():
             follows = call.command_line("train-model", "-n", "NAME", "-d", config.artifact)
         case QuickstartConfig():
-            follows = call.command_line("sample", config.name, "--prompt", config.prompt)
+            # None of a preset's own means an empty document.
+            prompt = (
+                config.prompt
+                or find_preset(call.workspace, config.preset).values.get("sample_prompt", ("",))[0]
+            )
+            follows = call.command_line(
+                "sample", config.name, *(["--prompt", prompt] if prompt else [])
+            )
         case _:
             follows = call.command_line("sample", config.artifact)
     call.tell(f"next: {follows}")

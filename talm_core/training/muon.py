@@ -19,6 +19,9 @@ from torch import Tensor
 # A fifth-order polynomial that drives singular values towards 1, fast rather than exactly.
 _LINEAR, _CUBIC, _QUINTIC = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
+# Elements that go through the products together. Small matrices are faster side by side; large
+# ones would only take memory, some six times what they have.
+_CPU_TOGETHER, _DEVICE_TOGETHER = 2**21, 2**26
 
 
 class Muon(torch.optim.Optimizer):
@@ -48,9 +51,15 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     alike[tuple(parameter.shape)].append(parameter)
-            # Matrices of one shape go through the products together.
             for parameters in alike.values():
-                self._move(parameters, group["lr"], group["weight_decay"], group["momentum"])
+                together = _together(parameters[0])
+                for start in range(0, len(parameters), together):
+                    self._move(
+                        parameters[start : start + together],
+                        group["lr"],
+                        group["weight_decay"],
+                        group["momentum"],
+                    )
 
     def _move(
         self, parameters: list[Tensor], rate: float, weight_decay: float, momentum: float
@@ -74,6 +83,12 @@ class Muon(torch.optim.Optimizer):
         if self.found_inf is None:
             return values
         return torch.where(self.found_inf > 0, torch.zeros_like(values), values)
+
+
+def _together(parameter: Tensor) -> int:
+    """How many matrices of this one's shape go through the products side by side."""
+    budget = _CPU_TOGETHER if parameter.device.type == "cpu" else _DEVICE_TOGETHER
+    return max(1, budget // parameter.numel())
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -13,6 +13,11 @@ from talm_core.data.manifest import Manifest
 
 _FLOAT = 4  # bytes; weights, gradients and averages are fp32
 _CHECKPOINT_TEXTS = 2_000_000  # tokenizer files and configurations
+# A process with torch in it that has taken one tiny step: measured on Linux, torch 2.13 for CPU.
+_PROCESS = 340_000_000
+# What the allocator holds for each byte of the passes' tensors: they come in many sizes, and what
+# one leaves is not always what the next one needs. Measured on the presets (benchmarks/memory.py).
+_HELD = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +37,28 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes a training step needs, by part."""
+    """Bytes a training process needs at most, by part. Activations are what they take beyond the
+    gradients: where one pass makes a step, each layer's give way to its gradients. `snapshot` is
+    the copy of a checkpoint that is being written, `process` what there is before a model; both
+    are the host's."""
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
     logits: int
+    snapshot: int
+    process: int
+
+    @property
+    def on_device(self) -> int:
+        """What lies on an accelerator, where there is one."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+        """All of it, as a CPU alone needs it."""
+        return self.on_device + self.snapshot + self.process
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +139,43 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
     # Kept for the way back, per token and layer: both normalised inputs, what attention was
     # given and gave, and the feed-forward layer's two halves and their product.
     per_layer = 2 * c + (c + 2 * key) + c + 3 * f
-    tokens = config.batch_size * config.context_len
     # The widest moment of the way back holds as much as one layer again, and the last norm.
     kept = (config.n_layer + 1) * per_layer + 2 * c
+    passes = size * _HELD * config.tokens_per_pass * kept
+    # The norms' gains are taken into the matrices that follow, and those are kept as well.
+    scaled = size * (config.n_layer * (c * (c + 2 * key) + 2 * c * f) + vocab_size * c)
+    at_once = int(passes + scaled)
+    if config.passes == 1:
+        one_layer = size * config.tokens_per_pass * per_layer
+        at_once = max(at_once - weights, int(one_layer))
+    optimizer = _optimizer_bytes(config, parameters)
     return Memory(
         weights=weights,
         gradients=weights,
-        optimizer=_optimizer_bytes(config, parameters),
-        activations=size * tokens * kept,
+        optimizer=optimizer,
+        activations=at_once,
         # A few rows at a time, at most 8 MB on a CPU, and the head's own gradient.
-        logits=min(_FLOAT * tokens * vocab_size, 8 * 1024 * 1024) + _FLOAT * vocab_size * c,
+        logits=min(_FLOAT * config.tokens_per_pass * vocab_size, 8 * 1024 * 1024)
+        + _FLOAT * vocab_size * c,
+        snapshot=weights + optimizer,
+        process=_PROCESS,
     )
+
+
+def largest_batch(
+    config: PretrainConfig, vocab_size: int, available: int, *, on_device: bool = False
+) -> int:
+    """The largest batch_size whose plan fits into this many bytes, of an accelerator or of the
+    host; 0: not even one window does. The tokens of a step stay out of it."""
+    parameters = count_parameters(config, vocab_size)
+
+    def fits(batch: int) -> bool:
+        changed = config.model_copy(update={"batch_size": batch, "total_batch_size": None})
+        need = _memory(changed, parameters, vocab_size)
+        return (need.on_device if on_device else need.total) <= available
+
+    low, high = 0, config.batch_size
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

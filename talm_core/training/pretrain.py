@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talm_core import preflight
 from talm_core.config import PretrainConfig, dumps, loads
 from talm_core.data.loader import Windows
 from talm_core.errors import ConfigError, NonFiniteError, RunError, TalmError
@@ -153,6 +154,7 @@ class _Run:
             expected_bytes=self.plan.checkpoint_bytes,
         )
         self.saver.require_space()
+        yield from self._worries()
         yield from self.say(Progress(phase="loading", done=0))
 
         # Opened now and kept open: that it is gone is noticed before the first step or not at all.
@@ -207,6 +209,12 @@ class _Run:
             trainer.machine = replace(trainer.machine, compiled=False)
             text = f"the model could not be compiled and runs as it is: {reason}"
             yield from self.say(Notice(message=text, level="warning"))
+
+    def _worries(self) -> Talk:
+        # What no run should begin with was refused before this process was started.
+        for concern in preflight.worries(self.config, self.inputs.manifest, self.workspace):
+            if not concern.fatal:
+                yield from self.say(Notice(message=str(concern.problem), level="warning"))
 
     def _begin_with(self, trainer: Trainer, source: str) -> Talk:
         """Take the weights of another run's checkpoint."""

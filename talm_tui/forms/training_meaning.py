@@ -54,6 +54,7 @@ def of_training(
         Part("gradients", used.gradients),
         Part("optimizer", used.optimizer),
         Part("activations", used.activations + used.logits),
+        Part("process", used.snapshot + used.process),
     )
     return Meaning(tuple(rows), bar, float(available))
 

@@ -282,3 +282,26 @@ def test_flags_that_work_everywhere_may_come_first(
     assert json.loads(capsys.readouterr().out)["name"] == "nano"
     assert cli.main([f"--workspace={tmp_path}", "list"]) == 0
     assert "nano" in capsys.readouterr().out
+
+
+def test_a_plan_is_told_with_its_reasons(talm: Talm) -> None:
+    code, out, err = talm("plan", "--preset", "d2", "--batch-size", "16")
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert rows["tokens_per_step"].split()[1] == "8,192"
+    assert rows["tokens_per_step"].endswith("4 x 16 windows of 128")
+    assert {"parameters", "flops_per_token", "memory", "disk"} <= rows.keys()
+    (told,) = talm.objects("plan", "--preset", "d2")
+    assert told["plan"]["tokens_per_step"] == 8_192
+    assert [line["name"] for line in told["reasons"]] == list(rows)
+    assert told["concerns"] == []
+
+
+def test_a_plan_that_does_not_fit_says_so(talm: Talm) -> None:
+    code, out, err = talm("plan", "--preset", "d48", "--keep-checkpoints", "100000")
+    assert code == 2
+    assert "parameters" in out
+    assert "talm: cannot be trained here: keep_checkpoints = 100000: with the best one" in err
+    code, _, err = talm("plan", "--preset", "d99", "--data-dir", "none", "--n-head", "5")
+    assert code == 2
+    assert [line.split()[1] for line in err.splitlines()] == ["preset", "data_dir", "n_embd"]

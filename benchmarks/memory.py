@@ -1,0 +1,95 @@
+"""Whether a plan's memory is what a run takes.
+
+    python benchmarks/memory.py [--preset nano ...]
+
+Each preset has a process of its own: three steps on random tokens, two of them with a copy of the
+state as a checkpoint takes it, and the most resident memory beside what `plan` says. gpt2-124m
+runs with two passes of a batch of 2, which a CPU gets through. Linux only: the peak is read from
+/proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from talm_core.config import PretrainConfig
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.presets import BUILT_IN
+from talm_core.settings import build
+from talm_core.training.machine import choose, prepare
+from talm_core.training.optimizer import Optimizers
+from talm_core.training.plan import Plan, plan
+
+VOCABULARY = 4_100
+_STEPS = 3
+
+
+def config_of(preset: str) -> PretrainConfig:
+    values = dict(BUILT_IN[preset].values) | {"model_name": "x", "data_dir": "x"}
+    if preset == "gpt2-124m":
+        values |= {"batch_size": 2, "grad_accum_steps": 2}
+    return build(PretrainConfig, values)
+
+
+def planned(preset: str) -> Plan:
+    return plan(config_of(preset), None, VOCABULARY)
+
+
+def resident(line: str) -> int:
+    """A line of /proc/self/status, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    return next(int(row.split()[1]) * 1024 for row in text.splitlines() if row.startswith(line))
+
+
+def measure(preset: str) -> int:
+    """The most resident bytes of a process that trains, with a copy for a checkpoint at hand."""
+    config = config_of(preset)
+    machine = choose(config)
+    prepare(machine)
+    model = Transformer(ModelConfig.of(config, VOCABULARY), dtype=machine.dtype)
+    model.initialise(1)
+    optimizers = Optimizers(model, config)
+    batch = torch.randint(VOCABULARY, (config.batch_size, config.context_len + 1))
+    copies: list[Tensor] = []
+    for step in range(_STEPS):
+        for _ in range(config.passes):
+            loss = model.loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+            torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizers.step(1e-3)
+        optimizers.zero_grad()
+        if step == 0:
+            kept = [*model.parameters(), *optimizers.tensors.values()]
+            copies = [tensor.detach().clone() for tensor in kept]
+    assert copies
+    return resident("VmHWM")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", nargs="*", choices=BUILT_IN, default=list(BUILT_IN))
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    print("| preset | planned MB | measured MB | ratio |\n|---|---|---|---|")
+    for preset in options.preset:
+        command = [sys.executable, __file__, "--measure", preset]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        found, expected = json.loads(done.stdout), planned(preset).memory.total
+        ratio = expected / found
+        print(
+            f"| {preset} | {expected / 1e6:,.0f} | {found / 1e6:,.0f} | {ratio:.2f} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
