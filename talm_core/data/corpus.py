@@ -22,6 +22,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 from talm_core.data.formats import Document as Document
@@ -109,6 +110,8 @@ class Corpus:
         self._counts = [
             _Count(1, entry.size) if entry.exact(self._reading) else None for entry in entries
         ]
+        self._read = 0
+        self._current: DocumentFile | None = None
         self.counted = all(self._counts)
         self.total_bytes = sum(entry.format.likely_bytes(entry.size) for entry in entries)
 
@@ -154,27 +157,57 @@ class Corpus:
             CorpusError: a file that is not UTF-8 (names the byte offset), is damaged, has become
                 empty or cannot be read any more, or a row without text.
         """
-        if start:
-            len(self)
-        number = 0
-        for entry, count in zip(self._entries, self._counts, strict=True):
-            if stop is not None and number >= stop:
-                return
-            if count is not None and number + count.documents <= start:
-                number += count.documents
-                continue
-            skip = max(0, start - number)
-            number += skip
-            for document in self._documents_of(entry, skip):
-                if stop is not None and number >= stop:
-                    return
-                yield document
-                number += 1
+        for entry, skip, number in self._spans(start, stop):
+            documents = self._file(entry).documents(skip) if entry.path else _topic(entry, skip)
+            yield from islice(documents, number)
 
-    def _documents_of(self, entry: _Entry, skip: int) -> Iterator[Document]:
-        if entry.path is None:
-            return iter([Document(entry.name, entry.text)][skip:])
-        return entry.file(self._reading).documents(skip)
+    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[bool, str]]:
+        """The text of the same documents, long ones in parts of some megabytes, each with whether
+        it begins a document. `position` tells how far into the files that is.
+
+        Raises:
+            CorpusError: as `documents`.
+        """
+        for entry, skip, number in self._spans(start, stop):
+            if entry.path is None:
+                yield from ((True, document.text) for document in _topic(entry, skip))
+                continue
+            file = self._file(entry)
+            if entry.format.kind != "text":
+                documents = islice(file.documents(skip), number)
+                yield from ((True, document.text) for document in documents)
+                continue
+            begins = True
+            for part in file.parts():
+                yield begins, part
+                begins = False
+            if begins:
+                raise CorpusError(Problem(shown(entry.path), "has become empty"))
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the files the last reader has read."""
+        return self._read + (self._current.position if self._current else 0)
+
+    def _spans(self, start: int, stop: int | None) -> Iterator[tuple[_Entry, int, int | None]]:
+        """The entries that have documents from `start` to before `stop`: how many of each to skip
+        and how many to read at most."""
+        if start or stop is not None:
+            len(self)
+        self._read, self._current, first = 0, None, 0
+        for entry, count in zip(self._entries, self._counts, strict=True):
+            end = None if count is None else first + count.documents
+            if stop is not None and first >= stop:
+                return
+            if end is None or end > start:
+                skip = max(0, start - first)
+                yield entry, skip, None if stop is None else stop - first - skip
+            self._read, self._current = self._read + entry.size, None
+            first = end or 0
+
+    def _file(self, entry: _Entry) -> DocumentFile:
+        self._current = entry.file(self._reading)
+        return self._current
 
     @property
     def listing(self) -> str:
@@ -228,20 +261,47 @@ def validation_count(documents: int, val_fraction: float) -> int:
 def validation_cut(text: str, val_fraction: float) -> int:
     """Where validation begins in a corpus of one document, in characters; at least one remains
     on each side of a text of two."""
-    return max(1, len(text) - max(1, round(len(text) * val_fraction)))
+    return _cut_of(len(text), val_fraction)
 
 
-def training_documents(corpus: Corpus, val_fraction: float) -> Iterator[Document]:
-    """The documents that data preparation with this fraction does not put into validation, for
-    a corpus smaller than two shards. A fraction of 0 gives all."""
+def _cut_of(length: int, val_fraction: float) -> int:
+    return max(1, length - max(1, round(length * val_fraction)))
+
+
+def training_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, str]]:
+    """The text, as of `Corpus.parts`, that data preparation with this fraction does not put into
+    validation, for a corpus smaller than two shards. A fraction of 0 gives all."""
     if val_fraction == 0:
-        yield from corpus.documents()
+        yield from corpus.parts()
     elif len(corpus) > 1:
-        yield from corpus.documents(0, len(corpus) - validation_count(len(corpus), val_fraction))
+        yield from corpus.parts(0, len(corpus) - validation_count(len(corpus), val_fraction))
     else:
-        for document in corpus.documents():
-            cut = validation_cut(document.text, val_fraction)
-            yield Document(document.name, document.text[:cut])
+        left = _cut_of(sum(len(part) for _, part in corpus.parts()), val_fraction)
+        for begins, part in corpus.parts():
+            yield begins, part[:left]
+            left -= len(part)
+            if left <= 0:
+                return
+
+
+def validation_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, str]]:
+    """The rest of the text; a fraction of 0 gives none."""
+    if val_fraction == 0:
+        return
+    if len(corpus) > 1:
+        yield from corpus.parts(len(corpus) - validation_count(len(corpus), val_fraction))
+    else:
+        before = _cut_of(sum(len(part) for _, part in corpus.parts()), val_fraction)
+        begins = True
+        for _, part in corpus.parts():
+            if len(part) > before:
+                yield begins, part[before:]
+                begins = False
+            before = max(0, before - len(part))
+
+
+def _topic(entry: _Entry, skip: int) -> Iterator[Document]:
+    return iter([Document(entry.name, entry.text)][skip:])
 
 
 # --- the standard library --------------------------------------------------------------------

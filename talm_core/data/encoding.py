@@ -8,40 +8,23 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from talm_core.data.corpus import Document
 from talm_core.data.shards import Tokens, dtype_for
-from talm_core.errors import RunError
-from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
+from talm_core.tokenizer.patterns import CUT, CUTTABLE
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 BATCH_CHARACTERS = 200_000
 """Text encoded in one go by one thread: some 20 ms of work."""
-
-# Between a letter or a digit and white space or punctuation, and between a letter and a digit,
-# every one of these patterns ends a piece whatever comes before and after. A long text may be cut
-# there and gives the same tokens.
-_CUTTABLE = frozenset({DEFAULT, GPT2, LLAMA3})
-_CUT = re.compile(
-    r"(?<=[^\W_])(?=[\s!-/:-@\[-`{-~\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b])"
-    r"|(?<=[A-Za-z])(?=[0-9])"
-)
-
-# Some 600,000 spaces in a row are more than tiktoken's regular expressions survive.
-_CAREFUL_CHARACTERS = 400_000
-_LONG_SPACE = re.compile(r"\s{100000}")
 
 _BATCHES_AHEAD = 3
 _WAIT_SECONDS = 0.05
@@ -84,7 +67,7 @@ class Encoder:
         self.dtype = dtype_for(vocabulary.n_vocab)
         self._own = threading.local()
         self._end_of_text = np.array([vocabulary.end_of_text], self.dtype)
-        self._cuttable = vocabulary.pattern in _CUTTABLE
+        self._cuttable = vocabulary.pattern in CUTTABLE
 
     @property
     def _tokenizer(self) -> Tokenizer:
@@ -102,23 +85,8 @@ class Encoder:
         for begins, text in batch.texts:
             if begins:
                 parts.append(self._end_of_text)
-            parts.append(self._encode(tokenizer, text).astype(self.dtype))
+            parts.append(tokenizer.ids(text).astype(self.dtype))
         return Encoded(batch.document, batch.begins, np.concatenate(parts))
-
-    def _encode(self, tokenizer: Tokenizer, text: str) -> npt.NDArray[Any]:
-        if len(text) > _CAREFUL_CHARACTERS and _LONG_SPACE.search(text):
-            return self._encode_by_pieces(tokenizer, text)
-        found: npt.NDArray[np.uint32] = tokenizer.encode_to_numpy(text, disallowed_special=())
-        return found
-
-    def _encode_by_pieces(self, tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int64]:
-        """The same ids by another library's regular expressions, which are slower and survive."""
-        import regex
-
-        ids: list[int] = []
-        for piece in regex.finditer(self.vocabulary.pattern, text):
-            ids += tokenizer._encode_single_piece(piece.group())  # noqa: SLF001
-        return np.array(ids, np.int64)
 
     def batches(self, documents: Iterable[Document], *, first: int = 0) -> Iterator[Batch]:
         """Documents, the first of which has the number `first`, grouped or cut into batches of
@@ -139,7 +107,7 @@ class Encoder:
         start = 0
         if self._cuttable:
             while len(text) - start > 2 * BATCH_CHARACTERS:
-                found = _CUT.search(text, start + BATCH_CHARACTERS)
+                found = CUT.search(text, start + BATCH_CHARACTERS)
                 if found is None:
                     break
                 yield start == 0, text[start : found.start()]
@@ -167,7 +135,7 @@ class Encoder:
                 if not waiting:
                     return
                 try:
-                    encoded = _result(waiting[0])
+                    encoded = waiting[0].result(_WAIT_SECONDS)
                 except FutureTimeoutError:
                     yield None
                     continue
@@ -176,12 +144,3 @@ class Encoder:
         finally:
             # What is being encoded now is short; nobody waits for it.
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _result(future: Future[Encoded]) -> Encoded:
-    error = future.exception(_WAIT_SECONDS)
-    if error is not None and not isinstance(error, Exception):
-        # tiktoken's Rust code has panicked, which Python does not count among its exceptions.
-        message = f"the tokenizer's regular expression cannot split a text: {error}"
-        raise RunError(message) from error
-    return future.result()

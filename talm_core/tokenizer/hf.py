@@ -26,9 +26,17 @@ def write_huggingface(vocabulary: Vocabulary, directory: Path) -> None:
 
     Encodes any text to the ids `Tokenizer.encode(text, allowed_special="all")` gives.
     """
-    configuration, tokenizer = _configuration(vocabulary), _tokenizer(vocabulary)
-    for name, data in zip(FILES, (tokenizer, configuration), strict=True):
-        publish.write_text(directory / name, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    for name, text in huggingface_files(vocabulary).items():
+        publish.write_text(directory / name, text)
+
+
+def huggingface_files(vocabulary: Vocabulary) -> dict[str, str]:
+    """What `write_huggingface` writes, by the files' names."""
+    contents = _tokenizer(vocabulary), _configuration(vocabulary)
+    return {
+        name: json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        for name, data in zip(FILES, contents, strict=True)
+    }
 
 
 def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:

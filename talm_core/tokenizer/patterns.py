@@ -7,6 +7,8 @@ pre-tokenizer by this very string.
 
 from __future__ import annotations
 
+import re
+
 DEFAULT = (
     r"'(?i:[sdmt]|ll|ve|re)"
     r"|[^\r\n\p{L}\p{N}]?+\p{L}+"
@@ -35,3 +37,12 @@ NAMED = {"default": DEFAULT, "gpt2": GPT2}
 DEFAULT_REGEX_PATTERN = DEFAULT
 GPT2_REGEX_PATTERN = GPT2
 """The names tokencoder gives the two, so that code written for it finds them."""
+
+CUTTABLE = frozenset({DEFAULT, GPT2, LLAMA3})
+CUT = re.compile(
+    r"(?<=[^\W_])(?=[\s!-/:-@\[-`{-~\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b])"
+    r"|(?<=[A-Za-z])(?=[0-9])"
+)
+"""Places where each of these patterns ends a piece, whatever comes before and after: between a
+letter or a digit and white space or punctuation, and between a letter and a digit. A long text may
+be cut there and gives the same pieces."""

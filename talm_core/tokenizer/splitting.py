@@ -1,13 +1,13 @@
 """Cutting text into pieces and counting the distinct ones.
 
-For tokencoder's default pattern this is a loop over UTF-8 bytes that cuts exactly where `regex`
-does and counts in a hash table as it goes; for any other pattern `regex` itself cuts. Memory
-grows with the distinct pieces, not with the text.
+For the named patterns this is a loop over UTF-8 bytes that cuts exactly where `regex` does and
+counts in a hash table as it goes; for any other pattern `regex` itself cuts. Memory grows with the
+distinct pieces, not with the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Protocol
 
@@ -32,8 +32,11 @@ Shorts = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 # A record of a piece: its key in the hash table, where its bytes start in the pool (they end
-# where the next one's start) and how often it occurs.
-KEY, START, COUNT = range(3)
+# where the next one's start), how often it occurs and where it occurred first.
+KEY, START, COUNT, FIRST = range(4)
+
+# How a compiled loop cuts.
+_STYLES = {patterns.DEFAULT: 0, patterns.LLAMA3: 0, patterns.GPT2: 1}
 
 
 class PieceCounter(Protocol):
@@ -54,7 +57,7 @@ class PieceCounter(Protocol):
 
 def piece_counter(pattern: str) -> PieceCounter:
     """The fastest counter there is for a pattern."""
-    return FastCounter() if pattern == patterns.DEFAULT else RegexCounter(pattern)
+    return FastCounter(pattern) if pattern in _STYLES else RegexCounter(pattern)
 
 
 class RegexCounter:
@@ -86,20 +89,28 @@ class RegexCounter:
 
 
 class FastCounter:
-    """Counts pieces of tokencoder's default pattern."""
+    """Counts pieces of a named pattern."""
 
-    def __init__(self, *, room: int = 1 << 16, window: int = 1 << 21) -> None:
+    def __init__(
+        self, pattern: str = patterns.DEFAULT, *, room: int = 1 << 16, window: int = 1 << 21
+    ) -> None:
         """`room`, a power of two, is for how many pieces there is room before arrays grow;
         `window` is how many characters are counted at once: two million take some hundredths of
         a second."""
+        self._style = _STYLES[pattern]
         self._window = window
         self._classes = _character_classes()
         self._slots = np.full(2 * room, -1, np.int32)
-        self._records = np.zeros((room, 3), np.int64)
+        self._records = np.zeros((room, 4), np.int64)
         self._bytes = np.zeros(1 << 20, np.uint8)
         self._used = np.zeros(1, np.int64)
+        self._place = 0
 
-    def add(self, text: str) -> Iterator[int]:
+    def add(self, text: str, *, place: int | None = None) -> Iterator[int]:
+        """Count one document, or a part of one that begins and ends where a piece does. `place`
+        says where in the corpus it begins when it does not follow what came before; it must never
+        be smaller than the last one's end. Yields and raises as `PieceCounter.add`."""
+        self._place = self._place if place is None else place
         start = 0
         while start < len(text):
             window = text[start : start + self._window]
@@ -113,6 +124,8 @@ class FastCounter:
                     data,
                     at,
                     stop,
+                    self._place,
+                    self._style,
                     self._classes,
                     self._slots,
                     self._records,
@@ -120,6 +133,7 @@ class FastCounter:
                     self._used,
                 )
                 self._make_room()
+            self._place += at
             yield at
             # Characters begin at every byte that is no continuation.
             start += int(np.count_nonzero((data[:at] & 0xC0) != 0x80))
@@ -143,6 +157,30 @@ class FastCounter:
             np.diff(starts).astype(np.int32),
             self._records[:used, COUNT].copy(),
         )
+
+    def table(self) -> tuple[Longs, Bytes]:
+        """The records of all pieces, and their bytes end to end."""
+        used = int(self._used[0])
+        return self._records[:used], self._bytes[: int(self._records[used, START])]
+
+    @classmethod
+    def joined(cls, counters: Sequence[FastCounter]) -> FastCounter:
+        """One counter that has counted what these have, in the order of first occurrence."""
+        if len(counters) == 1:
+            return counters[0]
+        tables = [counter.table() for counter in counters]
+        pool = np.concatenate([data for _, data in tables])
+        records = np.concatenate([rows for rows, _ in tables])
+        ends = np.cumsum([len(data) for _, data in tables])
+        records[:, START] += np.repeat([0, *ends[:-1]], [len(rows) for rows, _ in tables])
+        sizes = np.diff(records[:, START], append=ends[-1])
+        whole = cls(room=1 << (len(records) + 2).bit_length())
+        whole._bytes = np.zeros(len(pool) + 4 * LONGEST_PIECE, np.uint8)
+        order = np.argsort(records[:, FIRST], kind="stable")
+        _absorb(
+            order, sizes, records, pool, whole._slots, whole._records, whole._bytes, whole._used
+        )
+        return whole
 
 
 @cache
@@ -258,9 +296,9 @@ def _contraction(data: Bytes, at: Scalar) -> Scalar:
 
 
 @inner
-def _space_end(data: Bytes, at: Scalar, limit: Scalar, classes: Bytes) -> Scalar:
-    """Where a piece of white space ends: behind its last line feed, else before its last
-    character, which goes with what follows; at the end of the text it is all of it."""
+def _space_end(data: Bytes, at: Scalar, limit: Scalar, lines: Scalar, classes: Bytes) -> Scalar:
+    """Where a piece of white space ends: behind its last line feed if `lines` count, else before
+    its last character, which goes with what follows; at the end of the text it is all of it."""
     space, newline = classes[0x20], classes[0x0A]
     last_line = previous = end = at
     while end < limit:
@@ -272,7 +310,7 @@ def _space_end(data: Bytes, at: Scalar, limit: Scalar, classes: Bytes) -> Scalar
         end += character & 7
         if kind == newline:
             last_line = end
-    if last_line > at:
+    if lines and last_line > at:
         return last_line
     if end < len(data) and previous > at:
         return previous
@@ -280,8 +318,45 @@ def _space_end(data: Bytes, at: Scalar, limit: Scalar, classes: Bytes) -> Scalar
 
 
 @inner
+def _gpt2_contraction(data: Bytes, at: Scalar) -> Scalar:
+    """The same for GPT-2's, in lower case only."""
+    left = len(data) - at - 1
+    if left >= 1:
+        first = data[at + 1]
+        if first == 0x73 or first == 0x64 or first == 0x6D or first == 0x74:
+            return at + 2
+        if left >= 2:
+            second = data[at + 2]
+            if first == 0x6C and second == 0x6C:
+                return at + 3
+            if (first == 0x76 or first == 0x72) and second == 0x65:
+                return at + 3
+    return at
+
+
+@inner
+def _gpt2_end(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
+    """Where the piece that begins at `at` ends by GPT-2's pattern."""
+    limit = min(len(data), at + LONGEST_PIECE)
+    space, newline = classes[0x20], classes[0x0A]
+    character = _character(data, at)
+    begin, kind = at, classes[character >> 3]
+    if character >> 3 == 0x27:
+        end = _gpt2_contraction(data, at)
+        if end > at:
+            return end
+    if character >> 3 == 0x20 and at + 1 < len(data):
+        following = classes[_character(data, at + 1) >> 3]
+        if following != space and following != newline:
+            begin, kind = at + 1, following
+    if kind != space and kind != newline:
+        return _run(data, begin, kind, limit, limit, classes)
+    return _space_end(data, at, limit, np.int64(0), classes)
+
+
+@inner
 def _piece_end(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
-    """Where the piece that begins at `at` ends."""
+    """Where the piece that begins at `at` ends by tokencoder's default pattern."""
     limit = min(len(data), at + LONGEST_PIECE)
     # Read, not constant: a call would be compiled anew for every constant.
     letter, number, other, newline = classes[0x61], classes[0x30], classes[0x21], classes[0x0A]
@@ -305,7 +380,45 @@ def _piece_end(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
         end = _run(data, after, other, limit, limit, classes)
         if kind == other or end > after:
             return _run(data, end, newline, limit, limit, classes)
-    return _space_end(data, at, limit, classes)
+    return _space_end(data, at, limit, np.int64(1), classes)
+
+
+@inner
+def _enter(
+    key: Scalar,
+    data: Bytes,
+    at: Scalar,
+    size: Scalar,
+    count: Scalar,
+    first: Scalar,
+    slots: Shorts,
+    records: Longs,
+    pool: Bytes,
+    number: Scalar,
+) -> Scalar:
+    """Count a piece of `data` `count` times more; returns the number of pieces, which was
+    `number`."""
+    slot = _home(key, slots)
+    piece = slots[slot]
+    while piece != -1:
+        if records[piece, KEY] == key:
+            start = records[piece, START]
+            if key >= 0 or (
+                records[piece + 1, START] - start == size and _same(data, at, size, pool, start)
+            ):
+                records[piece, COUNT] += count
+                return number
+        slot = (slot + 1) & (len(slots) - 1)
+        piece = slots[slot]
+    slots[slot] = number
+    start = records[number, START]
+    for i in range(size):
+        pool[start + i] = data[at + i]
+    records[number, KEY] = key
+    records[number, COUNT] = count
+    records[number, FIRST] = first
+    records[number + 1, START] = start + size
+    return number + 1
 
 
 @compiled
@@ -313,6 +426,8 @@ def _count(
     data: Bytes,
     at: Scalar,
     stop: Scalar,
+    place: Scalar,
+    style: Scalar,
     classes: Bytes,
     slots: Shorts,
     records: Longs,
@@ -320,38 +435,48 @@ def _count(
     used: Longs,
 ) -> Scalar:
     """Count pieces from `at` until one ends at or behind `stop`, or until an array could be too
-    short for the next; returns where that begins."""
+    short for the next; returns where that begins. `place` is where in the corpus `data` begins."""
     number = used[0]
     while at < stop:
         if number + 1 >= len(records) or records[number, START] + 2 * LONGEST_PIECE > len(pool):
             break
-        end = _piece_end(data, at, classes)
+        end = _piece_end(data, at, classes) if style == 0 else _gpt2_end(data, at, classes)
         size = end - at
         if size > 1:
             key = _piece_key(data, at, end)
-            slot = _home(key, slots)
-            piece = slots[slot]
-            while piece != -1:
-                if records[piece, KEY] == key:
-                    start = records[piece, START]
-                    if key >= 0 or (
-                        records[piece + 1, START] - start == size
-                        and _same(data, at, size, pool, start)
-                    ):
-                        break
-                slot = (slot + 1) & (len(slots) - 1)
-                piece = slots[slot]
-            if piece == -1:
-                slots[slot] = number
-                start = records[number, START]
-                for i in range(size):
-                    pool[start + i] = data[at + i]
-                records[number, KEY] = key
-                records[number, COUNT] = 1
-                records[number + 1, START] = start + size
-                number += 1
-            else:
-                records[piece, COUNT] += 1
+            number = _enter(
+                key, data, at, size, np.int64(1), place + at, slots, records, pool, number
+            )
         at = end
     used[0] = number
     return at
+
+
+@compiled
+def _absorb(
+    order: Longs,
+    sizes: Longs,
+    theirs: Longs,
+    data: Bytes,
+    slots: Shorts,
+    records: Longs,
+    pool: Bytes,
+    used: Longs,
+) -> None:
+    """Enter the pieces `theirs`, whose bytes are `sizes` many of `data`, in this order; there is
+    room for all."""
+    number = used[0]
+    for piece in order:
+        number = _enter(
+            theirs[piece, KEY],
+            data,
+            theirs[piece, START],
+            sizes[piece],
+            theirs[piece, COUNT],
+            theirs[piece, FIRST],
+            slots,
+            records,
+            pool,
+            number,
+        )
+    used[0] = number

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from talm_core.tokenizer.merging import Merge, Merger
+from talm_core.tokenizer.counting import count_pieces
+from talm_core.tokenizer.merging import Merge, Merger, Pieces
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
-from talm_core.tokenizer.splitting import piece_counter
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 SINGLE_BYTES = 256
@@ -31,12 +31,14 @@ def single_bytes() -> list[bytes]:
 def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
     """The bytes of every id, learned from texts across which no token goes; fewer than
     `vocab_size` when no pair is left."""
-    counter = piece_counter(pattern)
-    for text in texts:
-        for _ in counter.add(text):
-            pass
+    counting = count_pieces(((True, text) for text in texts), pattern)
+    try:
+        while True:
+            next(counting)
+    except StopIteration as done:
+        pieces: Pieces = done.value
     tokens = single_bytes()
-    for merges in Merger(counter.pieces(), vocab_size - SINGLE_BYTES).run():
+    for merges in Merger(pieces, vocab_size - SINGLE_BYTES).run():
         extend(tokens, merges)
     return tokens
 

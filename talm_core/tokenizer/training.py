@@ -5,31 +5,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from talm_core import publish
 from talm_core.config import TokenizerConfig
 from talm_core.data.corpus import (
     Corpus,
-    Document,
+    byte_length,
     open_corpus,
-    training_documents,
-    validation_count,
-    validation_cut,
+    training_parts,
+    validation_parts,
 )
 from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.hf import write_huggingface
+from talm_core.tokenizer.hf import huggingface_files
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from talm_core.tokenizer.splitting import PieceCounter
+    from talm_core.tokenizer.counting import Part
+    from talm_core.tokenizer.merging import Pieces
 
 _TICK_SECONDS = 0.1
 _NEWEST = 12
 _SAMPLE_CHARACTERS = 500_000
-_PART_CHARACTERS = 20_000
 _LONGEST_SHOWN = 60
 
 
@@ -58,10 +59,21 @@ class _Reading:
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.counted = 0
         self.beginning: list[str] = []
         self._kept = 0
 
-    def keep(self, text: str) -> None:
+    def parts(self, parts: Iterable[Part], limit: int | None) -> Iterator[Part]:
+        """The parts, up to so many bytes of them."""
+        for begins, text in parts:
+            part = text if limit is None else _first_bytes(text, limit - self.bytes)
+            self._keep(part)
+            self.bytes += byte_length(part)
+            yield begins, part
+            if len(part) < len(text) or self.bytes == limit:
+                return
+
+    def _keep(self, text: str) -> None:
         part = text[: _SAMPLE_CHARACTERS - self._kept]
         if part:
             self.beginning.append(part)
@@ -93,11 +105,8 @@ def train_tokenizer(
     if config.val_fraction:
         yield from _counted(corpus)
     reading = _Reading()
-    from talm_core.tokenizer.splitting import piece_counter
-
-    counter = piece_counter(patterns.NAMED[config.pattern])
-    yield from _read(config, corpus, counter, reading)
-    tokens = yield from _merged(config, counter)
+    pieces = yield from _read(config, corpus, reading)
+    tokens = yield from _merged(config, pieces)
     vocabulary = _vocabulary(config, tokens)
     if len(vocabulary.ranks) < config.vocab_size:
         message = (
@@ -107,14 +116,14 @@ def train_tokenizer(
         yield Notice(message=message, level="warning")
     held_out = list(_held_out(corpus, config.val_fraction)) or reading.beginning
     bytes_per_token = _bytes_per_token(vocabulary, held_out)
-    _publish(vocabulary, directory)
+    yield from _publish(vocabulary, directory)
     yield Finished(
         seconds=time.monotonic() - began,
         summary={
             "vocab_size": len(vocabulary.ranks),
             "n_vocab": vocabulary.n_vocab,
             "merges": len(tokens) - 256,
-            "bytes": reading.bytes,
+            "bytes": reading.counted,
             "bytes_per_token": round(bytes_per_token, 3),
             "directory": workspace.relative(directory),
         },
@@ -156,26 +165,34 @@ def _counted(corpus: Corpus) -> Iterator[Event]:
 
 
 def _read(
-    config: TokenizerConfig, corpus: Corpus, counter: PieceCounter, reading: _Reading
-) -> Iterator[Event]:
-    total = round(corpus.total_bytes * (1 - config.val_fraction))
-    limit = config.max_bytes
-    if limit is not None:
-        total = min(total, limit)
+    config: TokenizerConfig, corpus: Corpus, reading: _Reading
+) -> Generator[Event, None, Pieces]:
+    from talm_core.tokenizer.counting import count_pieces
+
     rate = _Rate()
-    yield rate.progress("reading", 0, total, "bytes")
-    for document in training_documents(corpus, config.val_fraction):
-        text = document.text
-        if limit is not None:
-            text = _first_bytes(text, limit - reading.bytes)
-        reading.keep(text)
-        for counted in counter.add(text):
-            reading.bytes += counted
+
+    def progress() -> Progress:
+        whole = round(corpus.total_bytes * (1 - config.val_fraction))
+        if not corpus.counted and corpus.position:
+            # What was read so far tells how much text the files hold.
+            whole = max(reading.bytes, reading.bytes * corpus.files_bytes // corpus.position)
+        total = whole if config.max_bytes is None else min(whole, config.max_bytes)
+        return rate.progress("reading", reading.counted, total, "bytes")
+
+    yield progress()
+    parts = reading.parts(training_parts(corpus, config.val_fraction), config.max_bytes)
+    counting = count_pieces(parts, patterns.NAMED[config.pattern])
+    try:
+        while True:
+            reading.counted += next(counting)
             if rate.due():
-                yield rate.progress("reading", reading.bytes, total, "bytes")
-        if limit is not None and len(text) < len(document.text):
-            break
-    yield rate.progress("reading", reading.bytes, reading.bytes, "bytes")
+                yield progress()
+    except StopIteration as done:
+        pieces: Pieces = done.value
+    finally:
+        counting.close()
+    yield rate.progress("reading", reading.counted, reading.counted, "bytes")
+    return pieces
 
 
 def _first_bytes(text: str, count: int) -> str:
@@ -183,7 +200,7 @@ def _first_bytes(text: str, count: int) -> str:
     return text[:count].encode()[:count].decode("utf-8", "ignore")
 
 
-def _merged(config: TokenizerConfig, counter: PieceCounter) -> Generator[Event, None, list[bytes]]:
+def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, list[bytes]]:
     """Merge; returns the bytes of every id, bytes that came out twice still twice."""
     from talm_core.tokenizer.merging import Merger
     from talm_core.tokenizer.trainer import extend, single_bytes
@@ -193,7 +210,7 @@ def _merged(config: TokenizerConfig, counter: PieceCounter) -> Generator[Event, 
     told = first
     rate = _Rate()
     yield rate.progress("merging", 0, goal, "merges")
-    for merges in Merger(counter.pieces(), goal).run():
+    for merges in Merger(pieces, goal).run():
         extend(tokens, merges)
         if rate.due():
             yield rate.progress("merging", len(tokens) - first, goal, "merges")
@@ -222,17 +239,10 @@ def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
 
 def _held_out(corpus: Corpus, val_fraction: float) -> Iterator[str]:
     """Texts the tokenizer did not see, as much as a sample needs; none when it saw all."""
-    documents: Iterable[Document] = ()
-    if val_fraction and len(corpus) > 1:
-        first = len(corpus) - validation_count(len(corpus), val_fraction)
-        documents = corpus.documents(first)
-    elif val_fraction:
-        (document,) = corpus.documents()
-        documents = [Document("", document.text[validation_cut(document.text, val_fraction) :])]
     left = _SAMPLE_CHARACTERS
-    for document in documents:
-        yield document.text[:left]
-        left -= len(document.text)
+    for _, text in validation_parts(corpus, val_fraction):
+        yield text[:left]
+        left -= len(text)
         if left <= 0:
             break
 
@@ -243,15 +253,20 @@ def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
     tokenizer = Tokenizer.from_vocabulary(vocabulary)
     size = tokens = 0
     for text in texts:
-        # tiktoken gives up on a run of a million spaces: no part is as long as that.
-        for start in range(0, len(text), _PART_CHARACTERS):
-            part = text[start : start + _PART_CHARACTERS]
-            size += len(part.encode())
-            tokens += len(tokenizer.encode_ordinary(part))
+        size += byte_length(text)
+        tokens += len(tokenizer.ids(text))
     return size / max(tokens, 1)
 
 
-def _publish(vocabulary: Vocabulary, directory: Path) -> None:
+def _publish(vocabulary: Vocabulary, directory: Path) -> Iterator[Event]:
+    """Write the files. How a large vocabulary was merged takes a second to be found out: on a
+    thread, so that the job can be stopped meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="publish") as pool:
+        made = pool.submit(huggingface_files, vocabulary)
+        while not made.done():
+            yield Progress(phase="writing", done=0, total=0, unit="tokens")
+            wait([made], _TICK_SECONDS)
     directory.mkdir(parents=True, exist_ok=True)
-    write_huggingface(vocabulary, directory)
+    for name, text in made.result().items():
+        publish.write_text(directory / name, text)
     vocabulary.save(directory / FILE_NAME)

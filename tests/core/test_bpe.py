@@ -12,8 +12,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.tokenizer import patterns
+from talm_core.tokenizer import counting, patterns
 from talm_core.tokenizer.compiled import compiled
+from talm_core.tokenizer.counting import count_pieces
 from talm_core.tokenizer.merging import Merger, Pieces
 from talm_core.tokenizer.splitting import (
     LONGEST_PIECE,
@@ -83,6 +84,38 @@ def counted(counter: PieceCounter, documents: Sequence[str]) -> dict[bytes, int]
     return {piece: count for piece, count in found.items() if len(piece) > 1}
 
 
+def counted_in_parts(
+    documents: Sequence[str], pattern: str, *, threads: int = 2
+) -> dict[bytes, int]:
+    """What `count_pieces` counts in documents that come in parts of odd sizes."""
+    source = random.Random(len(documents))
+    parts: list[tuple[bool, str]] = []
+    for text in documents:
+        begins, at = True, 0
+        while begins or at < len(text):
+            size = source.randint(0, 500)
+            parts.append((begins, text[at : at + size]))
+            begins, at = False, at + size
+    counting_ = count_pieces(parts, pattern, threads=threads)
+    sizes = 0
+    try:
+        while True:
+            sizes += next(counting_)
+    except StopIteration as done:
+        pieces: Pieces = done.value
+    assert sizes == sum(len(text.encode()) for text in documents)
+    ends = np.cumsum(pieces.lengths)
+    found = {
+        pieces.data[end - length : end].tobytes(): int(count)
+        for end, length, count in zip(ends, pieces.lengths, pieces.counts, strict=True)
+    }
+    assert len(found) == len(ends)
+    return {piece: count for piece, count in found.items() if len(piece) > 1}
+
+
+OWN = r"\d+|[^\d\s]+\s?|\s+"
+
+
 def slow_count(documents: Sequence[str], pattern: str = patterns.DEFAULT) -> dict[bytes, int]:
     counts: dict[bytes, int] = {}
     for text in documents:
@@ -103,20 +136,52 @@ class TestSplitting:
     @given(st.lists(texts, max_size=4))
     @settings(deadline=None)
     def test_cuts_as_any_pattern(self, documents: list[str]) -> None:
-        found = counted(RegexCounter(patterns.GPT2), documents)
+        for pattern in (patterns.GPT2, OWN):
+            expected = slow_count(documents, pattern)
+            found = counted(RegexCounter(pattern), documents)
+            assert list(found.items()) == list(expected.items())
+            assert counted_in_parts(documents, pattern) == expected
+
+    @given(st.lists(texts, max_size=4))
+    @settings(max_examples=200, deadline=None)
+    def test_cuts_as_gpt2s_pattern(self, documents: list[str]) -> None:
         expected = slow_count(documents, patterns.GPT2)
+        found = counted(FastCounter(patterns.GPT2, room=2), documents)
         assert list(found.items()) == list(expected.items())
 
-    def test_knows_characters_of_every_script(self) -> None:
+    @pytest.mark.parametrize("pattern", [patterns.DEFAULT, patterns.GPT2, patterns.LLAMA3])
+    def test_knows_characters_of_every_script(self, pattern: str) -> None:
         codes = [*range(0x3100), *range(0x3100, 0xD800, 37), *range(0xE000, 0x110000, 37)]
         text = "".join(f"a{c}a{c}1 {c}" for c in map(chr, codes))
-        assert counted(FastCounter(), [text]) == slow_count([text])
+        assert counted(FastCounter(pattern), [text]) == slow_count([text], pattern)
 
-    def test_windows_do_not_show(self) -> None:
+    @pytest.mark.parametrize("pattern", [patterns.DEFAULT, patterns.GPT2])
+    def test_windows_do_not_show(self, pattern: str) -> None:
         source = random.Random(3)
         text = "".join(source.choices(TRICKY, k=400_000))
-        found = counted(FastCounter(window=150_000), [text])
-        assert list(found.items()) == list(slow_count([text]).items())
+        found = counted(FastCounter(pattern, window=150_000), [text])
+        assert list(found.items()) == list(slow_count([text], pattern).items())
+
+    @pytest.mark.parametrize("pattern", [patterns.DEFAULT, patterns.GPT2])
+    def test_neither_parts_nor_batches_nor_threads_show(
+        self, pattern: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counting, "BATCH_CHARACTERS", 300)
+        source = random.Random(6)
+        words = [*TRICKY, "don't", "1234", "中文。", "\n\n  x", "Привет, ", "नमस्ते ", "x1"]
+        documents = ["".join(source.choices(words, k=source.randint(0, 900))) for _ in range(40)]
+        expected = slow_count(documents, pattern)
+        for threads in (1, 2, 5):
+            found = counted_in_parts(documents, pattern, threads=threads)
+            assert list(found.items()) == list(expected.items())
+
+    def test_a_text_that_can_be_cut_nowhere_is_cut_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counting, "BATCH_CHARACTERS", 100)
+        monkeypatch.setattr(counting, "LONGEST_TEXT", 1_000)
+        found = counted_in_parts(["a" * 2_500], patterns.DEFAULT)
+        assert found == {b"a" * 1_000: 2, b"a" * 500: 1}
 
     @pytest.mark.parametrize("pattern", [patterns.DEFAULT, patterns.GPT2])
     def test_very_long_pieces_are_cut(self, pattern: str) -> None:

@@ -13,9 +13,10 @@ from talm_core.data import corpus
 from talm_core.data.corpus import (
     Document,
     open_corpus,
-    training_documents,
+    training_parts,
     validation_count,
     validation_cut,
+    validation_parts,
 )
 from talm_core.errors import CorpusError
 
@@ -232,14 +233,30 @@ def test_a_single_text_is_cut_with_something_on_each_side(text: str, fraction: f
     assert abs(len(text) - cut - len(text) * fraction) <= 1
 
 
-def test_training_documents_leave_out_the_end(tmp_path: Path) -> None:
+def test_training_and_validation_parts_are_the_whole(tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"{number:02d}.txt").write_text(str(number))
     several = open_corpus("text", paths=[str(tmp_path)])
-    assert [d.text for d in training_documents(several, 0.1)] == [str(n) for n in range(18)]
-    assert [d.text for d in training_documents(several, 0)] == [str(n) for n in range(20)]
-    (tmp_path / "one.md").write_text("0123456789" * 3)
+    numbers = [(True, str(n)) for n in range(20)]
+    assert list(training_parts(several, 0.1)) == numbers[:18]
+    assert list(validation_parts(several, 0.1)) == numbers[18:]
+    assert list(training_parts(several, 0)) == numbers
+    assert list(validation_parts(several, 0)) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_a_single_text_is_parted_where_preparation_cuts_it(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "é123456789" * 3
+    (tmp_path / "one.md").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("talm_core.data.formats.PART_BYTES", size)
     single = open_corpus("text", paths=[str(tmp_path / "one.md")])
-    assert list(training_documents(single, 0.1)) == [
-        Document("one.md", "012345678901234567890123456")
-    ]
+    for fraction in (0.01, 0.1, 0.5):
+        cut = validation_cut(text, fraction)
+        for parts, expected in (
+            (list(training_parts(single, fraction)), text[:cut]),
+            (list(validation_parts(single, fraction)), text[cut:]),
+        ):
+            assert "".join(part for _, part in parts) == expected
+            assert [begins for begins, _ in parts] == [True] + [False] * (len(parts) - 1)

@@ -287,6 +287,9 @@ def test_a_directory_of_everything(tmp_path: Path) -> None:
         for stop in (start, start + 2, None):
             found = [d.text for d in corpus.documents(start, stop)]
             assert found == expected[start:stop]
+            assert list(corpus.parts(start, stop)) == [(True, text) for text in found]
+    list(corpus.parts())
+    assert corpus.position == corpus.files_bytes
 
 
 def test_what_can_be_seen_at_once_is_told_when_a_corpus_is_opened(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from talm_core.data import encoding
 from talm_core.data.corpus import Document
 from talm_core.data.encoding import Batch, Encoder
+from talm_core.tokenizer import patterns
 from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
@@ -39,7 +40,7 @@ def encode(encoder: Encoder, texts: list[str], *, threads: int = 2) -> list[int]
 @given(text=st.one_of(TRICKY, ANY, st.tuples(TRICKY, ANY).map("".join)))
 def test_a_text_may_be_cut_anywhere_the_rule_allows(pattern: str, text: str) -> None:
     whole = regex.findall(pattern, text)
-    for cut in encoding._CUT.finditer(text):
+    for cut in patterns.CUT.finditer(text):
         left, right = text[: cut.start()], text[cut.start() :]
         assert regex.findall(pattern, left) + regex.findall(pattern, right) == whole
         # tiktoken's own regular expressions agree.
@@ -104,7 +105,7 @@ def test_very_long_runs_are_encoded_all_the_same(pattern: str, run: str) -> None
 def test_the_careful_way_gives_the_same_ids() -> None:
     encoder = ENCODERS[DEFAULT]
     text = "def f(x):\n" + " " * 120_000 + "return x\n" + "\n" * 9 + "été 1234"
-    careful = encoder._encode_by_pieces(encoder._tokenizer, text)
+    careful = encoder._tokenizer._ids_by_pieces(text)
     assert careful.tolist() == encoder._tokenizer.encode_ordinary(text)
 
 
