@@ -252,6 +252,17 @@ class DataConfig(JobConfig):
             only_with=("source", ("text",)),
         ),
     ] = "strict"
+    keep_downloads: Annotated[
+        bool,
+        Setting(
+            "Source",
+            "Keep what was downloaded, for other tokenizers and longer datasets.",
+            more="In corpora/ of the workspace. Without it, files are removed as soon as they are"
+            " read: then only some gigabytes lie on the disk at a time.",
+            advanced=True,
+            only_with=("source", tuple(name for name, item in SOURCES.items() if item.network)),
+        ),
+    ] = True
     tokenizer_path: Annotated[
         str,
         Field(min_length=1),
@@ -350,6 +361,12 @@ class DataConfig(JobConfig):
             message = f"must be below max_tokens ({self.max_tokens:,})"
             problems.append(Problem("val_tokens", message, self.val_tokens))
         return problems
+
+    def extends(self, done: DataConfig) -> bool:
+        """Whether this is the same dataset with more tokens."""
+        longer = (self.max_tokens or math.inf) > (done.max_tokens or math.inf)
+        same = {"max_tokens": self.max_tokens, "keep_downloads": self.keep_downloads}
+        return longer and done.model_copy(update=same) == self
 
     def _dataset_problems(self) -> list[Problem]:
         if self.dataset is None:

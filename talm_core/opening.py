@@ -126,6 +126,8 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     record = journal.last_record(directory)
     kind = KINDS[config.kind]
     if record is not None and isinstance(record.event, Finished):
+        if _extends(config, directory):
+            return
         message = "is finished, nothing is left to resume" if resume else "exists already"
         raise WorkspaceError(Problem(key, message, name, "choose another name"))
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
@@ -138,6 +140,15 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     # What delegates goes on by itself, and must not go on with something else.
     if resume or kind.delegates:
         check_unchanged(config, directory, override=override)
+
+
+def _extends(config: JobConfig, directory: Path) -> bool:
+    """Whether a finished artifact is to be made longer."""
+    try:
+        done = read_config(directory)
+    except InputError:
+        return False
+    return type(config) is type(done) and config.extends(done)
 
 
 def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.data.corpus import open_corpus
 from talm_core.data.manifest import Manifest
+from talm_core.data.sources import SOURCES
 from talm_core.errors import InputError, Problem
 from talm_core.hardware import room
 from talm_core.presets import find_preset
@@ -109,8 +110,10 @@ def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
 
 
 def _data(config: DataConfig, workspace: Workspace) -> Iterator[Problem]:
-    key = "path" if config.source == "text" else "source"
-    yield from _corpus(config.source, config.path, key, sample=config.sample, **_reading(config))
+    if not SOURCES[config.source].network:
+        key = "path" if config.source == "text" else "source"
+        reading = _reading(config)
+        yield from _corpus(config.source, config.path, key, sample=config.sample, **reading)
     yield from _collected(
         lambda: Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")

@@ -115,6 +115,11 @@ class JobConfig(BaseModel):
         """What is wrong between fields that are each right by themselves."""
         return []
 
+    def extends(self, done: Self) -> bool:  # noqa: ARG002
+        """Whether what a finished job has made is to be gone on with, because this asks for more
+        of the same."""
+        return False
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         problems = self.contradictions()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from talm_core.data.corpus import Document
+from talm_core.data.position import Located
 from talm_core.data.shards import Tokens, dtype_for
 from talm_core.tokenizer.patterns import CUT, CUTTABLE
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -32,30 +32,26 @@ _WAIT_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Batch:
-    """Texts that are encoded together. `document` is the number of the first one's document;
-    a text that does not begin its document goes on with the one of the batch before."""
+    """Texts that are encoded together. `places` are the file and row of each document that begins
+    here; a text that does not begin its document goes on with the one of the batch before."""
 
-    document: int
     texts: list[tuple[bool, str]] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
     characters: int = 0
 
-    def add(self, begins: bool, text: str) -> None:
+    def add(self, document: Located, text: str, *, begins: bool) -> None:
         self.texts.append((begins, text))
+        if begins:
+            self.places.append((document.part, document.row))
         # Empty-handed documents cost something, too.
         self.characters += len(text) + 20
-
-    @property
-    def begins(self) -> bool:
-        """Whether the batch begins with the beginning of a document."""
-        return self.texts[0][0]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A batch's token ids. `document` and `begins` are the batch's."""
+    """A batch's token ids. `places` are the batch's."""
 
-    document: int
-    begins: bool
+    places: list[tuple[int, int]]
     tokens: Tokens
 
 
@@ -86,20 +82,21 @@ class Encoder:
             if begins:
                 parts.append(self._end_of_text)
             parts.append(tokenizer.ids(text).astype(self.dtype))
-        return Encoded(batch.document, batch.begins, np.concatenate(parts))
+        return Encoded(batch.places, np.concatenate(parts))
 
-    def batches(self, documents: Iterable[Document], *, first: int = 0) -> Iterator[Batch]:
-        """Documents, the first of which has the number `first`, grouped or cut into batches of
-        about the same size."""
-        batch = Batch(first)
-        for number, document in enumerate(documents, first):
+    def batches(self, documents: Iterable[Located | None]) -> Iterator[Batch | None]:
+        """Documents grouped or cut into batches of about the same size. None, a moment of
+        waiting, is passed on."""
+        batch = Batch()
+        for document in documents:
+            if document is None:
+                yield None
+                continue
             for begins, text in self._parts(document.text):
-                if not batch.texts:
-                    batch = Batch(number)
-                batch.add(begins, text)
+                batch.add(document, text, begins=begins)
                 if batch.characters >= BATCH_CHARACTERS:
                     yield batch
-                    batch = Batch(number + 1)
+                    batch = Batch()
         if batch.texts:
             yield batch
 
@@ -115,7 +112,7 @@ class Encoder:
         yield start == 0, text[start:]
 
     def run(
-        self, batches: Iterable[Batch], *, threads: int
+        self, batches: Iterable[Batch | None], *, threads: int
     ) -> Generator[Encoded | None, None, None]:
         """Encode batches on this many threads, in order. None stands for a moment of waiting.
 
@@ -125,22 +122,32 @@ class Encoder:
         waiting: deque[Future[Encoded]] = deque()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
         try:
-            source = iter(batches)
-            while True:
-                while len(waiting) < _BATCHES_AHEAD * threads:
-                    batch = next(source, None)
-                    if batch is None:
-                        break
+            for batch in batches:
+                if batch is not None:
                     waiting.append(pool.submit(self.encode, batch))
-                if not waiting:
-                    return
-                try:
-                    encoded = waiting[0].result(_WAIT_SECONDS)
-                except FutureTimeoutError:
+                elif not waiting:
                     yield None
-                    continue
-                waiting.popleft()
+                # Only as much is ready or begun as keeps every thread busy.
+                while waiting and (batch is None or len(waiting) >= _BATCHES_AHEAD * threads):
+                    encoded = _result(waiting[0])
+                    yield encoded
+                    if encoded is not None:
+                        waiting.popleft()
+                    elif batch is None:
+                        break
+            while waiting:
+                encoded = _result(waiting[0])
                 yield encoded
+                if encoded is not None:
+                    waiting.popleft()
         finally:
             # What is being encoded now is short; nobody waits for it.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Encoded]) -> Encoded | None:
+    """What was encoded; None if that takes longer than a moment."""
+    try:
+        return future.result(_WAIT_SECONDS)
+    except FutureTimeoutError:
+        return None

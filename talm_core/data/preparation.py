@@ -1,67 +1,72 @@
 """The job that turns documents into token shards.
 
-Documents are read, encoded on all cores and written at the same time, in an order that depends on
-nothing but their names; the result is the same byte for byte on any machine with the same text,
-tokenizer and settings. Which part is for validation depends on how much there is:
+Documents are read (or fetched), encoded on all cores and written at the same time, in the order
+of the source; the result is the same byte for byte on any machine with the same text, tokenizer
+and settings, however often it was interrupted. Which part is for validation depends on how much
+there is:
 
-- from two shards on, the first shard is `val_000001`, the others are `train_000001` and on;
+- the first `val_tokens`, where that is set;
+- else, from two shards on, the first shard, `val_000001`; the others are `train_000001` and on;
 - less than that, and the last documents are for validation (`corpus.training_documents` gives the
   others), so that a tokenizer can be trained without having seen them.
 
-`manifest.json` is written last: a directory with one is complete.
+`manifest.json` is written last: a directory with one is complete. A dataset that is made longer
+keeps what it has, and its manifest, which grows with each shard.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
-import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from talm_core.config import DataConfig
-from talm_core.data.corpus import (
-    Document,
-    open_corpus,
-    validation_count,
-    validation_cut,
-)
+from talm_core.data import division, texts
+from talm_core.data.corpus import Corpus
 from talm_core.data.encoding import Encoded, Encoder
+from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
-from talm_core.data.shards import ShardWriter, Tokens, dtype_for, open_shard
-from talm_core.data.unfinished import Place, Unfinished
-from talm_core.errors import CorpusError, InputError, Problem, RunError, WorkspaceError
+from talm_core.data.position import Cursor, Located, Place, Position
+from talm_core.data.room import Expected, Room
+from talm_core.data.shards import ShardWriter, dtype_for, open_shard
+from talm_core.data.sources import SOURCES, FileSource
+from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
 from talm_core.events import Command, Event, Finished, Notice, Progress, Started
 from talm_core.hardware import cores
 from talm_core.publish import sweep
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabulary
 from talm_core.workspace import Workspace
 
-_YIELD_SECONDS = 0.1
-_COPY_TOKENS = 1 << 20
+if TYPE_CHECKING:
+    from talm_core.data.network import Network, Patience
+    from talm_core.data.streams import Stream
 
+_YIELD_SECONDS = 0.1
 # Bytes of text a token stands for when a tokenizer fits badly; three to five are usual.
 _FEWEST_BYTES_PER_TOKEN = 2
 
-_VAL: tuple[Split, int] = ("val", 1)
+_ENDLESS = 1 << 62
 
+T = TypeVar("T")
 Events = Generator[Event, Command | None, None]
 Written = Generator[Event, Command | None, list[Shard]]
 
 
 def prepare_data(config: DataConfig, workspace: Workspace) -> Events:
-    """The job. What a stopped one has finished of a large corpus is gone on with.
+    """The job. What a stopped one has finished of a large corpus is gone on with, and a finished
+    dataset that is to have more tokens is appended to.
 
     Raises:
-        CorpusError: text that is not UTF-8, or too little of it.
-        ArtifactError: the tokenizer is missing or damaged.
+        CorpusError: text that is not UTF-8, or too little of it; a Hub dataset that is not there.
+        ArtifactError: the tokenizer is missing or damaged, or what is there was made of something
+            else.
         WorkspaceError: the disk has too little room for what is expected.
-        RunError: the disk became full.
+        RunError: the disk became full, or the network is gone.
     """
     yield from Preparation(config, workspace).events()
 
@@ -70,23 +75,29 @@ class Preparation:
     """One run of the job."""
 
     def __init__(
-        self, config: DataConfig, workspace: Workspace, *, threads: int | None = None
+        self,
+        config: DataConfig,
+        workspace: Workspace,
+        *,
+        threads: int | None = None,
+        patience: Patience | None = None,
     ) -> None:
-        """`threads` is how many encode at the same time; None means one for each core."""
+        """`threads` is how many encode at the same time; None means one for each core.
+        `patience` says how long a network that fails is borne with."""
         self._config = config
         self._directory = workspace.directory_of(config)
         self._relative = workspace.relative(self._directory)
+        self._corpora = workspace.root / texts.CORPORA
         self._threads = threads or cores()
-        self._corpus = open_corpus(
-            config.source,
-            paths=config.path,
-            sample=config.sample,
-            text_field=config.text_field,
-            encoding_errors=config.encoding_errors,
-        )
+        self._patience = patience
+        self._network: Network | None = None
+        self._corpus: Corpus | None = texts.local_corpus(config)
+        self._stream: Stream | None = None
+        self._made_of = _made_of(config, self._corpus)
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
         )
+        self._made_of["tokenizer_path"] = self._vocabulary.identity
         self._end_of_text = self._vocabulary.end_of_text
         self._dtype = dtype_for(self._vocabulary.n_vocab)
         self._size = config.shard_size
@@ -98,95 +109,175 @@ class Preparation:
         }
         self._writers: list[ShardWriter] = []
         self._began = self._last_yield = 0.0
-        self._tokens_before = self._bytes_before = 0
         self._before: list[Shard] = []
+        self._room = Room(self._directory, np.dtype(self._dtype).itemsize)
 
     def events(self) -> Events:
         """Do it, from the last complete shard on."""
         self._began = self._last_yield = time.monotonic()
         self._directory.mkdir(parents=True, exist_ok=True)
         sweep(self._directory)
-        self._unfinished = Unfinished.load(
-            self._directory, fingerprint=self._fingerprint(), dtype=self._dtype
-        )
-        done = self._before = list(self._unfinished.shards)
-        self._bytes_before = sum(shard.bytes for shard in done)
-        self._tokens_before = sum(shard.tokens for shard in done)
+        self._position = Position.load(self._directory, made_of=self._made_of, dtype=self._dtype)
+        self._before = self._position.kept
         config = self._config
-        yield Started(job=config.kind, name=config.artifact, resumed_from=len(done) or None)
-        if skipped := self._corpus.skipped:
+        resumed = len(self._before) or None
+        yield Started(job=config.kind, name=config.artifact, resumed_from=resumed)
+        try:
+            with _disk_errors(self._directory):
+                yield from self._opened()
+                self._room.check(self._expected())
+                yield self._progress()
+                manifest = yield from self._shards()
+        finally:
+            if self._network is not None:
+                self._network.stop()
+        yield self._progress(complete=True)
+        if self._stream is not None and (left_out := self._stream.left_out):
+            yield Notice(message=f"{left_out:,} rows without a text were left out")
+        yield self._finished(manifest)
+
+    # --- where the text comes from -----------------------------------------------------------
+
+    def _opened(self) -> Events:
+        """Open the source, and reckon limits from how much there is."""
+        config, source = self._config, SOURCES[self._config.source]
+        if source.network:
+            from talm_core.data.network import Network
+
+            network = self._network = Network(self._patience)
+            if isinstance(source, FileSource):
+                self._corpus = yield from self._awaited(
+                    lambda: texts.fetched_corpus(source, self._corpora, network)
+                )
+            else:
+                listing = self._position.listing
+                self._stream = yield from self._awaited(
+                    lambda: texts.hub_stream(config, self._corpora, network, listing)
+                )
+                self._position.listing = self._stream.listing
+        self._most_tokens = _ENDLESS
+        if self._corpus is not None:
+            yield from self._counted(self._corpus)
+            # A token is at least a byte, and each document has one in front, the two parts of a
+            # single one both.
+            self._most_tokens = self._corpus.total_bytes + len(self._corpus) + 1
+        self._limit = min(config.max_tokens or self._most_tokens, self._most_tokens)
+        there = sum(shard.tokens for shard in self._before)
+        if self._before and (self._limit < there or not self._streams):
+            hint = f"give more than {there:,}, or choose a dir_prefix"
+            message = f"the dataset has {there:,} tokens already"
+            raise ConfigError(Problem("max_tokens", message, config.max_tokens, hint))
+
+    def _counted(self, corpus: Corpus) -> Events:
+        """Count what is to be read, where only reading tells."""
+        if skipped := corpus.skipped:
             noun = "binary file was" if skipped == 1 else "binary files were"
             yield Notice(message=f"{skipped:,} {noun} left out")
-        yield from self._counted()
-        self._check_space()
-        yield self._progress()
-        manifest = yield from self._shards()
-        yield self._progress(complete=True)
-        tokens = manifest.train_tokens + manifest.val_tokens
-        text_bytes = manifest.train_bytes + manifest.val_bytes
-        yield Finished(
-            seconds=time.monotonic() - self._began,
-            summary={
-                "tokens": tokens,
-                "train_tokens": manifest.train_tokens,
-                "val_tokens": manifest.val_tokens,
-                "documents": manifest.documents,
-                "bytes": text_bytes,
-                "bytes_per_token": round(text_bytes / tokens, 4),
-                "shards": len(manifest.shards),
-                "directory": self._relative,
-            },
-        )
-
-    def _fingerprint(self) -> str:
-        """What must be the same for the shards of another run to be this run's."""
-        config = self._config
-        parts = (config.source, self._corpus.listing, self._vocabulary.identity)
-        return "|".join(map(str, (*parts, config.max_tokens, self._size, config.val_fraction)))
-
-    def _counted(self) -> Events:
-        """Count what is to be read, where only reading tells, and reckon limits from it."""
-        corpus = self._corpus
         if not corpus.counted:
             done = 0
             for read in corpus.count():
                 done += read
                 if self._is_time():
-                    yield Progress(
-                        phase="counting", done=done, total=corpus.files_bytes, unit="bytes"
-                    )
-        # A token is at least a byte, and each document has one in front, the two parts of a
-        # single one both.
-        self._most_tokens = corpus.total_bytes + len(corpus) + 1
-        self._limit = min(self._config.max_tokens or self._most_tokens, self._most_tokens)
+                    total = corpus.files_bytes
+                    yield Progress(phase="counting", done=done, total=total, unit="bytes")
+
+    def _awaited(self, action: Callable[[], T]) -> Generator[Event, Command | None, T]:
+        """What an action on the network returns, done beside this thread, so that a stop is heard
+        meanwhile."""
+        from talm_core.data.network import Workers, wait_for
+
+        worker = Workers(1, "open")
+        future = worker.submit(action)
+        worker.close()
+        while not wait_for(future):
+            yield from self._notices()
+            if self._is_time():
+                yield Progress(phase="connecting", done=0, counts=self._counts(0))
+        yield from self._notices()
+        return future.result()
+
+    def _notices(self) -> Iterator[Notice]:
+        while self._network is not None and not self._network.notices.empty():
+            yield self._network.notices.get()
+
+    def _documents(self, cursor: Cursor) -> Iterator[Located | None]:
+        if self._stream is not None:
+            return self._stream.documents(cursor.part, cursor.row)
+        assert self._corpus is not None
+        return texts.located(self._corpus, cursor.row)
+
+    @property
+    def _likely_bytes(self) -> int:
+        text = self._stream or self._corpus
+        if text is None:
+            return 0
+        return text.total_bytes
+
+    def _expected(self) -> Expected:
+        """What is going to be written."""
+        likely = self._likely_bytes // _FEWEST_BYTES_PER_TOKEN
+        if self._corpus is not None:
+            likely += len(self._corpus) + 1
+        there = sum(shard.tokens for shard in self._before)
+        tokens = min(self._limit, likely)
+        download = 0
+        if self._stream is not None:
+            share = min(1.0, (tokens - there) / max(likely, 1))
+            download = (
+                round(self._stream.missing_bytes * share) if self._config.keep_downloads else 0
+            )
+        again = 0
+        if self._streams and not self._before and likely < 8 * self._size:
+            # It may have to be written twice.
+            again = min(tokens, 2 * self._size)
+        return Expected(max(0, tokens - there) + again, download)
+
+    # --- writing -----------------------------------------------------------------------------
+
+    @property
+    def _streams(self) -> bool:
+        """Whether shards are written one after the other as documents come, rather than divided
+        beforehand."""
+        return (
+            self._stream is not None
+            or self._config.val_tokens is not None
+            or self._limit >= 2 * self._size
+        )
 
     def _shards(self) -> Generator[Event, Command | None, Manifest]:
         """Write everything. What nothing can go on with is removed when it fails."""
+        position = self._position
+        if not self._before:
+            if self._stream is not None and (self._directory / MANIFEST).exists():
+                message = "has lost position.json and cannot be made longer"
+                problem = Problem(str(self._directory), message, hint="choose a dir_prefix")
+                raise ArtifactError(problem)
+            position.clear()
+        position.sweep()
         complete = False
         try:
-            with _disk_errors(self._directory):
-                self._encoder = Encoder(self._vocabulary)
-                if self._limit < 2 * self._size:
-                    shards = yield from self._divided()
-                else:
-                    shards = yield from self._streamed()
-                manifest = self._publish(shards)
+            self._encoder = Encoder(self._vocabulary)
+            shards = yield from (self._streamed() if self._streams else self._divided())
+            manifest = self._publish(shards)
             complete = True
         except InputError:
-            self._unfinished.shards.clear()
+            if self._corpus is not None and not (self._directory / MANIFEST).exists():
+                # The text has to be changed, and then these are shards of something else.
+                position.clear()
             raise
         finally:
             # Stopped, or the disk is full: complete shards that are remembered stay.
-            if not complete and not self._unfinished.shards:
-                self._unfinished.clear()
-        self._unfinished.forget()
+            if not complete and not position.kept:
+                position.clear()
         return manifest
 
     def _publish(self, shards: list[Shard]) -> Manifest:
-        vocabulary = self._vocabulary
+        vocabulary, listing = self._vocabulary, self._position.listing
         manifest = Manifest(
             source=self._config.source,
             sample=self._config.sample,
+            dataset=listing.dataset if listing else None,
+            revision=listing.revision if listing else None,
             tokenizer=TokenizerInfo(
                 name=vocabulary.name, identity=vocabulary.identity, n_vocab=vocabulary.n_vocab
             ),
@@ -197,121 +288,148 @@ class Preparation:
         manifest.save(self._directory)
         return manifest
 
-    # --- a small corpus ----------------------------------------------------------------------
-
     def _divided(self) -> Written:
-        """The last documents, or the end of a single one, are for validation."""
+        """A small corpus: its last documents, or the end of a single one, are for validation."""
+        assert self._corpus is not None
         val_limit = self._limit
         if self._limit < self._most_tokens:
             share = round(self._limit * self._config.val_fraction)
             val_limit = min(max(1, share), self._limit - 1)
-        train, val = self._halves()
-        with self._writer(_names("val")) as val_writer:
+        train, val = division.halves(self._corpus, self._config.val_fraction)
+        with self._writer(division.names("val")) as val_writer:
             yield from self._write(val, val_writer, limit=val_limit)
-        with self._writer(_names("train")) as train_writer:
+        with self._writer(division.names("train")) as train_writer:
             yield from self._write(train, train_writer, limit=self._limit - val_writer.tokens)
+        self._position.forget()
         return val_writer.shards + train_writer.shards
 
-    def _halves(self) -> tuple[Iterator[Document], Iterator[Document]]:
-        """The documents for training and those for validation."""
-        corpus, fraction = self._corpus, self._config.val_fraction
-        if len(corpus) > 1:
-            cut = len(corpus) - validation_count(len(corpus), fraction)
-            return corpus.documents(0, cut), corpus.documents(cut)
-        (document,) = corpus.documents()
-        if len(document.text) < 2:
-            message = "is too short to keep a part for validation"
-            raise CorpusError(Problem(corpus.name, message))
-        at = validation_cut(document.text, fraction)
-        train, val = document.text[:at], document.text[at:]
-        return iter([Document(document.name, train)]), iter([Document(document.name, val)])
-
-    def _write(self, documents: Iterable[Document], writer: ShardWriter, *, limit: int) -> Events:
+    def _write(
+        self, documents: Iterable[Located | None], writer: ShardWriter, *, limit: int
+    ) -> Events:
         with closing(self._encoded(documents)) as stream:
             for encoded in stream:
                 if encoded is not None:
                     writer.write(encoded.tokens[: limit - writer.tokens])
                     if writer.tokens == limit:
                         return
-                if self._is_time():
-                    yield self._progress()
-
-    # --- a large one -------------------------------------------------------------------------
+                yield from self._told()
 
     def _streamed(self) -> Written:
-        """One shard after the other, the first for validation. Each is remembered, so that a run
-        that was interrupted goes on after it."""
-        done, corpus = self._unfinished, self._corpus
-        before = list(done.shards)
-        names = itertools.chain([_VAL], _names("train"))
-        place = Place(
-            document=done.document,
-            start=self._tokens_before - done.tokens,
-            val_document=len(corpus) - validation_count(len(corpus), self._config.val_fraction),
-            train_end=done.train_end,
-        )
-        documents = corpus.documents(done.document)
-        with (
-            self._writer(itertools.islice(names, len(before), None)) as writer,
-            closing(self._encoded(documents, first=done.document)) as stream,
-        ):
-            for encoded in stream:
-                if encoded is not None:
-                    self._append(encoded, writer, place)
-                    if self._tokens == self._limit:
-                        break
-                if self._is_time():
-                    yield self._progress()
-        if self._tokens >= 2 * self._size:
-            return before + writer.shards
-        # Less than the number of bytes let expect.
-        return (yield from self._divided_after_all(before + writer.shards, place.train_end))
+        """One shard after the other. Each is remembered, so that a run that was interrupted goes
+        on after it."""
+        position = self._position
+        before, tail = list(position.shards), position.tail
+        cursor = position.tail_cursor if tail else position.cursor
+        self._extends = (self._directory / MANIFEST).exists()
+        names = division.planned(before, self._val_goal, self._size)
+        # The tail is written anew at the beginning of its longer self.
+        self._before = before
+        place = Place(cursor, sum(shard.tokens for shard in self._position.kept))
+        documents = self._documents(cursor)
+        with self._writer(names) as writer:
+            if tail is not None:
+                old = open_shard(self._directory, tail, dtype=self._dtype)
+                for part in division.between([old], 0, len(old)):
+                    writer.write(part)
+            with closing(self._encoded(documents)) as stream:
+                for encoded in stream:
+                    if encoded is not None:
+                        self._append(encoded, writer, place)
+                        if self._tokens == self._limit:
+                            break
+                    yield from self._told()
+            end = place.of(self._tokens)
+        self._check_halves()
+        shards = before + writer.shards
+        settled = self._config.val_tokens is not None or position.divided
+        if not settled and self._tokens < 2 * self._size:
+            return (yield from self._divided_after_all(shards, end))
+        self._remember_end(shards, end)
+        return shards
+
+    @property
+    def _val_goal(self) -> int:
+        """How many of the first tokens are for validation."""
+        if self._position.divided:
+            return 0
+        return self._config.val_tokens or self._size
 
     def _append(self, encoded: Encoded, writer: ShardWriter, place: Place) -> None:
         """Write a batch, and remember each shard that it completes."""
-        done, tokens = self._unfinished, encoded.tokens
+        tokens = encoded.tokens
         # What an earlier run has written of the first document is passed over.
         at = max(0, self._tokens - place.end)
-        place.enter(encoded, self._end_of_text)
+        place.enter(tokens, encoded.places, self._end_of_text)
         while at < len(tokens) and self._tokens < self._limit:
-            part = tokens[at : at + min(writer.room, self._limit - self._tokens)]
+            room = min(writer.room, self._limit - self._tokens)
+            if self._tokens < self._val_goal:
+                room = min(room, self._val_goal - self._tokens)
             shards = len(writer.shards)
+            part = tokens[at : at + room]
             writer.write(part)
             at += len(part)
+            if self._tokens == self._val_goal:
+                writer.close()
             if len(writer.shards) > shards:
-                done.shards.append(writer.shards[-1])
-                done.document, done.tokens = place.of(self._tokens)
-                done.train_end = place.train_end
-                done.save()
+                self._remember(writer.shards[-1], place.of(self._tokens))
 
-    def _divided_after_all(self, shards: list[Shard], train_end: int | None) -> Written:
-        """Turn the shards of a large corpus into those of a small one."""
-        self._unfinished.shards.clear()
-        self._unfinished.forget()
-        if len(self._corpus) == 1:
+    def _remember(self, shard: Shard, cursor: Cursor) -> None:
+        position = self._position
+        position.shards.append(shard)
+        position.cursor, position.tail = cursor, None
+        position.save()
+        if self._extends:
+            # So that the dataset stays one while it grows.
+            self._publish(list(position.shards))
+
+    def _remember_end(self, shards: list[Shard], end: Cursor) -> None:
+        """Remember where a finished dataset ends, to be gone on with when it is to be longer."""
+        position = self._position
+        if len(shards) > len(position.shards):
+            position.tail, position.tail_cursor = shards[-1], end
+        position.save()
+
+    def _check_halves(self) -> None:
+        """There must be something to train on and something to test with."""
+        if self._tokens < 2:
+            message = "has no text" if not self._tokens else "has too little text for two parts"
+            raise CorpusError(Problem(self._config.artifact, message))
+        if self._config.val_tokens is not None and self._tokens <= self._val_goal:
+            message = f"the text has only {self._tokens:,} tokens, which leaves none to train on"
+            self._position.clear()
+            raise ConfigError(Problem("val_tokens", message, self._config.val_tokens))
+
+    def _divided_after_all(self, shards: list[Shard], end: Cursor) -> Written:
+        """Turn the shards of what was thought large into those of a small corpus."""
+        position, fraction = self._position, self._config.val_fraction
+        position.shards.clear()
+        position.tail = None
+        position.forget()
+        if self._corpus is not None and len(self._corpus) == 1:
             # Its text is divided, not its tokens, which may be others then.
-            self._unfinished.clear()
+            position.clear()
             self._writers.clear()
-            self._tokens_before = self._bytes_before = 0
             self._before.clear()
             self._limit = self._most_tokens
             return (yield from self._divided())
-        assert train_end is not None, "every document has been encoded"
         # Files that are replaced stay readable while they are mapped.
         streams = [open_shard(self._directory, shard, dtype=self._dtype) for shard in shards]
-        halves = []
+        cut = division.cut(streams, self._end_of_text, fraction)
+        halves: list[Shard] = []
         parts: tuple[tuple[Split, int, int], ...] = (
-            ("val", train_end, self._tokens),
-            ("train", 0, train_end),
+            ("val", cut, self._tokens),
+            ("train", 0, cut),
         )
         for split, start, stop in parts:
-            writer = ShardWriter(self._directory, _names(split), **self._layout)
+            writer = ShardWriter(self._directory, division.names(split), **self._layout)
             with writer:
-                for part in _between(streams, start, stop):
+                for part in division.between(streams, start, stop):
                     writer.write(part)
-                    if self._is_time():
-                        yield self._progress()
+                    yield from self._told()
             halves += writer.shards
+        if self._stream is not None:
+            position.shards[:], position.cursor, position.divided = halves, end, True
+            position.save()
         return halves
 
     # --- small things ------------------------------------------------------------------------
@@ -323,14 +441,15 @@ class Preparation:
         return writer
 
     def _encoded(
-        self, documents: Iterable[Document], *, first: int = 0
+        self, documents: Iterable[Located | None]
     ) -> Generator[Encoded | None, None, None]:
-        batches = self._encoder.batches(documents, first=first)
-        return self._encoder.run(batches, threads=self._threads)
+        return self._encoder.run(self._encoder.batches(documents), threads=self._threads)
 
     @property
     def _tokens(self) -> int:
-        return self._tokens_before + sum(writer.tokens for writer in self._writers)
+        return sum(shard.tokens for shard in self._before) + sum(
+            writer.tokens for writer in self._writers
+        )
 
     def _is_time(self) -> bool:
         now = time.monotonic()
@@ -339,20 +458,28 @@ class Preparation:
         self._last_yield = now
         return True
 
+    def _told(self) -> Iterator[Event]:
+        """What is to be said now, if it is time."""
+        yield from self._notices()
+        if self._is_time():
+            self._room.look()
+            yield self._progress()
+
     def _progress(self, *, complete: bool = False) -> Progress:
-        tokens, total = self._tokens, self._corpus.total_bytes
-        done = self._bytes_before + sum(writer.text_bytes for writer in self._writers)
+        tokens, total = self._tokens, self._likely_bytes
+        before = sum(shard.bytes for shard in self._before)
+        done = before + sum(writer.text_bytes for writer in self._writers)
         if complete:
             total = done
         elif tokens and self._limit < self._most_tokens:
             total = min(total, done * self._limit // tokens)
         seconds = time.monotonic() - self._began
-        new = done - self._bytes_before
+        new = done - before
         rate = new / seconds if new and seconds > _YIELD_SECONDS else None
         return Progress(
             phase="tokenizing",
             done=done,
-            total=total,
+            total=max(done, total),
             unit="bytes",
             rate=rate,
             eta=max(0, total - done) / rate if rate else None,
@@ -363,45 +490,46 @@ class Preparation:
         """What there is so far, with what earlier runs have left."""
         before, writers = self._before, self._writers
         tokens = self._tokens
-        new = tokens - self._tokens_before
+        new = sum(writer.tokens for writer in writers)
         return {
             "tokens": tokens,
             "tokens_per_second": round(new / seconds) if seconds > _YIELD_SECONDS else 0,
             "documents": sum(shard.documents for shard in before)
             + sum(writer.documents for writer in writers),
-            "bytes_in": self._bytes_before + sum(writer.text_bytes for writer in writers),
+            "bytes_in": sum(shard.bytes for shard in before)
+            + sum(writer.text_bytes for writer in writers),
             "bytes_out": tokens * np.dtype(self._dtype).itemsize,
             "shards": len(before) + sum(len(writer.shards) for writer in writers),
-            "retries": 0,
+            "retries": self._network.retries if self._network else 0,
         }
 
-    def _check_space(self) -> None:
-        """Refuse to begin what the disk will not hold."""
-        likely = self._corpus.total_bytes // _FEWEST_BYTES_PER_TOKEN + len(self._corpus) + 1
-        tokens = min(self._limit, likely)
-        if self._limit >= 2 * self._size and likely < 8 * self._size:
-            # It may have to be written twice.
-            tokens += min(tokens, 2 * self._size)
-        needed = (tokens - self._tokens_before) * np.dtype(self._dtype).itemsize
-        free = shutil.disk_usage(self._directory).free
-        if needed > free:
-            message = f"has {free / 1e6:,.0f} MB free, the dataset may need {needed / 1e6:,.0f} MB"
-            hint = "make room, choose another workspace, or set max_tokens"
-            raise WorkspaceError(Problem("workspace", message, str(self._directory), hint))
+    def _finished(self, manifest: Manifest) -> Finished:
+        tokens = manifest.train_tokens + manifest.val_tokens
+        text_bytes = manifest.train_bytes + manifest.val_bytes
+        summary: dict[str, Any] = {
+            "tokens": tokens,
+            "train_tokens": manifest.train_tokens,
+            "val_tokens": manifest.val_tokens,
+            "documents": manifest.documents,
+            "bytes": text_bytes,
+            "bytes_per_token": round(text_bytes / tokens, 4),
+            "shards": len(manifest.shards),
+            "directory": self._relative,
+        }
+        if self._stream is not None:
+            summary["left_out"] = self._stream.left_out
+        return Finished(seconds=time.monotonic() - self._began, summary=summary)
 
 
-def _names(split: Split) -> Iterator[tuple[Split, int]]:
-    return ((split, number) for number in itertools.count(1))
-
-
-def _between(shards: list[Tokens], start: int, stop: int) -> Iterator[Tokens]:
-    """The tokens from `start` to before `stop` of shards that follow each other, in pieces."""
-    base = 0
-    for shard in shards:
-        low, high = max(0, start - base), min(len(shard), stop - base)
-        for at in range(low, high, _COPY_TOKENS):
-            yield shard[at : min(high, at + _COPY_TOKENS)]
-        base += len(shard)
+def _made_of(config: DataConfig, corpus: Corpus | None) -> dict[str, str]:
+    """What must be the same for the shards of another run to be this run's."""
+    return {
+        "source": f"{config.source}/{config.sample}",
+        "text": texts.identity(config, corpus),
+        "shard_size": str(config.shard_size),
+        "val_tokens": str(config.val_tokens),
+        "val_fraction": str(config.val_fraction),
+    }
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.config import DataConfig
-from talm_core.data import preparation, shards
+from talm_core.data import division, preparation, shards
 from talm_core.data.corpus import open_corpus, training_parts
 from talm_core.data.loader import TokenLoader
 from talm_core.data.manifest import Manifest
@@ -281,7 +281,7 @@ def test_less_than_its_bytes_let_expect_is_divided_like_a_small_corpus(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, texts: list[str], stop: int | None
 ) -> None:
     monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
-    monkeypatch.setattr(preparation, "_COPY_TOKENS", 300)
+    monkeypatch.setattr(division, "_COPY_TOKENS", 300)
     config = config_of(corpus_of(workspace, texts), shard_size=1000)
     directory = workspace.directory_of(config)
     if stop is not None:
@@ -423,34 +423,46 @@ def test_after_a_kill_anywhere_the_same_files_come_out(
     assert files(directory) == calm[1]
 
 
-def test_another_corpus_or_tokenizer_does_not_go_on_with_it(
+def test_shards_of_another_corpus_or_tokenizer_are_neither_gone_on_with_nor_lost(
     workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
 ) -> None:
     config = calm[0].model_copy(update={"dir_prefix": "changed"})
     directory = workspace.directory_of(config)
-
-    def interrupt() -> None:
-        job = prepare_data(config, workspace)
-        for _ in range(20):
-            next(job)
-        job.close()
-        assert len(list(directory.glob("*.npy"))) > 2
-
-    interrupt()
+    job = prepare_data(config, workspace)
+    for _ in range(20):
+        next(job)
+    job.close()
+    made = files(directory)
+    assert len(made) > 3
     path = Path(config.path[0]) / "0003.txt"
+    before = path.stat()
     path.write_text(path.read_text().replace("the", "The"))
-    first = next(iter(prepare(workspace, config)))
-    assert isinstance(first, Started)
-    assert first.resumed_from is None
-    assert files(directory) != calm[1]
+    with pytest.raises(ArtifactError, match=r"text = .* were made with another: .*dir_prefix"):
+        prepare(workspace, config)
     path.write_text(path.read_text().replace("The", "the"))
-    (directory / "manifest.json").unlink()
-    interrupt()
-    (directory / "val_000001.npy").write_bytes(b"")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ArtifactError) as caught:
+        prepare(
+            workspace,
+            config.model_copy(update={"tokenizer_path": "base", "shard_size": 1500}),
+        )
+    assert [problem.key for problem in caught.value.problems] == ["shard_size", "tokenizer_path"]
+    assert files(directory) == made
     prepare(workspace, config)
     assert files(directory) == calm[1]
-    interrupt()
-    (directory / "unfinished.json").write_text("{}")
+
+
+@pytest.mark.parametrize("name", ["val_000001.npy", "position.json"])
+def test_damaged_leftovers_are_made_again(
+    workspace: Workspace, calm: tuple[DataConfig, dict[str, str]], name: str
+) -> None:
+    config = calm[0].model_copy(update={"dir_prefix": "damaged"})
+    directory = workspace.directory_of(config)
+    job = prepare_data(config, workspace)
+    for _ in range(20):
+        next(job)
+    job.close()
+    (directory / name).write_bytes(b"{}")
     prepare(workspace, config)
     assert files(directory) == calm[1]
 
@@ -496,6 +508,7 @@ def test_too_little_room_is_told_before_starting(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("talm_core.data.room.RESERVE_BYTES", 0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 2_000_000))
     config = config_of(corpus_of(workspace, ["x" * 4_000_000]))
     with pytest.raises(WorkspaceError, match="has 2 MB free, the dataset may need 4 MB"):
@@ -524,7 +537,7 @@ def test_a_disk_that_becomes_full_keeps_what_is_complete(
     names = set(files(directory))
     assert "val_000001.npy" in names
     assert not [name for name in names if name.startswith(".tmp")]
-    assert len(json.loads((directory / "unfinished.json").read_text())["shards"]) == len(names) - 1
+    assert len(json.loads((directory / "position.json").read_text())["shards"]) == len(names) - 1
     prepare(workspace, config)
     assert files(directory) == calm[1]
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.data import encoding
-from talm_core.data.corpus import Document
 from talm_core.data.encoding import Batch, Encoder
+from talm_core.data.position import Located
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
@@ -30,7 +30,7 @@ ANY = st.text(st.characters(codec="utf-8"), max_size=80)
 
 
 def encode(encoder: Encoder, texts: list[str], *, threads: int = 2) -> list[int]:
-    documents = [Document(str(number), text) for number, text in enumerate(texts)]
+    documents = [Located(0, number, text) for number, text in enumerate(texts)]
     stream = encoder.run(encoder.batches(documents), threads=threads)
     return [token for encoded in stream if encoded for token in encoded.tokens.tolist()]
 
@@ -64,12 +64,12 @@ def test_documents_come_in_order_each_after_an_end_of_text(texts: list[str], thr
 def test_long_documents_are_cut_into_batches_and_short_ones_are_grouped() -> None:
     encoder = ENCODERS[DEFAULT]
     size = encoding.BATCH_CHARACTERS
-    documents = [Document("a", "word " * size), *[Document("b", "x")] * 5, Document("c", "y")]
-    batches = list(encoder.batches(documents, first=7))
-    assert [(batch.document, batch.begins) for batch in batches[:3]] == [
-        (7, True),
-        (7, False),
-        (7, False),
+    texts = ["word " * size, *["x"] * 5, "y"]
+    found = encoder.batches([Located(1, row, text) for row, text in enumerate(texts, 7)])
+    batches = [batch for batch in found if batch is not None]
+    assert [batch.places for batch in batches[:3]] == [[(1, 7)], [], []]
+    assert [place for batch in batches for place in batch.places] == [
+        (1, row) for row in range(7, 14)
     ]
     assert max(batch.characters for batch in batches) <= 2 * size + 200
     assert [text for batch in batches for begins, text in batch.texts if begins][1:] == [
@@ -79,10 +79,20 @@ def test_long_documents_are_cut_into_batches_and_short_ones_are_grouped() -> Non
     assert "".join(text for batch in batches for _, text in batch.texts[:1]).startswith("word ")
 
 
+def test_waiting_for_documents_is_passed_on_while_what_is_there_is_encoded() -> None:
+    encoder = ENCODERS[DEFAULT]
+    text = "word " * (encoding.BATCH_CHARACTERS // 5)
+    documents = [None, Located(0, 0, text), *[None] * 200, Located(0, 1, "x"), None]
+    found = list(encoder.run(encoder.batches(documents), threads=2))
+    assert found[0] is None
+    places = [encoded.places for encoded in found if encoded is not None]
+    assert places == [[(0, 0)], [(0, 1)]]
+
+
 def test_a_pattern_of_ones_own_is_never_cut() -> None:
     encoder = Encoder(dataclasses.replace(BASE_VOCABULARY, pattern=r"[^x]+|x"))
     text = "one long piece, " * 60_000
-    assert len(list(encoder.batches([Document("a", text)]))) == 1
+    assert len(list(encoder.batches([Located(0, 0, text)]))) == 1
     assert encode(encoder, [text])[1:] == encoder._tokenizer.encode_ordinary(text)
 
 
@@ -110,7 +120,7 @@ def test_the_careful_way_gives_the_same_ids() -> None:
 
 
 def test_an_empty_batch_member_is_no_error() -> None:
-    batch = Batch(0)
-    batch.add(True, "")
+    batch = Batch()
+    batch.add(Located(0, 0, ""), "", begins=True)
     encoded = ENCODERS[DEFAULT].encode(batch)
     assert np.array_equal(encoded.tokens, [BASE_VOCABULARY.end_of_text])

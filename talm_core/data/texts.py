@@ -1,0 +1,135 @@
+"""The documents of a source, wherever they are: opened for a job, read from any place on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from talm_core.config import DataConfig
+from talm_core.data.corpus import Corpus, open_corpus
+from talm_core.data.position import Listing, Located
+from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource
+from talm_core.publish import new_file
+
+# What reaches for the network is loaded where it is used: half a second that local text saves.
+if TYPE_CHECKING:
+    from talm_core.data.network import Network
+    from talm_core.data.streams import Stream
+
+CORPORA = "corpora"
+"""The directory of the workspace in which downloads are kept."""
+
+
+def local_corpus(config: DataConfig) -> Corpus | None:
+    """The corpus of a source on this machine; None for those on the network.
+
+    Raises:
+        CorpusError: as `open_corpus`.
+    """
+    if SOURCES[config.source].network:
+        return None
+    return open_corpus(
+        config.source,
+        paths=config.path,
+        sample=config.sample,
+        text_field=config.text_field,
+        encoding_errors=config.encoding_errors,
+    )
+
+
+def identity(config: DataConfig, corpus: Corpus | None) -> str:
+    """What tells whether the text of a source is the same. A Hub dataset is pinned besides to
+    what it was when it was begun."""
+    source = SOURCES[config.source]
+    if corpus is not None:
+        return corpus.listing
+    if isinstance(source, FileSource):
+        return source.sha256
+    parts = (config.dataset, config.subset, config.split, config.revision, config.text_field)
+    return " ".join(map(str, filter(None, parts if config.source == "hub" else (config.sample,))))
+
+
+def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:
+    """A corpus' documents from number `row` on."""
+    for number, document in enumerate(corpus.documents(row), row):
+        yield Located(0, number, document.text)
+
+
+def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpus:
+    """The corpus of a single file on the network, fetched if it is not here yet.
+
+    Raises:
+        RunError: the network is gone, or the file is another than it was.
+    """
+    path = corpora / f"{source.name}.txt"
+    if not path.is_file() or _sha256(path.read_bytes()) != source.sha256:
+        corpora.mkdir(parents=True, exist_ok=True)
+        data = network.attempt(lambda: _whole(source, network))
+        with new_file(path) as temporary:
+            temporary.write_bytes(data)
+    return open_corpus("text", paths=[str(path)])
+
+
+def _whole(source: FileSource, network: Network) -> bytes:
+    from huggingface_hub.utils import get_session, hf_raise_for_status
+
+    from talm_core.data.network import FaultError
+
+    data = bytearray()
+    silence = network.patience.silence
+    with get_session().stream("GET", source.url, timeout=silence) as response:
+        hf_raise_for_status(response)
+        for part in response.iter_bytes(1 << 16):
+            network.check()
+            data += part
+    found = _sha256(bytes(data))
+    if found != source.sha256:
+        message = f"{source.url} has the checksum {found[:12]}…, not {source.sha256[:12]}…"
+        raise FaultError(message)
+    return bytes(data)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def hub_stream(
+    config: DataConfig, corpora: Path, network: Network, listing: Listing | None
+) -> Stream:
+    """The documents of a Hub dataset: of the `listing` it was begun with, else as it is now.
+
+    Raises:
+        CorpusError: it is not there, not for us, or has no such part.
+        RunError: the network is gone.
+    """
+    from talm_core.data.hub import Hub
+    from talm_core.data.streams import Stream
+
+    source = SOURCES[config.source]
+    assert isinstance(source, HubSource)
+    sample = source.sample(config.ds_sample) if source.samples else None
+    hub = Hub(network)
+    column = source.column
+    if sample is None:
+        column = config.text_field
+        assert config.dataset is not None
+        listing = listing or hub.split(
+            config.dataset, subset=config.subset, split=config.split, revision=config.revision
+        )
+    heritage = isinstance(sample, HeritageSample)
+    if isinstance(sample, HeritageSample):
+        column = sample.column
+    if sample is not None:
+        listing = listing or hub.sample(source.dataset, sample.files)
+    assert listing is not None
+    return Stream(
+        hub,
+        listing,
+        network,
+        column=column,
+        corpora=corpora,
+        heritage=heritage,
+        keep=config.keep_downloads,
+    )

@@ -1,0 +1,557 @@
+"""Datasets of the Hub against a server on this machine, with the real libraries between."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talm_core.config import DataConfig
+from talm_core.data import blocks, preparation, sources, streams
+from talm_core.data.manifest import Manifest
+from talm_core.data.network import Patience
+from talm_core.data.preparation import Preparation
+from talm_core.errors import ConfigError, CorpusError, InputError, RunError
+from talm_core.events import Event, Finished, Notice, Started
+from talm_core.workspace import Workspace
+from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
+from tests.core.test_preparation import SMALL, decode, files, ids, read
+
+HASTY = Patience(pauses=(0.01,) * 4, silence=5)
+ID = "someone/some-thing"
+CONFIG = DataConfig(source="hub", dataset=ID, tokenizer_path="small", shard_size=1000)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[HubServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """A server with nothing on it, and blocks and batches so small that there are many."""
+    running.repos.clear()
+    running.faults.clear()
+    running.asked.clear()
+    running.bytes_sent = 0
+    monkeypatch.setenv("HF_ENDPOINT", running.url)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1024)
+    monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
+    monkeypatch.setattr(streams, "HERITAGE", f"{running.url}/content/")
+    return running
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return made_workspace(tmp_path / "home")
+
+
+def made_workspace(root: Path) -> Workspace:
+    home = Workspace(root)
+    folder = home.directory("tokenizer", "small")
+    folder.mkdir(parents=True)
+    SMALL.save(folder / "tokencoder.json")
+    return home
+
+
+def texts(file: int, rows: int = 60) -> list[str]:
+    return [f"{file}.{row} the thing in\n" * (row * 37 % 13 + 1) for row in range(rows)]
+
+
+def some_thing(**values: Any) -> Repo:
+    parts = {f"data/train-{n:05}.parquet": parquet(texts(n)) for n in range(3)}
+    return Repo(files=parts | {"data/test-00000.parquet": parquet(["a test"] * 9)}, **values)
+
+
+TRAIN = [text for file in range(3) for text in texts(file)]
+
+
+def prepare(workspace: Workspace, config: DataConfig, **values: Any) -> list[Event]:
+    job = Preparation(config, workspace, threads=2, **({"patience": HASTY} | values))
+    return list(job.events())
+
+
+def stream_of(directory: Path) -> list[int]:
+    return [
+        token for split in ("val", "train") for part in read(directory, split) for token in part
+    ]
+
+
+@pytest.fixture
+def calm(server: HubServer, tmp_path: Path) -> dict[str, str]:
+    """What a good network gives."""
+    server.repos[ID] = some_thing()
+    home = made_workspace(tmp_path / "calm")
+    prepare(home, CONFIG)
+    directory = home.directory_of(CONFIG)
+    assert stream_of(directory) == [token for text in TRAIN for token in ids(text)]
+    assert len(read(directory, "train")) > 5
+    server.asked.clear()
+    server.bytes_sent = 0
+    return files(directory)
+
+
+# --- what is read ----------------------------------------------------------------------------
+
+
+def test_a_dataset_is_read_file_by_file_and_says_where_it_is_from(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    events = prepare(workspace, CONFIG)
+    directory = workspace.directory_of(CONFIG)
+    assert directory == workspace.root / "data/hub/someone--some-thing"
+    assert files(directory) == calm
+    manifest = Manifest.load(directory)
+    assert (manifest.dataset, manifest.revision) == (ID, server.repos[ID].sha)
+    assert (manifest.documents, manifest.val_tokens) == (180, 1000)
+    assert manifest.train_bytes + manifest.val_bytes == sum(map(len, TRAIN))
+    assert isinstance(events[-1], Finished)
+
+
+CARD = {
+    "configs": [
+        {
+            "config_name": "one",
+            "data_files": [
+                {"split": "train", "path": "x/a-*.parquet"},
+                {"split": "test", "path": ["x/b.parquet", "x/y/*.parquet"]},
+            ],
+        },
+        {"config_name": "two", "data_files": "two/**"},
+        {"config_name": "default", "data_files": "x/b.parquet"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"subset": "one"}, ["x/a-1", "x/a-2"]),
+        ({"subset": "one", "split": "test"}, ["x/b", "x/y/c"]),
+        ({"subset": "two"}, ["two/d", "two/z/e"]),
+        ({}, ["x/b"]),
+    ],
+)
+def test_the_card_says_which_files_are_which(
+    server: HubServer, workspace: Workspace, values: dict[str, Any], expected: list[str]
+) -> None:
+    names = ["x/a-1", "x/a-2", "x/b", "x/y/c", "two/d", "two/z/e"]
+    parts = {f"{name}.parquet": parquet([f"from {name}"] * 2) for name in names}
+    server.repos[ID] = Repo(files=parts, card=CARD)
+    config = CONFIG.model_copy(update=values)
+    prepare(workspace, config)
+    found = decode(stream_of(workspace.directory_of(config))[::-1][::-1])
+    assert sorted(set(found)) == [f"from {name}" for name in expected]
+    # Only the folders those lie in were listed.
+    listed = {path.rpartition("/tree/")[2][41:] for path in server.asked if "/tree/" in path}
+    assert listed <= {name.split("/")[0] for name in expected} | {"x/y"}
+
+
+def test_a_dataset_in_another_format_is_read_from_the_hubs_copy(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = Repo(
+        files={"data.jsonl": b"{}"},
+        converted={
+            "default/train/0000.parquet": parquet(["one", "two"]),
+            "default/partial-test/0000.parquet": parquet(["a", "b", "c"]),
+        },
+    )
+    prepare(workspace, CONFIG)
+    assert decode(read(workspace.directory_of(CONFIG), "train")[0]) == ["one"]
+    config = CONFIG.model_copy(update={"split": "test"})
+    prepare(workspace, config)
+    assert Manifest.load(workspace.directory_of(config)).documents == 3
+    server.repos[ID].converted = None
+    with pytest.raises(CorpusError, match="has no parquet files, and the Hub has made none"):
+        prepare(workspace, CONFIG.model_copy(update={"ds_sample": "none"}))
+
+
+def test_empty_texts_are_documents_and_missing_ones_are_counted(
+    server: HubServer, workspace: Workspace
+) -> None:
+    rows = ["a", None, "", "b\r\n", None, "日本語", ""]
+    server.repos[ID] = Repo(files={"x.parquet": parquet(rows, column="content", group=2)})
+    config = CONFIG.model_copy(update={"text_field": "content"})
+    events = prepare(workspace, config)
+    directory = workspace.directory_of(config)
+    stream = read(directory, "train")[0] + read(directory, "val")[0]
+    assert decode(stream) == ["a", "", "b\r\n", "日本語", ""]
+    assert [e.message for e in events if isinstance(e, Notice)] == [
+        "2 rows without a text were left out"
+    ]
+
+
+def test_the_samples_of_the_table_are_found_without_listing_the_rest(
+    server: HubServer, workspace: Workspace
+) -> None:
+    for source in sources.SOURCES.values():
+        if not isinstance(source, sources.HubSource) or not source.dataset:
+            continue
+        repo = server.repos[source.dataset] = Repo(files={"dump/0.parquet": b"not for us"})
+        for sample in source.samples:
+            rows = [f"{sample.name} {row}" for row in range(5)]
+            column = "text"
+            if isinstance(sample, sources.HeritageSample):
+                rows, column = [server.add_blob(row) for row in rows], "blob_id"
+            folder = sample.files.rpartition("/")[0]
+            name = "train-0.parquet" if "train" in sample.files else "000.parquet"
+            repo.files[f"{folder}/{name}"] = parquet(rows, column=column)
+        for sample in source.samples:
+            values = {"source": source.name, "ds_sample": sample.name}
+            config = DataConfig.model_validate(values | {"tokenizer_path": "small"})
+            prepare(workspace, config)
+            directory = workspace.directory_of(config)
+            stream = read(directory, "train")[0] + read(directory, "val")[0]
+            assert decode(stream) == [f"{sample.name} {row}" for row in range(5)]
+    listed = {path.rpartition("/tree/")[2] for path in server.asked if "/tree/" in path}
+    assert all("/" in path for path in listed)
+
+
+def test_what_software_heritage_does_not_have_is_counted(
+    server: HubServer, workspace: Workspace
+) -> None:
+    rows: list[str | None] = [server.add_blob(f"print({row})\n") for row in range(30)]
+    rows[7], rows[8], rows[20] = "0" * 40, "../../etc/passwd", None
+    server.repos["HuggingFaceTB/smollm-corpus"] = Repo(
+        files={"python-edu/0.parquet": parquet(rows, column="blob_id")}
+    )
+    server.faults = [Fault(503, "/content/", 3), Fault("short", "/content/", 2)]
+    config = DataConfig(source="smol", ds_sample="python-edu", tokenizer_path="small")
+    last = prepare(workspace, config)[-1]
+    directory = workspace.directory_of(config)
+    stream = read(directory, "train")[0] + read(directory, "val")[0]
+    kept = [row for row in range(30) if row not in (7, 8, 20)]
+    assert decode(stream) == [f"print({row})\n" for row in kept]
+    assert isinstance(last, Finished)
+    assert last.summary["left_out"] == 3
+
+
+def test_a_single_file_is_checked_by_its_checksum(
+    server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
+    server.plain["input.txt"] = text.encode()
+    source = sources.SOURCES["tiny-shakespeare"]
+    assert isinstance(source, sources.FileSource)
+    import hashlib
+
+    known = dataclasses.replace(
+        source,
+        url=f"{server.url}/plain/input.txt",
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+    monkeypatch.setitem(sources.SOURCES, source.name, known)
+    server.faults = [Fault(503, "/plain/"), Fault("short", "/plain/"), Fault("reset", "/plain/")]
+    config = DataConfig(source="tiny-shakespeare", tokenizer_path="small")
+    prepare(workspace, config)
+    directory = workspace.directory_of(config)
+    assert decode(read(directory, "train")[0])[0] + decode(read(directory, "val")[0])[0] == text
+    asked = len(server.asked)
+    prepare(workspace, config.model_copy(update={"dir_prefix": "again"}))
+    assert len(server.asked) == asked
+    server.plain["input.txt"] = b"something else"
+    (workspace.root / "corpora/tiny-shakespeare.txt").unlink()
+    with pytest.raises(RunError, match=r"has the checksum .*, not .*check the network"):
+        prepare(workspace, config.model_copy(update={"dir_prefix": "other"}))
+
+
+# --- faults that pass ------------------------------------------------------------------------
+
+PASSING = {
+    "429": Fault(429, times=3, headers={"Retry-After": "0"}),
+    "503": Fault(503, times=3),
+    "500 for the listing": Fault(500, "/tree/", 2),
+    "429 for a file": Fault(429, "/resolve/", 3, {"RateLimit": '"api";r=0;t=0'}),
+    "reset": Fault("reset", times=3),
+    "reset in a file": Fault("reset", "/resolve/", 3),
+    "less than announced": Fault("short", "/resolve/", 3),
+    "a file cut short": Fault("cut", "/resolve/", 3),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_fault_that_passes_changes_nothing(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], name: str
+) -> None:
+    server.faults = [dataclasses.replace(PASSING[name])]
+    events = prepare(workspace, CONFIG)
+    assert files(workspace.directory_of(CONFIG)) == calm
+    assert server.faults[0].times == 0
+    told = [event for event in events if isinstance(event, Notice)]
+    assert told
+    assert all(event.level == "warning" and "retrying in 0" in event.message for event in told)
+
+
+def test_faults_all_along_change_nothing(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    kinds: list[str | int] = ["reset", 503, "short", 429, "cut"]
+    server.faults = [Fault(kinds[n % 5], rf"/resolve/.*{n % 3}\.parquet", 2) for n in range(15)]
+    prepare(workspace, CONFIG, patience=dataclasses.replace(HASTY, pauses=(0.001,) * 40))
+    assert files(workspace.directory_of(CONFIG)) == calm
+    assert not any(fault.times for fault in server.faults)
+
+
+def test_a_server_that_stalls_is_left_after_its_silence(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    server.faults = [Fault("stall", "/revision/"), Fault("stall", "/resolve/.*1.parquet")]
+    events = prepare(workspace, CONFIG, patience=Patience(pauses=(0.01,) * 4, silence=0.3))
+    assert files(workspace.directory_of(CONFIG)) == calm
+    messages = [event.message for event in events if isinstance(event, Notice)]
+    assert messages == ["127.0.0.1 does not answer: retrying in 0.01 s (try 2 of 5)"] * 2
+
+
+# --- faults that do not ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [503, "reset", "cut"])
+def test_after_the_last_try_what_is_done_is_kept_and_gone_on_with(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], kind: str | int
+) -> None:
+    server.faults = [Fault(kind, r"/resolve/.*2\.parquet", 10**6)]
+    with pytest.raises(RunError, match="5 times in a row: check the network, then run the same"):
+        prepare(workspace, CONFIG)
+    directory = workspace.directory_of(CONFIG)
+    done = len(list(directory.glob("*.npy")))
+    assert done > 3
+    server.faults = []
+    server.asked.clear()
+    first = next(iter(prepare(workspace, CONFIG)))
+    assert isinstance(first, Started)
+    assert first.resumed_from == done
+    assert files(directory) == calm
+    # What was there is not fetched again, and nothing is listed again.
+    assert not [path for path in server.asked if "00000.parquet" in path or "/tree/" in path]
+
+
+def test_a_resumed_one_goes_on_with_the_commit_it_began_with(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    server.faults = [Fault(503, r"/resolve/.*1\.parquet", 10**6)]
+    with pytest.raises(RunError):
+        prepare(workspace, CONFIG)
+    server.faults = []
+    old = server.repos[ID]
+    moved = Repo(files={"data/train-00000.parquet": parquet(["new"])}, sha="f" * 40)
+    at = moved.at
+    moved.at = lambda revision: old.files if revision == old.sha else at(revision)  # type: ignore[method-assign]
+    server.repos[ID] = moved
+    prepare(workspace, CONFIG)
+    assert files(workspace.directory_of(CONFIG)) == calm
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = some_thing()
+    server.faults = [Fault(429, headers={"Retry-After": "3600"})]
+    with pytest.raises(RunError, match="429, too many requests and asks to wait 60 minutes"):
+        prepare(workspace, CONFIG)
+
+
+def test_a_host_that_does_not_exist_is_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    job = Preparation(CONFIG, workspace, patience=Patience(pauses=(0.01,)))
+    events: list[Event] = []
+    with pytest.raises(RunError, match=r"hub\.invalid cannot be reached \(.+\), 2 times in a row"):
+        events.extend(job.events())
+
+
+@pytest.mark.parametrize("fault", [Fault(503, times=99), Fault("stall", times=99)])
+def test_a_stop_is_heard_within_a_second_whatever_is_waited_for(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], fault: Fault
+) -> None:
+    server.faults = [dataclasses.replace(fault, path=r"/resolve/.*1\.parquet")]
+    job = Preparation(CONFIG, workspace, patience=Patience(silence=60)).events()
+    # Until the fault has been met and all that there was is written.
+    quiet, made = 0, -1
+    while quiet < 4:
+        began = time.monotonic()
+        next(job)
+        assert time.monotonic() - began < 1
+        now = len(list(workspace.directory_of(CONFIG).glob("*.npy")))
+        met = server.faults[0].times < 99
+        quiet, made = (quiet + 1 if met and now == made else 0), now
+    began = time.monotonic()
+    job.close()
+    assert time.monotonic() - began < 1
+    server.faults = []
+    prepare(workspace, CONFIG)
+    assert files(workspace.directory_of(CONFIG)) == calm
+
+
+# --- what the user can mend ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "message"),
+    [
+        (
+            {"dataset": "someone/some-thin"},
+            "dataset",
+            "no such dataset .*mean 'someone/some-thing'",
+        ),
+        ({"revision": "v2"}, "revision", "has no such revision"),
+        ({"subset": "en"}, "subset", "there is no such subset .*known: default"),
+        ({"split": "tset"}, "split", "there is no such split .*did you mean 'test'"),
+        ({"text_field": "txt"}, "text_field", "has no such column .*did you mean 'text'"),
+        ({"text_field": "score"}, "text_field", "is double in .*, not text"),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_nearest_that_is(
+    server: HubServer, workspace: Workspace, values: dict[str, Any], key: str, message: str
+) -> None:
+    server.repos[ID] = some_thing()
+    with pytest.raises(CorpusError, match=message) as caught:
+        prepare(workspace, CONFIG.model_copy(update=values))
+    assert [problem.key for problem in caught.value.problems] == [key]
+
+
+def test_a_gated_dataset_says_how_to_get_in(
+    server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.repos[ID] = some_thing(gated=True)
+    page = f"{server.url}/datasets/{ID}"
+    with pytest.raises(CorpusError, match=f"is gated .ask for access at {page}, then set HF_TOKEN"):
+        prepare(workspace, CONFIG)
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(CorpusError, match=f"is gated .ask for access at {page}"):
+        prepare(workspace, CONFIG)
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    prepare(workspace, CONFIG)
+    assert Manifest.load(workspace.directory_of(CONFIG)).documents == 180
+
+
+def test_offline_nothing_is_asked_and_what_is_there_is_used(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RunError, match="HF_HUB_OFFLINE forbids it: unset it and run the same"):
+        prepare(workspace, CONFIG)
+    assert server.asked == []
+
+
+def test_less_text_than_is_to_be_kept_for_validation_is_told(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = Repo(files={"a.parquet": parquet(["the thing"] * 10)})
+    with pytest.raises(ConfigError, match="val_tokens = 500: the text has only 60 tokens"):
+        prepare(workspace, CONFIG.model_copy(update={"val_tokens": 500}))
+    server.repos[ID] = Repo(files={"a.parquet": parquet([])})
+    with pytest.raises(CorpusError, match="has no text"):
+        prepare(workspace, CONFIG.model_copy(update={"ds_sample": "empty"}))
+
+
+def test_a_damaged_file_is_fetched_anew(server: HubServer, workspace: Workspace) -> None:
+    server.repos[ID] = some_thing()
+    good = server.repos[ID].files["data/train-00001.parquet"]
+    server.repos[ID].files["data/train-00001.parquet"] = good[:3000] + b"\0" * 500 + good[3500:]
+    with pytest.raises(RunError, match=r"train-00001\.parquet .* is damaged: .* fetch it anew"):
+        prepare(workspace, CONFIG)
+    server.repos[ID].files["data/train-00001.parquet"] = good
+    prepare(workspace, CONFIG)
+    assert stream_of(workspace.directory_of(CONFIG)) == [i for text in TRAIN for i in ids(text)]
+
+
+# --- how much is fetched and kept ------------------------------------------------------------
+
+
+def test_only_what_is_needed_is_fetched_and_only_once(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    # Rows as long as FineWeb's, so that the index is a small part of the file.
+    long = [f"{row} " + os.urandom(600).hex() for row in range(1000)]
+    server.repos[ID] = Repo(files={"a.parquet": parquet(long), "b.parquet": parquet(long)})
+    size = sum(map(len, server.repos[ID].files.values()))
+    config = CONFIG.model_copy(update={"max_tokens": 60_000, "val_tokens": 1000})
+    prepare(workspace, config)
+    assert server.bytes_sent < size / 4
+    sent = server.bytes_sent
+    prepare(workspace, config.model_copy(update={"ds_sample": "again"}))
+    assert server.bytes_sent - sent < size / 50
+    kept = sum(path.stat().st_size for path in (workspace.root / "corpora").rglob("a.parquet"))
+    assert kept == len(server.repos[ID].files["a.parquet"])
+
+
+def test_downloads_need_not_be_kept(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    prepare(workspace, CONFIG.model_copy(update={"keep_downloads": False}))
+    assert files(workspace.directory_of(CONFIG)) == calm
+    assert not [path for path in (workspace.root / "corpora").rglob("*") if path.is_file()]
+
+
+# --- longer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [{}, {"val_tokens": 300}], ids=["first shard", "val_tokens"])
+def test_a_longer_dataset_is_the_one_made_at_once(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], values: dict[str, Any]
+) -> None:
+    whole = CONFIG.model_copy(update=values | {"ds_sample": "whole"})
+    prepare(workspace, whole)
+    grown = CONFIG.model_copy(update=values | {"ds_sample": "grown"})
+    directory = workspace.directory_of(grown)
+    for tokens in (2_500, 2_700, 5_000, 5_001, 9_999):
+        prepare(workspace, grown.model_copy(update={"max_tokens": tokens}))
+        manifest = Manifest.load(directory)
+        assert manifest.train_tokens + manifest.val_tokens == tokens
+    with pytest.raises(ConfigError, match="has 9,999 tokens already"):
+        prepare(workspace, grown.model_copy(update={"max_tokens": 9_000}))
+    prepare(workspace, grown)
+    made, expected = files(directory), files(workspace.directory_of(whole))
+    for name in ("manifest.json", "position.json"):
+        made.pop(name), expected.pop(name)
+    assert made == expected
+    assert Manifest.load(directory).shards == Manifest.load(workspace.directory_of(whole)).shards
+
+
+def test_a_small_dataset_keeps_its_validation_when_it_becomes_longer(
+    server: HubServer, workspace: Workspace, calm: dict[str, str]
+) -> None:
+    config = CONFIG.model_copy(update={"max_tokens": 800})
+    prepare(workspace, config)
+    directory = workspace.directory_of(config)
+    val = read(directory, "val")
+    first = read(directory, "train")[0] + val[0]
+    everything = [token for text in TRAIN for token in ids(text)]
+    assert first == everything[:800]
+    prepare(workspace, config.model_copy(update={"max_tokens": 3_000}))
+    assert read(directory, "val") == val
+    train = [token for shard in read(directory, "train") for token in shard]
+    assert train == everything[: 800 - len(val[0])] + everything[800:3000]
+
+
+def test_a_stop_anywhere_changes_nothing(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    resumed = set()
+    for stop in range(1, 60):
+        job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
+        first = next(job)
+        assert isinstance(first, Started)
+        resumed.add(first.resumed_from)
+        for _ in range(stop % 11 + 6):
+            next(job, None)
+        job.close()
+        if (workspace.directory_of(CONFIG) / "manifest.json").exists():
+            break
+    assert len(resumed) > 3
+    prepare(workspace, CONFIG)
+    assert files(workspace.directory_of(CONFIG)) == calm
+
+
+def test_errors_are_of_the_family() -> None:
+    assert issubclass(CorpusError, InputError)
