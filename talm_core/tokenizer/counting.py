@@ -9,6 +9,7 @@ result that of one pass from the beginning to the end.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -17,7 +18,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 from talm_core.hardware import cores
-from talm_core.tokenizer import patterns
 from talm_core.tokenizer.merging import Pieces
 from talm_core.tokenizer.splitting import FastCounter, PieceCounter, RegexCounter, piece_counter
 
@@ -26,10 +26,13 @@ Part = tuple[bool, str]
 
 BATCH_CHARACTERS = 1 << 20
 """Text counted in one go by one thread: some 30 ms of work."""
-LONGEST_TEXT = 1 << 23
+LONGEST_TEXT = 1 << 21
 """A text of so many characters without a place to cut is cut all the same."""
 MOST_THREADS = 8
 """Each has a table of all pieces it has seen: memory, for which ever fewer are new."""
+
+# Behind most of the characters behind which `patterns.CUT` cuts, in a third of the time.
+_CUT = re.compile(r"[^\W_](?=[\s!-/:-@\[-`{-~\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b])")
 
 _BATCHES_AHEAD = 2
 _WAIT_SECONDS = 0.05
@@ -122,10 +125,10 @@ def _cut(parts: Iterable[Part]) -> Iterator[str]:
             rest = ""
         text, start = rest + part, 0
         while len(text) - start > BATCH_CHARACTERS:
-            found = patterns.CUT.search(text, start + BATCH_CHARACTERS, start + LONGEST_TEXT)
+            found = _CUT.search(text, start + BATCH_CHARACTERS, start + LONGEST_TEXT)
             if found is None and len(text) - start < LONGEST_TEXT:
                 break
-            stop = start + LONGEST_TEXT if found is None else found.start()
+            stop = start + LONGEST_TEXT if found is None else found.end()
             yield text[start:stop]
             start = stop
         rest = text[start:]

@@ -23,6 +23,12 @@ LONGEST_PIECE = 1 << 14
 """A piece of more bytes is cut at the next character, so that a text without a space gives no
 token as long as itself."""
 
+LONG_PIECE = 1 << 10
+MOST_LONG_BYTES = 1 << 23
+"""Of pieces of more than `LONG_PIECE` bytes, which no language writes, as many are learned from as
+have `MOST_LONG_BYTES` together: those whose hashes end in enough zeros, the same ones whatever the
+order. So the memory for a text without spaces has an end, however long it is."""
+
 _REPORT_BYTES = 1 << 18
 _OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = range(5)
 
@@ -34,6 +40,10 @@ Longs = npt.NDArray[np.int64]
 # A record of a piece: its key in the hash table, where its bytes start in the pool (they end
 # where the next one's start), how often it occurs and where it occurred first.
 KEY, START, COUNT, FIRST = range(4)
+
+# Places in the state array: how many pieces there are, how many zeros the hashes of long ones must
+# end in, and how many bytes those have.
+USED, ZEROS, LONG_BYTES = range(3)
 
 # How a compiled loop cuts.
 _STYLES = {patterns.DEFAULT: 0, patterns.LLAMA3: 0, patterns.GPT2: 1}
@@ -103,7 +113,7 @@ class FastCounter:
         self._slots = np.full(2 * room, -1, np.int32)
         self._records = np.zeros((room, 4), np.int64)
         self._bytes = np.zeros(1 << 20, np.uint8)
-        self._used = np.zeros(1, np.int64)
+        self._state = np.zeros(3, np.int64)
         self._place = 0
 
     def add(self, text: str, *, place: int | None = None) -> Iterator[int]:
@@ -130,7 +140,7 @@ class FastCounter:
                     self._slots,
                     self._records,
                     self._bytes,
-                    self._used,
+                    self._state,
                 )
                 self._make_room()
             self._place += at
@@ -139,7 +149,7 @@ class FastCounter:
             start += int(np.count_nonzero((data[:at] & 0xC0) != 0x80))
 
     def _make_room(self) -> None:
-        used = int(self._used[0])
+        used = int(self._state[USED])
         if used + 1 >= len(self._records):
             self._records = np.concatenate([self._records, np.zeros_like(self._records)])
             self._slots = np.full(2 * len(self._slots), -1, np.int32)
@@ -150,23 +160,24 @@ class FastCounter:
             self._bytes = grown
 
     def pieces(self) -> Pieces:
-        used = int(self._used[0])
-        starts = self._records[: used + 1, START]
-        return Pieces(
-            self._bytes[: int(starts[-1])],
-            np.diff(starts).astype(np.int32),
-            self._records[:used, COUNT].copy(),
-        )
+        records, data = self.joined([self]).table()
+        sizes = np.diff(records[:, START], append=len(data))
+        return Pieces(data, sizes.astype(np.int32), records[:, COUNT].copy())
+
+    @property
+    def zeros(self) -> int:
+        """How many zeros the hashes of long pieces must end in to count."""
+        return int(self._state[ZEROS])
 
     def table(self) -> tuple[Longs, Bytes]:
         """The records of all pieces, and their bytes end to end."""
-        used = int(self._used[0])
+        used = int(self._state[USED])
         return self._records[:used], self._bytes[: int(self._records[used, START])]
 
     @classmethod
     def joined(cls, counters: Sequence[FastCounter]) -> FastCounter:
         """One counter that has counted what these have, in the order of first occurrence."""
-        if len(counters) == 1:
+        if len(counters) == 1 and counters[0].zeros == 0:
             return counters[0]
         tables = [counter.table() for counter in counters]
         pool = np.concatenate([data for _, data in tables])
@@ -174,13 +185,26 @@ class FastCounter:
         ends = np.cumsum([len(data) for _, data in tables])
         records[:, START] += np.repeat([0, *ends[:-1]], [len(rows) for rows, _ in tables])
         sizes = np.diff(records[:, START], append=ends[-1])
+        zeros = max(counter.zeros for counter in counters)
+        while sizes[_too_long(records, sizes, zeros, counted=True)].sum() > MOST_LONG_BYTES:
+            zeros += 1
+        order = np.argsort(records[:, FIRST], kind="stable")
+        order = order[~_too_long(records, sizes, zeros)[order]]
         whole = cls(room=1 << (len(records) + 2).bit_length())
         whole._bytes = np.zeros(len(pool) + 4 * LONGEST_PIECE, np.uint8)
-        order = np.argsort(records[:, FIRST], kind="stable")
         _absorb(
-            order, sizes, records, pool, whole._slots, whole._records, whole._bytes, whole._used
+            order, sizes, records, pool, whole._slots, whole._records, whole._bytes, whole._state
         )
         return whole
+
+
+def _too_long(
+    records: Longs, sizes: npt.NDArray[np.int64], zeros: int, *, counted: bool = False
+) -> npt.NDArray[np.bool_]:
+    """Which pieces are long and do not count, or do, when hashes must end in so many zeros."""
+    ends = records[:, KEY] & ((1 << zeros) - 1)
+    matching: npt.NDArray[np.bool_] = (sizes > LONG_PIECE) & ((ends == 0) == counted)
+    return matching
 
 
 @cache
@@ -421,6 +445,17 @@ def _enter(
     return number + 1
 
 
+@inner
+def _thin(records: Longs, number: Scalar, state: Longs) -> None:
+    """Let about half of the long pieces count that count now."""
+    state[ZEROS] += 1
+    state[LONG_BYTES] = 0
+    for piece in range(number):
+        size = records[piece + 1, START] - records[piece, START]
+        if size > LONG_PIECE and records[piece, KEY] & ((np.int64(1) << state[ZEROS]) - 1) == 0:
+            state[LONG_BYTES] += size
+
+
 @compiled
 def _count(
     data: Bytes,
@@ -432,11 +467,11 @@ def _count(
     slots: Shorts,
     records: Longs,
     pool: Bytes,
-    used: Longs,
+    state: Longs,
 ) -> Scalar:
     """Count pieces from `at` until one ends at or behind `stop`, or until an array could be too
     short for the next; returns where that begins. `place` is where in the corpus `data` begins."""
-    number = used[0]
+    number = state[USED]
     while at < stop:
         if number + 1 >= len(records) or records[number, START] + 2 * LONGEST_PIECE > len(pool):
             break
@@ -444,11 +479,17 @@ def _count(
         size = end - at
         if size > 1:
             key = _piece_key(data, at, end)
-            number = _enter(
-                key, data, at, size, np.int64(1), place + at, slots, records, pool, number
-            )
+            before = number
+            if size <= LONG_PIECE or key & ((np.int64(1) << state[ZEROS]) - 1) == 0:
+                number = _enter(
+                    key, data, at, size, np.int64(1), place + at, slots, records, pool, number
+                )
+            if size > LONG_PIECE and number > before:
+                state[LONG_BYTES] += size
+                while state[LONG_BYTES] > MOST_LONG_BYTES:
+                    _thin(records, number, state)
         at = end
-    used[0] = number
+    state[USED] = number
     return at
 
 
@@ -461,11 +502,11 @@ def _absorb(
     slots: Shorts,
     records: Longs,
     pool: Bytes,
-    used: Longs,
+    state: Longs,
 ) -> None:
     """Enter the pieces `theirs`, whose bytes are `sizes` many of `data`, in this order; there is
     room for all."""
-    number = used[0]
+    number = state[USED]
     for piece in order:
         number = _enter(
             theirs[piece, KEY],
@@ -479,4 +520,4 @@ def _absorb(
             pool,
             number,
         )
-    used[0] = number
+    state[USED] = number

@@ -17,7 +17,9 @@ from talm_core.tokenizer.compiled import compiled
 from talm_core.tokenizer.counting import count_pieces
 from talm_core.tokenizer.merging import Merger, Pieces
 from talm_core.tokenizer.splitting import (
+    LONG_PIECE,
     LONGEST_PIECE,
+    MOST_LONG_BYTES,
     FastCounter,
     PieceCounter,
     RegexCounter,
@@ -192,6 +194,18 @@ class TestSplitting:
             assert sum(len(piece) * count for piece, count in found.items()) >= (
                 len(text.encode()) - 1
             )
+
+    def test_of_too_many_long_pieces_the_same_ones_count_in_any_order(self) -> None:
+        source = random.Random(2)
+        pieces = ["".join(source.choices("abcdefgh", k=9_000)) for _ in range(3_000)]
+        texts = [f"{piece} short\n" for piece in pieces] * 2
+        forward = counted_in_parts(texts, patterns.DEFAULT, threads=2)
+        backward = counted_in_parts(texts[::-1], patterns.DEFAULT, threads=3)
+        assert forward == backward
+        kept = [piece for piece in forward if len(piece) > LONG_PIECE]
+        assert MOST_LONG_BYTES // 4 < sum(map(len, kept)) <= MOST_LONG_BYTES
+        assert {forward[piece] for piece in kept} == {2}
+        assert forward[b" short"] == 6_000
 
     def test_a_lone_surrogate_is_refused(self) -> None:
         for pattern in (patterns.DEFAULT, patterns.GPT2):
