@@ -840,14 +840,16 @@ class PretrainConfig(JobConfig):
                     "min_learning_rate",
                     f"must not be above learning_rate ({self.learning_rate:g})",
                     self.min_learning_rate,
+                    f"at most {self.learning_rate:g}, a tenth of it is usual",
                 )
             )
         if self.warmup_steps > self.max_steps:
             problems.append(
                 Problem(
                     "warmup_steps",
-                    f"must not be above max_steps ({self.max_steps})",
+                    f"must not be above max_steps ({self.max_steps:,})",
                     self.warmup_steps,
+                    f"at most {self.max_steps:,}, a twentieth of it is usual",
                 )
             )
         return problems

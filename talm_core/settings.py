@@ -7,6 +7,7 @@ once, each under its setting's name. The models themselves are in `talm_core.con
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -253,4 +254,15 @@ def _problem(
         text = f"must be {expected[item.base_type]}"
     else:
         text = message[:1].lower() + message[1:]
-    return Problem(key, text, value)
+    return Problem(key, text, value, _whole(value) if item.base_type is int else "")
+
+
+def _whole(value: object) -> str:
+    """The whole numbers beside a value that is none."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        return ""
+    if not math.isfinite(number) or number == int(number):
+        return ""
+    return f"{math.floor(number):,} or {math.ceil(number):,}"

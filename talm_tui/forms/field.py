@@ -15,6 +15,9 @@ from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.state import FormState
 from talm_tui.theme import plain
 
+NARROW = 100
+"""Columns of the screen below which a form does without what is only nice to have."""
+
 Editor = TextEditor | ChoiceEditor | PickEditor
 
 
@@ -53,10 +56,14 @@ class Field(Widget):
 
     LABEL = 19
     TAIL = 11
+    ROOMY_TAIL = 20
+    """On a screen of a hundred columns and more: there is room for what a changed value was.
+    `forms.tcss` gives the editor the rest."""
 
     problem: reactive[Problem | None] = reactive(None, layout=True)
     changed: reactive[bool] = reactive(False)
     active: reactive[bool] = reactive(False)
+    default: reactive[str] = reactive("")
 
     def __init__(self, item: Declared, editor: Editor) -> None:
         super().__init__(editor, id=f"field-{item.key}")
@@ -76,12 +83,20 @@ class Field(Widget):
         """A click beside the editor is one into it."""
         self.editor.focus()
 
+    def _tail(self, mark: str, width: int) -> str:
+        """Mark, unit and, where it was changed and there is room, what it was."""
+        tail = f" {mark} {self.item.setting.unit}"
+        was = f"was {self.default}"
+        if self.changed and width >= self.ROOMY_TAIL:
+            tail = f"{tail:<11}{was}" if len(tail) <= 11 and len(was) <= width - 11 else tail
+        return tail[:width].ljust(width)
+
     def render(self) -> Content:
         width = self.size.width
         mark = "✕" if self.problem else "*" if self.changed else " "
         label = self.item.key[: self.LABEL - 1].ljust(self.LABEL)
-        gap = " " * max(0, width - self.LABEL - self.TAIL)
-        tail = f" {mark} {self.item.setting.unit}"[: self.TAIL].ljust(self.TAIL)
+        tail = self._tail(mark, self.TAIL if self.screen.size.width < NARROW else self.ROOMY_TAIL)
+        gap = " " * max(0, width - self.LABEL - len(tail))
         style = "$accent bold" if self.active else ""
         line = Content.assemble(
             (label, style),

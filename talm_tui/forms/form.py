@@ -25,6 +25,8 @@ from talm_tui.forms.editors import (
 from talm_tui.forms.field import Editor, Field
 from talm_tui.forms.state import FormState
 from talm_tui.forms.suggest import PathSuggester
+from talm_tui.forms.text import show
+from talm_tui.widgets.hint import plain_keys
 
 Options = Callable[[], Sequence[tuple[str, str]]]
 """What can be picked for a field: (value, what is said beside it)."""
@@ -66,8 +68,9 @@ class Fold(Widget, can_focus=True):
         changed = f", {self.changed} changed" if self.changed else ""
         style = "$accent bold" if self.has_focus else "$secondary bold"
         hint = "fold" if self.open else "show"
+        key = plain_keys(self.app, "{form.advanced}")
         return Content.assemble(
-            (f"{glyph} advanced ({self.count}{changed})", style), (f"  f4 {hint}", "dim")
+            (f"{glyph} advanced ({self.count}{changed})", style), (f"  {key} {hint}", "dim")
         )
 
     def action_flip(self) -> None:
@@ -77,6 +80,12 @@ class Fold(Widget, can_focus=True):
 
     def on_click(self) -> None:
         self.action_flip()
+
+
+def _show(widget: Widget, shown: bool) -> None:
+    # Only what is another than before: each costs a layout.
+    if widget.display is not shown:
+        widget.display = shown
 
 
 class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -102,6 +111,7 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         self._fold = Fold(len(advanced))
         self._advanced: list[Widget] = []
         self._fields: dict[str, Field] = {}
+        self._titles: dict[SectionTitle, list[Field]] = {}
 
     def compose(self) -> ComposeResult:
         yield from self._sections(advanced=False)
@@ -119,14 +129,17 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         for item in sorted(items, key=lambda item: order.index(item.setting.section)):
             if item.setting.section != section:
                 section = item.setting.section
-                yield SectionTitle(section)
+                title = SectionTitle(section)
+                self._titles[title] = []
+                yield title
             field = Field(item, self._editor(item))
+            self._titles[title].append(field)
             self._fields[item.key] = field
             yield field
 
     def _editor(self, item: Declared) -> Editor:
         text = self.state.texts[item.key]
-        if item.choices:
+        if item.choices and item.key not in self._options:
             return ChoiceEditor(item.key, text, item.choices)
         if item.base_type is bool:
             return ChoiceEditor(item.key, text, ("yes", "no"))
@@ -147,10 +160,20 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         for key, field in self._fields.items():
             field.problem = problems.get(key)
             field.changed = key in changed
+            field.default = show(field.item, self.state.defaults.get(key)) or "none"
             field.editor.show_text(self.state.texts[key])
+            # What means nothing beside the other values is out of the way, unless it is why the
+            # form cannot start.
+            means = field.item.counts(self.state.values) or field.problem or field.changed
+            _show(field, bool(means) and self._unfolded(field))
+        for title, fields in self._titles.items():
+            _show(title, any(field.display for field in fields))
         self._fold.changed = sum(
             item.setting.advanced for item in self.state.items if item.key in changed
         )
+
+    def _unfolded(self, field: Field) -> bool:
+        return self._fold.open or not field.item.setting.advanced
 
     def refresh_options(self) -> None:
         """Draw the picks again after the workspace has changed."""
@@ -194,21 +217,17 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             # Made when they are first wanted: half of the fields, half of the time to open.
             self._advanced = list(self._sections(advanced=True))
             self.mount_all(self._advanced)
-            self.sync()
-        for widget in self._advanced:
-            widget.display = shown
+        self.sync()
 
     # --- moving ----------------------------------------------------------------------------
 
     def _stops(self) -> list[Widget]:
         """What the cursor visits, from top to bottom."""
-        plain = [field for field in self._fields.values() if not field.item.setting.advanced]
-        stops: list[Widget] = [field.editor for field in plain]
+        shown = [field for field in self._fields.values() if field.display]
+        stops: list[Widget] = [f.editor for f in shown if not f.item.setting.advanced]
         if self._fold.count:
             stops.append(self._fold)
-        if self._fold.open:
-            stops += [f.editor for f in self._fields.values() if f.item.setting.advanced]
-        return stops
+        return stops + [f.editor for f in shown if f.item.setting.advanced]
 
     def move(self, step: int) -> None:
         """Go on by some fields, at most to the end; from outside to the first, or the last."""
@@ -255,6 +274,8 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         if self.state.by_key[key].setting.advanced and not self._fold.open:
             self._fold.open = True
             self._show_advanced(True)
+        # Somebody who looks for a setting that means nothing now may still want to see it.
+        self._fields[key].display = True
         editor = self._fields[key].editor
         # A field mounted just now can take the focus only after the next refresh.
         self.call_after_refresh(editor.focus)

@@ -24,7 +24,7 @@ from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editors import BrowseWanted, PickEditor
-from talm_tui.forms.field import counts, unplaced
+from talm_tui.forms.field import NARROW, counts, unplaced
 from talm_tui.forms.folder import expanded
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
@@ -40,10 +40,6 @@ from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.meaning_panel import MeaningPanel
 from talm_tui.widgets.setting_help import SettingHelp
-
-NARROW = 100
-"""Columns below which help and consequences stand under the form instead of beside it."""
-
 
 KEYS = """
 `{form.next}` `{form.previous}` `tab` go from field to field, `enter` to the next, \
@@ -295,7 +291,8 @@ class FormPlace(Place):
                 if item is not None:
                     self.form.move(1)
 
-        free = "type the path of one" if item is not None else ""
+        names = item is not None and not item.choices
+        free = "type the path of one" if names else ""
         self.app.push_screen(
             PickScreen(
                 item.setting.help if item else "Presets",

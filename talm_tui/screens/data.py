@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.config import DataConfig
+from talm_core.data.sources import SOURCES
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_tui.forms.form import Options
@@ -44,7 +45,10 @@ class DataScreen(FormPlace):
     ]
 
     def options(self) -> dict[str, Options]:
-        return {"tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers)}
+        return {
+            "source": lambda: [(source.name, source.help) for source in SOURCES.values()],
+            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
+        }
 
     def overviews(self) -> tuple[Overview, ...]:
         return self.snapshot.data

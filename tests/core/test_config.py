@@ -127,6 +127,16 @@ def test_what_is_refused(model: type[JobConfig], values: dict[str, Any], key: st
     assert set(problems(model, values)) == {key}
 
 
+def test_the_nearest_that_would_do_is_named() -> None:
+    values = MODEL | {"n_layer": "4.5", "warmup_steps": 9000, "min_learning_rate": 1.0}
+    hints = {key: problem.hint for key, problem in problems(PretrainConfig, values).items()}
+    assert hints == {
+        "n_layer": "4 or 5",
+        "warmup_steps": "at most 700, a twentieth of it is usual",
+        "min_learning_rate": "at most 0.01, a tenth of it is usual",
+    }
+
+
 def test_derived_sizes() -> None:
     config = PretrainConfig.model_validate(
         MODEL | {"n_embd": 384, "n_head": 6, "batch_size": 4, "context_len": 32}
