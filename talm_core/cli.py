@@ -80,6 +80,9 @@ COMMANDS = {
         ("PRESET",),
     ),
     "sample": Command("Continue a text with a trained model.", "sampling:sample", "sample"),
+    "export": Command(
+        "Write a model for llama.cpp, Ollama or transformers.", "exporting:export", "export"
+    ),
     "list": Command("What there is in the workspace.", "listing:list_artifacts"),
     "show": Command(
         "Everything known of one artifact.",

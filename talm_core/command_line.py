@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "prepare-data",
     "pretrain": "train-model",
     "sample": "sample",
+    "export": "export",
     "quickstart": "quickstart",
 }
 """The `talm` command of each job."""

@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "talm prepare-data",
     "pretrain": "talm train-model",
     "sample": "talm sample",
+    "export": "talm export",
     "quickstart": "talm quickstart",
 }
 
