@@ -31,7 +31,7 @@ def test_every_command_takes_the_common_flags(name: str) -> None:
     flags = {flag.long: flag for flag in cli.COMMANDS[name].flags()}
     assert {"--workspace", "--json"} <= set(flags)
     job = cli.COMMANDS[name].job
-    assert ("--detach" in flags) == (job not in (None, "sample"))
+    assert ("--detach" in flags) == (job is not None and name not in ("sample", "export", "plan"))
     if job:
         for item in settings_of(CONFIGS[job]):
             assert flags[item.flag].setting is item or flags[item.flag].setting == item
