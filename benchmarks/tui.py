@@ -8,30 +8,37 @@
   uses every core: the cursor on Home, changes of place, letters typed into a form.
 - watching: bytes a second to the terminal, the screen's own processor time and memory, with Home
   and then with the live monitor open, while that run goes on.
+- large (`--large CASE`): the journal of a million steps, of eight hours with ten metrics a second,
+  or 500 runs of which twenty with 50,000 steps are laid over each other. Journals are written by
+  hand.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from talm_core import jobs, lock
-from talm_core.config import DataConfig, PretrainConfig
-from talm_core.events import Stop
+from talm_core.config import DataConfig, PretrainConfig, dumps
+from talm_core.events import Evaluated, Finished, Sampled, Stop, to_json
 from talm_core.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.tui import canned
 from tests.tui.pseudo import PseudoTerminal, talm_tui
 
 
@@ -96,6 +103,11 @@ def moved(terminal: PseudoTerminal) -> Callable[[], bool]:
 def shows(terminal: PseudoTerminal, text: str) -> Callable[[], bool]:
     """Whether a text is on the screen."""
     return lambda: text in terminal.text
+
+
+def differs(terminal: PseudoTerminal, before: str) -> Callable[[], bool]:
+    """Whether anything else is on the screen."""
+    return lambda: terminal.text != before
 
 
 def keys(terminal: PseudoTerminal, count: int) -> dict[str, float]:
@@ -167,6 +179,120 @@ def training(workspace: Workspace) -> Iterator[str]:
             time.sleep(0.05)
 
 
+def journal(workspace: Workspace, name: str, steps: int, *, hours: float = 1.0) -> None:
+    """A finished run of so many steps, each with its metrics, with telemetry once a second and a
+    hundred evaluations and samples."""
+    config = PretrainConfig(model_name=name, data_dir="stdlib/docs", max_steps=steps)
+    directory = workspace.directory_of(config)
+    directory.mkdir(parents=True)
+    (directory / "config.toml").write_text(dumps(config))
+    (directory / "lock").touch()
+    rng, seconds = random.Random(name), hours * 3600
+    begin = time.time() - seconds
+    telemetry = to_json(canned.telemetry(gpu=True), time=begin)
+    with (directory / "events.jsonl").open("w") as file:
+        said = 0.0
+        for step in range(1, steps + 1):
+            at = seconds * step / steps
+            event = replace(
+                canned.metrics(step, steps),
+                loss=3 + 6 * math.exp(-8 * step / steps) + rng.gauss(0, 0.1),
+                elapsed=at,
+            )
+            file.write(to_json(event, time=begin + at) + "\n")
+            if at >= said:
+                said = at + 1
+                file.write(telemetry + "\n")
+            if step % max(1, steps // 100) == 0:
+                evaluated = Evaluated(
+                    step=step, val_loss=event.loss, bits_per_byte=2.0, tokens=1, seconds=1.0
+                )
+                sampled = Sampled(step=step, prompt="def ", text="x" * 400)
+                file.write(to_json(evaluated, time=begin + at) + "\n")
+                file.write(to_json(sampled, time=begin + at) + "\n")
+        file.write(to_json(Finished(seconds=seconds, summary={}), time=begin + seconds) + "\n")
+
+
+def opened(terminal: PseudoTerminal, name: str, steps: int) -> dict[str, float]:
+    """Open a run's monitor and wait until its whole journal is read: seconds, the slowest answer
+    to a key meanwhile, and megabytes more than before."""
+    process = psutil.Process(terminal.process.pid)
+    before = process.memory_info().rss
+    began, answers = time.monotonic(), []
+    terminal.press("/")
+    for letter in name:
+        terminal.press(letter)
+    terminal.press("enter")
+    settle(terminal, 0.2)
+    terminal.press("down")
+    count, key = 0, ("y", "y log", "y linear")
+    while f"{steps:,} steps in" not in terminal.text:
+        answers.append(timed(terminal, key[0], shows(terminal, key[1 + count % 2])))
+        count += 1
+        terminal.read(0.3)
+    if count % 2:
+        terminal.press(key[0])
+    settle(terminal, 0.5)
+    ordered = sorted(answers)
+    return {
+        "read_seconds": time.monotonic() - began,
+        "key_p95": ordered[int(0.95 * (len(ordered) - 1))] if ordered else 0.0,
+        "grown_mb": (process.memory_info().rss - before) / 1e6,
+        "memory_mb": process.memory_info().rss / 1e6,
+    }
+
+
+def large(root: Path, case: str, seconds: float) -> dict[str, dict[str, float]]:
+    """A long run, or many."""
+    workspace = Workspace(root)
+    if case in _LONG:
+        steps, hours = _LONG[case]
+        journal(workspace, case, steps, hours=hours)
+        journal(workspace, "short", 40)
+        with talm_tui(workspace.root, columns=120, rows=40) as terminal:
+            _listed(terminal, 2)
+            return {case: opened(terminal, case, steps), "looked at": _panned(terminal, seconds)}
+    for number in range(480):
+        journal(workspace, f"run-{number:03}", 40)
+    for number in range(20):
+        journal(workspace, f"over-{number:02}", 50_000)
+    with talm_tui(workspace.root, columns=120, rows=40) as terminal:
+        _listed(terminal, 500)
+        results = {"one of 500": opened(terminal, "over-", 50_000)}
+        for _ in range(20):
+            terminal.press("o", "down")
+            settle(terminal, 0.2)
+        settle(terminal, 3)
+        terminal.wait("t over-")
+        return results | {"20 overlaid": _panned(terminal, seconds)}
+
+
+_LONG = {"million": (1_000_000, 24.0), "hours": (288_000, 8.0)}
+
+
+def _listed(terminal: PseudoTerminal, count: int) -> None:
+    terminal.wait("Recent runs", timeout=90)
+    terminal.press("5")
+    terminal.wait("status")
+    settle(terminal, 0.5)
+    terminal.press("/")
+    terminal.wait(f" {count} runs", timeout=60)
+    terminal.press("escape")
+    settle(terminal, 3)
+
+
+def _panned(terminal: PseudoTerminal, seconds: float) -> dict[str, float]:
+    """Zoomed in and panned by key: how soon each is on the screen, and what the screen costs
+    when nothing is pressed afterwards."""
+    answers = []
+    for key in ["x", "x", "x", "s", "s"] * 4:
+        before = terminal.text
+        answers.append(timed(terminal, key, differs(terminal, before)))
+    ordered = sorted(answers)
+    found = {"key_median": statistics.median(ordered), "key_p95": ordered[int(0.95 * 19)]}
+    return found | watching(terminal, seconds)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -174,9 +300,15 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--large", choices=[*_LONG, "overlaid"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TALM_CONFIG_DIR"] = f"{folder}/config"
+        if options.large:
+            report(
+                large(Path(folder) / "large", options.large, options.seconds), as_json=options.json
+            )
+            return
         workspace = Workspace(Path(folder) / "workspace")
         for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
             pass
@@ -194,12 +326,17 @@ def main() -> None:
             results["monitor"] = watching(terminal, options.seconds)
             terminal.press("ctrl+q")
             terminal.wait_end()
-    if options.json:
+    report(results, as_json=options.json)
+
+
+def report(results: dict[str, dict[str, float]], *, as_json: bool) -> None:
+    """Print what was measured."""
+    if as_json:
         print(json.dumps(results, indent=2))
         return
     for group, values in results.items():
         for name, value in values.items():
-            print(f"{group:16} {name:20} {value:12.3f}")
+            print(f"{group:24} {name:20} {value:12.3f}")
 
 
 if __name__ == "__main__":

@@ -18,16 +18,16 @@ from talm_core.errors import InputError
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_tui.following import Files, Follower, Records
-from talm_tui.messages import OpenRun
+from talm_tui.messages import OpenRun, Said, Trouble
 from talm_tui.overlay import OverlayRead, OverlayReader
-from talm_tui.run_curves import OVERLAID, Overlaid
+from talm_tui.run_curves import OVERLAID, Curves, Overlaid, Quantity
 from talm_tui.run_query import Heading, chosen
 from talm_tui.screens.run_actions import Renamed, RunActions
 from talm_tui.theme import styles
 from talm_tui.widgets.chart import Chart
 from talm_tui.widgets.hint import Hint
 from talm_tui.widgets.monitor import VIEWS, Monitor
-from talm_tui.widgets.plot import LETTERS
+from talm_tui.widgets.plot import LETTERS, Curve, View
 from talm_tui.widgets.run_filter import RunFilter
 from talm_tui.widgets.run_list import RunList
 from talm_tui.widgets.sample_view import SampleView
@@ -35,7 +35,7 @@ from talm_tui.widgets.sample_view import SampleView
 if TYPE_CHECKING:
     from talm_core.overview import Overview
 
-_OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "table", "filter", "order")
+_OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "table", "filter", "order", "export")
 
 EMPTY = (
     "There is no run yet. Press {app.train} to set one up,\nor {app.home} and then"
@@ -120,6 +120,14 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         Binding("S", "order('sort')", "Sort", id="runs.sort", show=False, tooltip="Sort the table"),
         Binding(
             "G", "order('group')", "Group", id="runs.group", show=False, tooltip="Group the table"
+        ),
+        Binding(
+            "e",
+            "export",
+            "Export",
+            id="runs.export",
+            show=False,
+            tooltip="Write the chart as SVG, PNG and CSV",
         ),
         Binding("comma,less_than_sign", "leaf(-1)", "Older sample", id="runs.older", show=False),
         Binding(
@@ -361,6 +369,29 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         """Another quantity's chart."""
         self.monitor.next_quantity()
 
+    def action_export(self) -> None:
+        """Write the chart as it is to files."""
+        assert self._run is not None
+        own, others = self.history.snapshot(), self._others()
+        curves = Curves().of(self._run, own, self.monitor.quantity, others)
+        view = replace(self.query_one(Chart).view, cursor=None)
+        self._export(self._run, self.monitor.quantity, curves, view)
+
+    @work(thread=True, exclusive=True, group="export", exit_on_error=False)
+    def _export(self, name: str, quantity: Quantity, curves: list[Curve], view: View) -> None:
+        from talm_tui import chart_file
+
+        folder = self.talm.workspace.root / "charts"
+        kind = "".join(letter if letter.isalnum() else "-" for letter in quantity.name)
+        title = f"{name}: {quantity.title}"
+        try:
+            paths = chart_file.write(folder, f"{name}-{kind}", title, curves, view)
+        except OSError as error:
+            self.app.post_message(Trouble(f"{folder} cannot be written: {error.strerror}"))
+        else:
+            names = ", ".join(path.name for path in paths)
+            self.app.post_message(Said(f"In {folder}: {names}"))
+
     # --- drawing -----------------------------------------------------------------------------
 
     def _changed(self) -> None:
@@ -379,12 +410,18 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         if self._run is None:
             return
         self.redraws += 1
-        others = [item for item in self.overlaid.values() if item.name != self._run]
-        self.monitor.draw(self._run, self.status, self.history, self.files, others)
+        others = self._others()
+        configs = {item.name: item.config for item in self.talm.snapshot.models}
+        known = {name: configs.get(name) for name in (self._run, *(item.name for item in others))}
+        self.monitor.draw(self._run, self.status, self.history, self.files, others, known)
         offered = (self.status, bool(self.files.checkpoints), self._held)
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
+
+    def _others(self) -> list[Overlaid]:
+        """The overlaid runs but the chosen one."""
+        return [item for item in self.overlaid.values() if item.name != self._run]
 
     @property
     def _held(self) -> bool:

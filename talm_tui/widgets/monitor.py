@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -21,6 +22,10 @@ from talm_tui.widgets.memory import MemoryPanel
 from talm_tui.widgets.sample_view import SampleView
 from talm_tui.widgets.tile import Tile
 
+if TYPE_CHECKING:
+    from talm_core.settings import JobConfig
+
+_NO_CONFIGS: Mapping[str, JobConfig | None] = {}
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")
 _PAGES = ("log", "config", "checkpoints")
 _TILES = {
@@ -78,6 +83,7 @@ class Monitor(Vertical):
         self.quantity = LOSS
         self.others: Sequence[Overlaid] = ()
         self._curves = Curves()
+        self._configs: Mapping[str, JobConfig | None] = {}
 
     def compose(self) -> ComposeResult:
         yield Static("", id="run-head", markup=False)
@@ -119,8 +125,10 @@ class Monitor(Vertical):
         history: History,
         files: Files,
         others: Sequence[Overlaid] = (),
+        configs: Mapping[str, JobConfig | None] = _NO_CONFIGS,
     ) -> None:
-        """Show a run as it is now, with others in its chart."""
+        """Show a run as it is now, with others in its chart; `configs` are theirs and its own."""
+        self._configs = configs
         self.history, self.files, self.others = history, files, others
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = status.now()
@@ -164,7 +172,8 @@ class Monitor(Vertical):
         if self.view == "log":
             page = run_text.log_page(self.history, self.files.log)
         elif self.view == "config":
-            page = run_text.config_page(self.files.config)
+            letters = {item.name: item.letter for item in self.others}
+            page = run_text.config_page(self.files.config, self._configs, letters)
         elif self.view == "checkpoints":
             page = run_text.checkpoint_page(
                 self.history.checkpoints, self.files.checkpoints, self.history

@@ -105,15 +105,30 @@ class Reading:
     average: float | None = None
 
 
-@dataclass
-class _Layer:
-    """A part of a curve that is to be drawn."""
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A part of a curve that is to be drawn: points in drawn units, which are logarithms on a
+    logarithmic axis."""
 
     x: Floats
     y: Floats
     ink: str
     marker: str = ""
     letter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What there is to see of curves: the bounds of x and, in drawn units, of y, the layers
+    between them, and the ticks of both axes."""
+
+    low: float
+    high: float
+    bottom: float
+    top: float
+    layers: tuple[Layer, ...]
+    x_ticks: tuple[axis.Tick, ...]
+    y_ticks: tuple[axis.Tick, ...]
 
 
 @dataclass
@@ -175,6 +190,19 @@ def draw(curves: Sequence[Curve], view: View, width: int, height: int) -> Pictur
     return Picture(rows, gutter, columns, low, high)
 
 
+def frame(curves: Sequence[Curve], view: View, lines: int) -> Frame:
+    """What there is to see, for whoever draws it otherwise; `lines` says how many lines of text
+    there is room for."""
+    low, high = bounds(curves, view)
+    layers = _layers(curves, view, low, high)
+    bottom, top = _vertical(layers, view, lines)
+    values = axis.linear_ticks(low, high, 10, _STEPS[view.kind])
+    labels = axis.clock_labels(values) if view.kind == "clock" else axis.number_labels(values)
+    x_ticks = tuple(map(axis.Tick, values, labels))
+    y_ticks = tuple(_y_ticks(bottom, top, view, lines))
+    return Frame(low, high, bottom, top, tuple(layers), x_ticks, y_ticks)
+
+
 def readings(curves: Sequence[Curve], view: View) -> list[Reading]:
     """What each curve says nearest to the cursor."""
     found = []
@@ -215,7 +243,7 @@ def spark(
     return ["".join(row) for row in sheet.glyphs]
 
 
-def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> list[_Layer]:
+def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> list[Layer]:
     """What is to be seen between two x, one point more on each side so that lines reach the
     edge; dim first, other runs' lines, then the own line, markers last."""
     lines, others, averages, marks = [], [], [], []
@@ -227,17 +255,17 @@ def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> lis
         if curve.marker:
             ink = curve.ink or MARK
             shown = _part(curve, view, first, last)
-            marks.append(_Layer(*shown, ink, curve.marker, curve.letter))
+            marks.append(Layer(*shown, ink, curve.marker, curve.letter))
             continue
         first, last = max(0, first - 1), min(len(xs), last + 1)
         beta = view.beta if curve.smooth else 0.0
         shown = _part(curve, view, first, last, beta)
         if curve.letter:
-            others.append(_Layer(*shown, curve.ink or BRIGHT, letter=curve.letter))
+            others.append(Layer(*shown, curve.ink or BRIGHT, letter=curve.letter))
             continue
         if beta:
-            lines.append(_Layer(*_part(curve, view, first, last), RAW))
-        averages.append(_Layer(*shown, curve.ink or BRIGHT))
+            lines.append(Layer(*_part(curve, view, first, last), RAW))
+        averages.append(Layer(*shown, curve.ink or BRIGHT))
     return [*lines, *others, *averages, *marks]
 
 
@@ -272,7 +300,7 @@ def _scaled(values: Floats, view: View) -> Floats:
     return np.log10(np.where(values > 0, values, np.nan))
 
 
-def _vertical(layers: Sequence[_Layer], view: View, lines: int) -> tuple[float, float]:
+def _vertical(layers: Sequence[Layer], view: View, lines: int) -> tuple[float, float]:
     """The plot's lower and upper edge: everything visible with a little air, on half a tick's
     step so that the chart does not creep with every new point; without ticks exactly that."""
     ranges = []
@@ -315,7 +343,7 @@ def _y_ticks(bottom: float, top: float, view: View, lines: int) -> list[axis.Tic
     return list(map(axis.Tick, values, axis.number_labels(values)))
 
 
-def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
+def _paint(sheet: _Sheet, layers: Sequence[Layer], view: View) -> None:
     """Fill the sheet's cells; what is drawn later owns the whole cell, so that colours never
     mix and the smooth line stands clear of the noise around it."""
     if not layers:
@@ -356,7 +384,7 @@ def _paint(sheet: _Sheet, layers: Sequence[_Layer], view: View) -> None:
 
 
 def _markers(
-    sheet: _Sheet, layer: _Layer, columns: Ints, rows: Ints
+    sheet: _Sheet, layer: Layer, columns: Ints, rows: Ints
 ) -> Iterator[tuple[int, int, str, str]]:
     """Where a layer's markers stand; another run's not too close together, and the last always."""
     apart = _MARKER_CELLS if layer.letter else 0
@@ -369,7 +397,7 @@ def _markers(
 
 
 def _letters(
-    sheet: _Sheet, layer: _Layer, columns: Ints, rows: Ints
+    sheet: _Sheet, layer: Layer, columns: Ints, rows: Ints
 ) -> Iterator[tuple[int, int, str, str]]:
     """Where a line's letter stands: every few cells, those of several lines beside each other."""
     if not len(columns):

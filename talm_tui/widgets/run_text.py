@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -14,7 +15,11 @@ from talm_core.history import History, fraction_trained
 from talm_core.jobs import Status
 from talm_tui.theme import line, plain
 from talm_tui.widgets import axis
+from talm_tui.widgets.cells import left
 from talm_tui.widgets.status import bar, colour, percent
+
+if TYPE_CHECKING:
+    from talm_core.settings import JobConfig
 
 _MUTED = "$foreground 65%"
 _LEAST_BAR = 6
@@ -181,9 +186,48 @@ def log_page(history: History, log: str) -> Content:
     return Content.assemble(*parts)
 
 
-def config_page(config: str) -> Content:
-    """The run's config.toml."""
-    return Content(plain(config).rstrip("\n") or "There is no config.")
+def config_page(
+    config: str, configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]
+) -> Content:
+    """How the run's settings differ from those of the runs laid over it, then its config.toml.
+    `configs` has the run's own first; `letters` are the others'."""
+    text = Content(plain(config).rstrip("\n") or "There is no config.")
+    others = [name for name in configs if name in letters]
+    if not others:
+        return text
+    return differences(configs, letters) + Content("\n\n") + text
+
+
+def differences(configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]) -> Content:
+    """A table of the settings in which runs differ, a run a column."""
+    heads = [f"{letters.get(name, '━')} {line(name)}" for name in configs]
+    values = [config.model_dump() if config is not None else {} for config in configs.values()]
+    own_name = ("model_name", "name")
+    keys = dict.fromkeys(key for each in values for key in each if key not in own_name)
+    rows = [
+        [key, *(_value(each, key) for each in values)]
+        for key in keys
+        if len({_value(each, key) for each in values}) > 1
+    ]
+    if not rows:
+        return Content.styled("The settings are the same.", _MUTED)
+    table = [["", *heads], *rows]
+    widths = [min(24, max(len(row[column]) for row in table)) for column in range(len(table[0]))]
+    lines = []
+    for number, row in enumerate(table):
+        cells = [left(cell, width) for cell, width in zip(row, widths, strict=True)]
+        style = "bold" if number == 0 else ""
+        lines.append(Content.assemble((cells[0], _MUTED), "  ", ("  ".join(cells[1:]), style)))
+    return Content("\n").join(lines)
+
+
+def _value(values: Mapping[str, object], key: str) -> str:
+    if key not in values:
+        return "–"
+    value = values[key]
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def checkpoint_page(

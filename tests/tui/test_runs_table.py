@@ -214,6 +214,26 @@ def test_follow_is_offered_while_the_chart_is_held(workspace: Workspace) -> None
     play(workspace, story)
 
 
+def test_the_config_page_says_how_overlaid_runs_differ(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("down", "o", "up")
+        await until(pilot, lambda: len(screen.history.metrics) == 42)
+        for _ in range(3):
+            await pilot.press("v")
+        await drawn(pilot, screen)
+        text = screen_text(app)
+        assert screen.monitor.view == "config"
+        assert "━ nano  a try-3" in text
+        assert "max_steps  900     2000" in text
+        assert "n_layer  " not in text.partition("job =")[0]
+        await pilot.press("O")
+        await drawn(pilot, screen)
+        assert "━ nano" not in screen_text(app)
+
+    play(workspace, story)
+
+
 # --- what changes a run ----------------------------------------------------------------------
 
 
