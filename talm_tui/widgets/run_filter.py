@@ -25,8 +25,6 @@ class RunFilter(Horizontal):
     RunFilter {
         height: 1;
         padding: 0 1;
-        display: none;
-        &.-open { display: block; }
         #run-filter-name { width: auto; color: $secondary; }
         Input { width: 1fr; }
         #run-filter-said { width: auto; max-width: 60%; color: $foreground 65%; }
@@ -51,6 +49,7 @@ class RunFilter(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="run-filter")
+        self.display = False
         self.query_now = run_query.Query()
 
     def compose(self) -> ComposeResult:
@@ -65,8 +64,9 @@ class RunFilter(Horizontal):
 
     def open(self) -> None:
         """Let somebody type."""
-        self.add_class("-open")
-        self.query_one(Input).focus()
+        # Both at once: what is typed next belongs into the field already.
+        self.display = True
+        self.screen.set_focus(self.query_one(Input))
 
     def clear(self) -> None:
         """Ask for everything."""
@@ -84,7 +84,7 @@ class RunFilter(Horizontal):
 
     def _set(self, text: str) -> None:
         self.query_one(Input).value = text
-        self.set_class(bool(text), "-open")
+        self.display = bool(text)
 
     def say(self, found: int, count: int) -> None:
         """How many runs are listed, or why not those that were meant."""
@@ -106,7 +106,7 @@ class RunFilter(Horizontal):
 
     def action_leave(self) -> None:
         """Back to the table; an empty line goes away."""
-        self.set_class(bool(self.text.strip()), "-open")
+        self.display = bool(self.text.strip())
         self.post_message(self.Left())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
