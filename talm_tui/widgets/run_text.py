@@ -131,11 +131,9 @@ def numbers(history: History, width: int, *, short: bool = False) -> Content:
         pairs.append(("loss", f"{metrics.loss:.3f}"))
     if evaluated is not None:
         pairs.append(("val", f"{evaluated.val_loss:.3f}"))
-        best = min(
-            (loss for loss in history.evaluations["val_loss"] if math.isfinite(loss)),
-            default=math.nan,
-        )
-        if short and best < evaluated.val_loss:
+        losses = history.evaluations["val_loss"]
+        best = min((loss for loss in losses if math.isfinite(loss)), default=math.nan)
+        if short and len(losses) and best < losses[-1]:
             pairs.append(("best val", f"{best:.3f}"))
         if not short:
             pairs.append(("bits/byte", f"{evaluated.bits_per_byte:.3f}"))

@@ -126,9 +126,7 @@ def test_five_hundred_runs_are_listed(workspace: Workspace) -> None:
 def test_what_is_typed_right_after_the_key_is_in_the_filter(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        for key in ("slash", "o", "k"):
-            app.simulate_key(key)
-        await pilot.pause()
+        await pilot.press("slash", "o", "k")
         assert screen.query_one(RunFilter).text == "ok"
         assert screen.overlaid == {}
 
