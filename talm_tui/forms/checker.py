@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import InputError, Problem
+from talm_core.hardware import Room, room
 from talm_core.settings import JobConfig
 from talm_core.workspace import Workspace
 
@@ -41,6 +42,7 @@ class Findings:
     manifest: Manifest | None = None
     vocab_size: int | None = None
     bytes_per_token: float | None = None
+    room: Room = field(default_factory=Room)
 
 
 def look(config: JobConfig, workspace: Workspace) -> Findings:
@@ -57,8 +59,16 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
             size, ratio = _tokenizer(config, workspace)
             return Findings(config, problems, corpus, vocab_size=size, bytes_per_token=ratio)
         case PretrainConfig():
-            return Findings(config, problems, manifest=_manifest(config, workspace))
+            manifest = _manifest(config, workspace)
+            return Findings(config, problems, manifest=manifest, room=_room(config, workspace))
     return Findings(config, problems)
+
+
+def _room(config: PretrainConfig, workspace: Workspace) -> Room:
+    try:
+        return room(config.device, workspace.directory_of(config))
+    except InputError:
+        return Room()
 
 
 def _corpus(

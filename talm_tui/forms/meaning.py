@@ -32,16 +32,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Meaning:
-    """Lines, and a bar of memory by part against what there is."""
+    """Lines, a bar of memory by part against what there is, and what is worrying about it."""
 
     rows: tuple[Row, ...] = ()
     bar: tuple[Part, ...] = ()
     total: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def brief(self) -> str:
-        """The same in one line."""
-        return " · ".join(row.brief for row in self.rows if row.brief)
+        """The same in one line, the worst first."""
+        warnings = [f"! {warning}" for warning in self.warnings]
+        return " · ".join([*warnings, *(row.brief for row in self.rows if row.brief)])
 
 
 def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:

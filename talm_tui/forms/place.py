@@ -291,15 +291,13 @@ class FormPlace(Place):
                 if item is not None:
                     self.form.move(1)
 
-        names = item is not None and not item.choices
-        free = "type the path of one" if names else ""
         self.app.push_screen(
             PickScreen(
                 item.setting.help if item else "Presets",
                 editor.options(),
                 text=event.text,
                 current=editor.value,
-                free=free,
+                free=self.free_text(editor.key),
             ),
             take,
         )
@@ -316,6 +314,11 @@ class FormPlace(Place):
                 self.judge()
 
         self.app.push_screen(BrowseScreen(item.setting.help, chosen, self._folder), take)
+
+    def free_text(self, key: str) -> str:
+        """What can be typed for a field instead of picking from its list; empty: nothing."""
+        item = self.state.by_key.get(key)
+        return "the path of one" if item is not None and not item.choices else ""
 
     # --- actions ---------------------------------------------------------------------------
 

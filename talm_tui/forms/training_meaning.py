@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from talm_core.config import PretrainConfig
+from talm_core.hardware import Room
 from talm_core.overview import Overview
 from talm_core.training.plan import Plan, plan
+from talm_core.training.reasons import concerns
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Part, Row, expected_speed, time_left
 from talm_tui.forms.quantity import count, memory, size
@@ -32,7 +34,11 @@ def of_training(
         if overview.metrics is not None and isinstance(overview.config, PretrainConfig)
     ]
     speed = expected_speed(planned.flops_per_token, runs)
-    need = memory(planned.memory.total)
+    room = findings.room if findings else Room()
+    used = planned.memory
+    need = memory(used.on_device if room.accelerator else used.total)
+    available = (room.memory or 0) if room.accelerator else available
+    where = f" on {line(room.accelerator)}" if room.accelerator else ""
     time = time_left(config, speed)
     rows = [
         Row(
@@ -40,7 +46,12 @@ def of_training(
             f"{planned.parameters.total:,}",
             f"{count(planned.parameters.total)} parameters",
         ),
-        Row("memory", need + (f" of {memory(available)}" if available else ""), f"{need} memory"),
+        Row(
+            "memory",
+            need + (f" of {memory(available)}" if available else "") + where,
+            f"{need} memory",
+        ),
+        Row("steps", f"{config.max_steps:,} of {count(planned.tokens_per_step)} tokens"),
         _tokens(planned),
         Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
     ]
@@ -48,15 +59,20 @@ def of_training(
         rows.append(Row("", f"measured on {line(speed.run)}"))
     disk = size(planned.disk_bytes)
     rows.append(Row("disk", f"{disk} for {config.keep_checkpoints} checkpoints", f"{disk} on disk"))
-    used = planned.memory
     bar = (
         Part("weights", used.weights),
         Part("gradients", used.gradients),
         Part("optimizer", used.optimizer),
         Part("activations", used.activations + used.logits),
-        Part("process", used.snapshot + used.process),
+        Part("process", 0 if room.accelerator else used.snapshot + used.process),
     )
-    return Meaning(tuple(rows), bar, float(available))
+    # What is fatal stands under its field.
+    warnings = [
+        f"{concern.problem.message}: {concern.problem.hint}"
+        for concern in concerns(config, planned, room)
+        if not concern.fatal
+    ]
+    return Meaning(tuple(rows), bar, float(available), tuple(warnings))
 
 
 def _tokens(planned: Plan) -> Row:

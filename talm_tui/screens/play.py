@@ -267,7 +267,7 @@ checkpoint of a run that goes on.
             editor.options(),
             text=message.text,
             current=editor.value,
-            free="type the path of one" if editor.key == "model" else "",
+            free="the path of one" if editor.key == "model" else "",
         )
 
         def take(value: str | None) -> None:

@@ -30,6 +30,10 @@ FIRST_PRESET = "nano"
 """What the form begins with: its values are the settings' own defaults."""
 
 
+DEPTHS = (2, 4, 6, 8, 12, 16, 20, 24, 32)
+"""Depths that the list of presets offers; any other can be typed."""
+
+
 def dataset_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
     """The datasets that are done, newest first."""
     options = []
@@ -132,7 +136,12 @@ class TrainScreen(FormPlace):
     def _preset_options(self) -> list[tuple[str, str]]:
         if not self._presets:
             self._read_presets()
-        return [(preset.name, preset.description) for preset in self._presets]
+        known = [(preset.name, preset.description) for preset in self._presets]
+        depths = (find_preset(self.workspace, f"d{depth}") for depth in DEPTHS)
+        return known + [(preset.name, preset.description) for preset in depths]
+
+    def free_text(self, key: str) -> str:
+        return "d1 to d48" if key == "preset" else super().free_text(key)
 
     def _read_presets(self) -> list[Problem]:
         problems: list[Problem] = []
@@ -157,6 +166,7 @@ class TrainScreen(FormPlace):
             preset = find_preset(self.workspace, name)
         except InputError as error:
             self.notify(str(error), severity="error", markup=False)
+            self.judge()
             return
         self.state.load_preset(preset.name, preset.values)
         self.judge()

@@ -11,8 +11,8 @@ from textual.widgets import Static
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.quantity import memory
 
-_FILLS = ("█", "▓", "▒", "░")
-_COLOURS = ("$primary", "$accent", "$secondary", "$warning")
+_FILLS = ("█", "▓", "▒", "░", "╱")
+_COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$text-muted")
 
 
 class MeaningPanel(Static):
@@ -50,6 +50,10 @@ class MeaningPanel(Static):
                 lines.append(Content.assemble((name.ljust(label), "dim"), part))
             if row.name == "memory" and meaning.bar:
                 lines += _bar(meaning, max(10, width))
+        for warning in meaning.warnings:
+            first, *rest = textwrap.wrap(warning, max(10, width - 2))
+            lines += [Content.styled(f"! {first}", "$text-warning")]
+            lines += [Content.styled(f"  {part}", "$text-warning") for part in rest]
         self.update(Content("\n").join(lines))
 
 

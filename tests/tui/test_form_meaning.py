@@ -10,6 +10,7 @@ import pytest
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
 from talm_core.events import Metrics
+from talm_core.hardware import Room
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.settings import build
@@ -126,6 +127,8 @@ def test_a_run() -> None:
     assert rows["disk"].endswith("for 3 checkpoints")
     assert sum(part.amount for part in meaning.bar) == planned.memory.total
     assert "(2 epochs) · about 0:46 · " in meaning.brief
+    assert rows["steps"] == "900 of 2,048 tokens"
+    assert meaning.warnings == ()
     bare = of_training(config, None, [])
     assert said(bare)["time"] == "not known before a first run"
 
@@ -144,3 +147,22 @@ def test_time_is_cut_by_minutes() -> None:
     speed = expected_speed(1.0, [(run("a", 1000.0), 1.0)])
     assert time_left(config, speed) == "0:30, cut by minutes"
     assert time_left(config, None) == "at most 0:30"
+
+
+def test_what_is_worrying_is_said_first() -> None:
+    config = build(PretrainConfig, {"model_name": "a", "data_dir": "d", "max_steps": 90_000})
+    meaning = of_training(config, Findings(config, manifest=manifest()), [])
+    (warning,) = meaning.warnings
+    assert warning.startswith("the text is read 100 times")
+    assert "more text, or about" in warning
+    assert meaning.brief.startswith("! the text is read 100 times")
+
+
+def test_memory_is_that_of_the_accelerator_where_there_is_one() -> None:
+    config = build(PretrainConfig, {"model_name": "a", "data_dir": "d"})
+    found = Findings(config, manifest=manifest(), room=Room(80 * 2**30, None, "NVIDIA H100"))
+    meaning = of_training(config, found, [], 2**35)
+    assert said(meaning)["memory"].endswith(" of 80 GiB on NVIDIA H100")
+    planned = plan(config, manifest(), 4100)
+    assert sum(part.amount for part in meaning.bar) == planned.memory.on_device
+    assert meaning.total == 80 * 2**30

@@ -107,6 +107,30 @@ def test_a_preset_is_loaded_and_named_in_the_command(workspace: Workspace) -> No
     run_at(workspace, "train", steps)
 
 
+def test_a_depth_is_a_preset(workspace: Workspace) -> None:
+    add_manifest(workspace)
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("d", "6", "enter")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.state.values["n_layer"] == 6
+        assert place.state.values["n_embd"] == 384
+        assert "--preset d6" in place.query_one(CommandPreview).command
+        # One that is not in the list can be typed; one that is none leaves everything.
+        for text, layers in (("d5", 5), ("d99", 5)):
+            await pilot.press("f3")
+            await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+            await pilot.press(*text, "enter")
+            await until(pilot, lambda: pilot.app.screen is place)
+            assert place.state.values["n_layer"] == layers
+            assert place.query_one("#edit-preset", PickEditor).value == "d5"
+            assert place.state.preset == "d5"
+
+    run_at(workspace, "train", steps)
+
+
 def test_the_default_preset_needs_no_word() -> None:
     values = dict(BUILT_IN["nano"].values)
     config = PretrainConfig.model_validate({"model_name": "a", "data_dir": "d"} | values)
