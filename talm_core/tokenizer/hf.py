@@ -16,7 +16,7 @@ from typing import Any
 
 from talm_core import publish
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
+from talm_core.tokenizer.vocabulary import END_OF_TEXT, ROLE_TOKENS, Vocabulary
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -156,4 +156,44 @@ def _configuration(vocabulary: Vocabulary) -> dict[str, Any]:
     }
     if END_OF_TEXT in vocabulary.special_tokens:
         data |= dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
+    template = chat_template(vocabulary)
+    if template is not None:
+        data["chat_template"] = template
     return data
+
+
+def chat_template(vocabulary: Vocabulary) -> str | None:
+    """The Jinja template by which `apply_chat_template` gives what `talm_core.tokenizer.chat`
+    renders; None where there are no tokens for roles. What stands between the tags `generation` is
+    what the assistant says."""
+    special = vocabulary.special_tokens
+    if not {END_OF_TEXT, *ROLE_TOKENS.values()} <= special.keys():
+        return None
+    return _TEMPLATE.format(
+        end=json.dumps(END_OF_TEXT), roles=json.dumps(ROLE_TOKENS), special=json.dumps([*special])
+    )
+
+
+_TEMPLATE = (
+    "{{%- set roles = {roles} -%}}"
+    "{{{{- {end} -}}}}"
+    "{{%- for message in messages -%}}"
+    "{{%- if message['role'] not in roles -%}}"
+    "{{{{- raise_exception('there is no role ' ~ message['role']) -}}}}"
+    "{{%- endif -%}}"
+    "{{%- for token in {special} -%}}"
+    "{{%- if token in message['content'] -%}}"
+    "{{{{- raise_exception('a message holds the special token ' ~ token) -}}}}"
+    "{{%- endif -%}}"
+    "{{%- endfor -%}}"
+    "{{{{- roles[message['role']] -}}}}"
+    "{{%- if message['role'] == 'assistant' -%}}"
+    "{{%- generation -%}}{{{{- message['content'] ~ {end} -}}}}{{%- endgeneration -%}}"
+    "{{%- else -%}}"
+    "{{{{- message['content'] -}}}}"
+    "{{%- endif -%}}"
+    "{{%- endfor -%}}"
+    "{{%- if add_generation_prompt -%}}"
+    "{{{{- roles['assistant'] -}}}}"
+    "{{%- endif -%}}"
+)

@@ -26,6 +26,8 @@ from talm_core.workspace import MAIN_FILES, Workspace, there, user_path
 FILE_NAME = MAIN_FILES["tokenizer"]
 VERSION = 1
 END_OF_TEXT = "<|endoftext|>"
+ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+"""The special token that begins a message, by who speaks."""
 
 BASE = Path(__file__).with_name("base.json")
 """The vocabulary that ships with talm; `talm_core.tokenizer.base` makes it anew."""
