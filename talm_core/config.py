@@ -779,6 +779,18 @@ class PretrainConfig(JobConfig):
             advanced=True,
         ),
     ] = "auto"
+    autotune: Annotated[
+        Literal["auto", "on", "off"],
+        Setting(
+            "Machine",
+            "Try what computes fastest before the first step.",
+            more="Measures number formats, attention kernels, windows of a pass and the compiler,"
+            " as far as they are left to auto, and keeps the fastest; the tokens of a step stay the"
+            " same. auto does so for runs of ten minutes and more. What was found is remembered in"
+            " autotune.json in the workspace.",
+            advanced=True,
+        ),
+    ] = "auto"
     threads: Annotated[
         int,
         Field(ge=0, le=1024),

@@ -93,6 +93,31 @@ class Merged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tried(Event):
+    """A way to compute the run was measured. `batch_size` is windows of one pass;
+    `tokens_per_second` None: it could not be computed, `note` says why."""
+
+    precision: str
+    attention: str
+    batch_size: int
+    compiled: bool
+    tokens_per_second: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned(Event):
+    """The way that was chosen to compute the run; `remembered`: it was found by an earlier run."""
+
+    precision: str
+    attention: str
+    batch_size: int
+    compiled: bool
+    seconds: float
+    remembered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
     """What the run is going to be, once, before the first step. `minutes` is its time limit."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from talm_core.events import (
@@ -24,6 +25,8 @@ from talm_core.events import (
     Sampled,
     Stage,
     Started,
+    Tried,
+    Tuned,
     Unpaused,
     counted,
 )
@@ -33,6 +36,8 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+_CENTURY = 3.2e9  # seconds; what is later has no date worth telling
 
 
 def plain(text: str) -> str:
@@ -134,6 +139,16 @@ def left(eta: float | None) -> str:
     return "" if eta is None else f"{duration(eta)} left"
 
 
+def ends(eta: float | None, now: datetime | None = None) -> str:
+    """` (14:32)`, ` (Nov 26 02:05)`: the time on the clock at which `eta` seconds are over; empty
+    for less than a minute."""
+    if eta is None or not 60 <= eta < _CENTURY:
+        return ""
+    now = now or datetime.now().astimezone()
+    end = now + timedelta(seconds=eta)
+    return f" ({end:%H:%M})" if end.date() == now.date() else f" ({end:%b %d %H:%M})"
+
+
 def metrics_line(event: Metrics) -> str:
     """`step 300 of 900, loss 3.214, learning rate 2.9e-03, 41.2 k tokens/s, 20 s left`."""
     parts = [
@@ -143,7 +158,7 @@ def metrics_line(event: Metrics) -> str:
         f"{count(event.tokens_per_second)} tokens/s",
     ]
     if event.eta is not None:
-        parts.append(left(event.eta))
+        parts.append(left(event.eta) + ends(event.eta))
     return ", ".join(parts)
 
 
@@ -155,7 +170,7 @@ def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
         f"loss {event.loss_ema:.3f}",
         val,
         f"{count(event.tokens_per_second)} tok/s",
-        left(event.eta),
+        left(event.eta) + ends(event.eta),
     ]
     return ", ".join(filter(None, parts))
 
@@ -167,6 +182,29 @@ def planned_line(event: Planned) -> str:
         f" {count(event.tokens_per_step)} tokens, {count(event.train_tokens)} tokens to learn"
         f" from, on {one_line(event.device)} in {one_line(event.precision)}"
         + (", compiled" if event.compiled else "")
+    )
+
+
+def tried_line(event: Tried) -> str:
+    """One way to compute the run, as a row of a table."""
+    if event.tokens_per_second is None:
+        speed = one_line(event.note)
+    else:
+        speed = f"{count(event.tokens_per_second):>7} tokens/s"
+    return f"tried {_way(event)}  {speed}"
+
+
+def tuned_line(event: Tuned) -> str:
+    """The way that was chosen."""
+    how = "as found before" if event.remembered else f"after {duration(event.seconds)}"
+    return f"takes {_way(event)}  {how}"
+
+
+def _way(event: Tried | Tuned) -> str:
+    compiled = "compiled" if event.compiled else "eager"
+    return (
+        f"{one_line(event.precision):<4}  {one_line(event.attention):<9} attention"
+        f"  {event.batch_size:>4} windows a pass  {compiled:<8}"
     )
 
 
@@ -236,6 +274,8 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
     Stage: stage_line,
     Progress: progress_line,
     Planned: planned_line,
+    Tried: tried_line,
+    Tuned: tuned_line,
     Metrics: metrics_line,
     Evaluated: evaluated_line,
     Sampled: sampled_line,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -26,25 +28,54 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The choices of a run. They are kept in its checkpoints: a resumed run that chose anew could
-    not continue bit for bit. `batch_size` is the windows of one pass; 0: as the settings say."""
+    not continue bit for bit. `batch_size` is the windows of one pass; 0: as the settings say.
+    `attention` is the kernel: auto (torch chooses), cudnn, efficient or math."""
 
     device: str
     precision: str
     compiled: bool
     threads: int
     batch_size: int = 0
+    attention: str = "auto"
 
     @property
     def dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
-    @property
-    def peak(self) -> float | None:
-        """Operations a second that the device can do at most, None where it is not known."""
-        if self.device != "cuda" or self.precision != "bf16":
-            return None
+
+def peak_of(machine: Machine) -> float:
+    """Operations a second that the device can do at most: of known accelerators what their maker
+    says, of others what a large product reaches here, measured once a process."""
+    if machine.device == "cuda" and machine.precision == "bf16":
         name = torch.cuda.get_device_name()
-        return next((peak for part, peak in _PEAKS.items() if part in name), None)
+        known = next((peak for part, peak in _PEAKS.items() if part in name), None)
+        if known is not None:
+            return known
+    return _measured_peak(machine.device, machine.precision)
+
+
+@cache
+def _measured_peak(device: str, precision: str) -> float:
+    width, times = (512, 8) if device == "cpu" else (4096, 4)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    # No random numbers: those are the run's.
+    matrix = torch.full((width, width), 1 / width, dtype=dtype, device=device)
+    fastest = float("inf")
+    for _ in range(times):
+        began = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        fastest = min(fastest, time.perf_counter() - began)
+    return 2 * width**3 / fastest
+
+
+def set_attention(kind: str) -> None:
+    """Have attention computed by this kernel in the whole process; `auto` leaves it to torch."""
+    cuda = torch.backends.cuda
+    cuda.enable_flash_sdp(kind == "auto")
+    cuda.enable_mem_efficient_sdp(kind in ("auto", "efficient"))
+    cuda.enable_cudnn_sdp(kind in ("auto", "cudnn"))
+    # Always there for what the chosen one cannot do, such as a single new token.
+    cuda.enable_math_sdp(True)
 
 
 def choose(config: PretrainConfig) -> Machine:
@@ -83,6 +114,16 @@ def choose_device(asked: str) -> str:
     return asked
 
 
+def computes_bf16(device: str) -> bool:
+    """Whether the device has units for bf16, so that it may be worth a try."""
+    if device == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
+        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return True
+
+
 def _likes_bf16(device: str, width: int) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -97,6 +138,7 @@ def _likes_bf16(device: str, width: int) -> bool:
 def prepare(machine: Machine) -> None:
     """Set up this process for training."""
     torch.set_num_threads(machine.threads)
+    set_attention(machine.attention)
     torch.set_float32_matmul_precision("high" if machine.precision == "bf16" else "highest")
     if machine.device == "cpu":
         keep_freed_memory()

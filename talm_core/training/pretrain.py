@@ -49,6 +49,8 @@ from talm_core.training.schedule import Schedule
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from talm_core.model.transformer import ModelConfig
+    from talm_core.training.machine import Machine
     from talm_core.training.trainer import Trainer
 
 Talk = Generator[Event, Command | None, None]
@@ -162,7 +164,7 @@ class _Run:
         # Here torch comes in, a second or two.
         from talm_core.model.transformer import ModelConfig
         from talm_core.tokenizer.tokenizer import Tokenizer
-        from talm_core.training.machine import Machine, choose, choose_device, prepare
+        from talm_core.training.machine import Machine, choose, choose_device, peak_of, prepare
         from talm_core.training.trainer import Trainer
 
         machine = choose(self.config)
@@ -171,6 +173,8 @@ class _Run:
             choose_device(machine.device)
         prepare(machine)
         shape = ModelConfig.of(self.config, vocabulary.n_vocab)
+        if not self.found.path:
+            machine = yield from self._tuned(shape, machine)
         trainer = Trainer(self.config, shape, machine, self.inputs.dataset)
         self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
         if self.found.path:
@@ -180,8 +184,24 @@ class _Run:
             yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
             yield from self._compile(trainer)
+        self.peak = peak_of(trainer.machine)
         self.trainer = trainer
         yield from self.say(self._planned())
+
+    def _tuned(
+        self, shape: ModelConfig, machine: Machine
+    ) -> Generator[Event, Command | None, Machine]:
+        """The fastest way to compute the run, if it is long enough to look for one."""
+        from talm_core.training import autotune
+
+        tuning = autotune.tune(self.config, self.plan, shape, machine, self.workspace.root)
+        while True:
+            try:
+                event = next(tuning)
+            except StopIteration as end:
+                chosen: Machine = end.value
+                return chosen
+            yield from self.say(event)
 
     def _restore(self, trainer: Trainer, path: Path) -> Talk:
         """Go on from a checkpoint; what was changed since, by override, is said once."""
@@ -438,7 +458,6 @@ class _Run:
         self._measured = time.monotonic()
         step, per_step = self._trainer.step, self.plan.tokens_per_step
         speed = self.pace.speed(step) * per_step
-        peak = self._trainer.machine.peak
         yield from self.say(
             Metrics(
                 step=step,
@@ -452,7 +471,7 @@ class _Run:
                 tokens_per_second=speed,
                 elapsed=self.clock.now(),
                 epoch=self._trainer.epoch,
-                mfu=None if peak is None else speed * self.plan.flops_per_token / peak,
+                mfu=speed * self.plan.flops_per_token / self.peak,
                 eta=self.pace.eta(step),
             )
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,6 +25,8 @@ from talm_core.events import (
     Stage,
     Started,
     Telemetry,
+    Tried,
+    Tuned,
 )
 from tests.core.counting import metrics
 
@@ -226,3 +231,33 @@ def test_generated_text_comes_as_it_is() -> None:
             event = Generated(token=1, text=piece, probability=1.0, alternatives=[])
             screen.show(Record(0.0, event))
     assert stream.getvalue() == "def f([2J):\n\n"
+
+
+def test_the_end_of_a_run_is_told_on_the_clock() -> None:
+    now = datetime(2026, 11, 25, 22, 30, 10, tzinfo=UTC)
+    assert terminal.ends(None, now) == ""
+    assert terminal.ends(59.0, now) == ""
+    assert terminal.ends(60.0, now) == " (22:31)"
+    assert terminal.ends(5_400.0, now) == " (Nov 26 00:00)"
+    assert terminal.ends(1e300, now) == ""
+    far = replace(metrics(3), eta=7_200.0)
+    assert re.search(r"2 h left \(([A-Z][a-z]{2} \d\d )?\d\d:\d\d\)$", terminal.line(far))
+
+
+def test_what_was_tried_is_a_table() -> None:
+    tried = Tried(
+        precision="fp32", attention="math", batch_size=8, compiled=False, tokens_per_second=12_345.0
+    )
+    assert terminal.line(tried) == (
+        "tried fp32  math      attention     8 windows a pass  eager      12.3 k tokens/s"
+    )
+    failed = replace(tried, compiled=True, tokens_per_second=None, note="no \x1b[1mcompiler")
+    assert terminal.line(failed).endswith("8 windows a pass  compiled  no [1mcompiler")
+    tuned = Tuned(
+        precision="bf16", attention="auto", batch_size=16, compiled=True, seconds=21.4,
+        remembered=False,
+    )  # fmt: skip
+    assert terminal.line(tuned) == (
+        "takes bf16  auto      attention    16 windows a pass  compiled  after 21 s"
+    )
+    assert terminal.line(replace(tuned, remembered=True)).endswith("compiled  as found before")

@@ -1,0 +1,280 @@
+"""The fastest way to compute a run on the machine at hand, found by trying.
+
+Each candidate computes a few passes of the run's own shape on random tokens. One thing is changed
+at a time, in the order in which they matter: number format, attention, windows of a pass, compiler;
+the fastest so far is kept. The tokens of a step stay the same whatever is chosen.
+
+What was found is remembered in the workspace for this machine, shape and version of torch. A run
+keeps its choice in its checkpoints, and so do two runs with the same settings on one machine: the
+second takes what the first found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from talm_core.config import PretrainConfig
+from talm_core.events import Event, Progress, Tried, Tuned
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.publish import write_text
+from talm_core.training.machine import Machine, computes_bf16, peak_of, prepare, set_attention
+from talm_core.training.plan import Plan
+from talm_core.training.trainer import out_of_memory
+
+FILE = "autotune.json"
+VERSION = 1
+
+# A run that takes less than this, at the speed to be expected, is not worth the search.
+_WORTHWHILE_SECONDS = 600.0
+# Shares of a device's peak that training usually reaches.
+_USUAL_SHARE = 0.4
+# Passes of a candidate: at least two, and as many as fit into this many seconds.
+_TRIAL_SECONDS, _LEAST_PASSES = 0.5, 2
+# Tokens of the smallest pass that is tried.
+_CPU_TOKENS, _DEVICE_TOKENS = 1_024, 4_096
+# How much faster something must be to be taken: less could be chance.
+_CLEARLY = 1.02
+_ATTENTION = {"cpu": ("math",), "cuda": ("cudnn", "efficient"), "mps": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate and how many tokens a second it computed; None and why where it could not."""
+
+    machine: Machine
+    tokens_per_second: float | None
+    note: str = ""
+
+
+def tune(
+    config: PretrainConfig, plan: Plan, shape: ModelConfig, start: Machine, root: Path
+) -> Generator[Event, None, Machine]:
+    """The machine a run should compute on: what was found before for `root`'s workspace, else the
+    fastest of all candidates, each told as it is measured; `start` where the run is too short."""
+    if not worthwhile(config, plan, start):
+        return start
+    began = time.monotonic()
+    key = key_of(config, shape, start)
+    found = recall(root, key)
+    remembered = found is not None
+    if found is None:
+        yield Progress(phase="tuning", done=0)
+        trials = []
+        for trial in search(config, shape, start):
+            trials.append(trial)
+            yield Tried(
+                **_way(trial.machine), tokens_per_second=trial.tokens_per_second, note=trial.note
+            )
+        found = best(trials, start)
+        remember(root, key, found)
+    prepare(found)
+    yield Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered)
+    return found
+
+
+def _way(machine: Machine) -> dict[str, Any]:
+    return {
+        "precision": machine.precision,
+        "attention": machine.attention,
+        "batch_size": machine.batch_size,
+        "compiled": machine.compiled,
+    }
+
+
+def worthwhile(config: PretrainConfig, plan: Plan, machine: Machine) -> bool:
+    """Whether a run should be tuned: as the setting says, by default where the run is long enough
+    to gain by it. Several processes cannot choose each for itself and never are."""
+    if config.autotune == "off" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return False
+    if config.autotune == "on":
+        return True
+    seconds = plan.tokens * plan.flops_per_token / (_USUAL_SHARE * peak_of(machine))
+    if config.minutes is not None:
+        seconds = min(seconds, 60 * config.minutes)
+    return seconds >= _WORTHWHILE_SECONDS
+
+
+def search(config: PretrainConfig, shape: ModelConfig, start: Machine) -> Iterator[Trial]:
+    """Every candidate as it was measured, `start` first; the fastest is `best` of them all."""
+    bench = _Bench(config, shape, start)
+    windows = config.passes * config.batch_size
+    best = bench.measure(replace(start, batch_size=config.batch_size, compiled=False))
+    yield best
+    for trial in _formats(config, bench, best.machine):
+        yield trial
+        best = _better(best, trial)
+    for kind in _ATTENTION[start.device]:
+        trial = bench.measure(replace(best.machine, attention=kind))
+        yield trial
+        best = _better(best, trial)
+    for trial in _sizes(bench, best, windows, config.context_len):
+        yield trial
+        best = _better(best, trial)
+    if config.compile == "auto":
+        yield bench.measure(replace(best.machine, compiled=True))
+
+
+def best(trials: list[Trial], start: Machine) -> Machine:
+    """The fastest candidate, compiled where that was asked for; `start` where none could be
+    computed."""
+    fastest = trials[0]
+    for trial in trials[1:]:
+        fastest = _better(fastest, trial)
+    if fastest.tokens_per_second is None:
+        return start
+    return replace(fastest.machine, compiled=fastest.machine.compiled or start.compiled)
+
+
+def _better(first: Trial, second: Trial) -> Trial:
+    if second.tokens_per_second is None:
+        return first
+    if first.tokens_per_second is None:
+        return second
+    return second if second.tokens_per_second > _CLEARLY * first.tokens_per_second else first
+
+
+def _formats(config: PretrainConfig, bench: _Bench, machine: Machine) -> Iterator[Trial]:
+    if config.precision == "auto" and computes_bf16(machine.device):
+        other = "fp32" if machine.precision == "bf16" else "bf16"
+        yield bench.measure(replace(machine, precision=other))
+
+
+def _sizes(bench: _Bench, best: Trial, windows: int, context: int) -> Iterator[Trial]:
+    """Passes from small to large, doubled until memory or speed stops it."""
+    least = _CPU_TOKENS if best.machine.device == "cpu" else _DEVICE_TOKENS
+    top = 0.0
+    for size in doubled(windows, max(1, least // context)):
+        if size == best.machine.batch_size:
+            speed = best.tokens_per_second
+        else:
+            trial = bench.measure(replace(best.machine, batch_size=size))
+            yield trial
+            speed = trial.tokens_per_second
+        if speed is None or speed < 0.9 * top:
+            return
+        top = max(top, speed)
+
+
+def doubled(windows: int, least: int) -> list[int]:
+    """Sizes of a pass that divide `windows`, each about twice the one before, from about `least`
+    on."""
+    divisors = [size for size in range(1, windows + 1) if windows % size == 0]
+    found: list[int] = []
+    for size in divisors:
+        if size >= min(least, windows) and (not found or size >= 2 * found[-1]):
+            found.append(size)
+    return found
+
+
+class _Bench:
+    """Computes passes of a run's shape, one candidate after the other, on one set of weights."""
+
+    def __init__(self, config: PretrainConfig, shape: ModelConfig, machine: Machine) -> None:
+        self._context = config.context_len
+        self._device = torch.device(machine.device)
+        self._attention = machine.attention
+        self._model = Transformer(shape, dtype=machine.dtype)
+        self._model.initialise(config.seed)
+        self._model.to(self._device)
+
+    def measure(self, machine: Machine) -> Trial:
+        """A candidate's speed. Nothing of it stays but the memory the compiler keeps."""
+        model = self._model
+        model.dtype = machine.dtype
+        set_attention(machine.attention)
+        hidden = model.hidden
+        shape = (machine.batch_size, self._context)
+        generator = torch.Generator().manual_seed(1)
+        vocabulary = model.config.vocab_size
+        tokens = torch.randint(vocabulary, shape, generator=generator).to(self._device)
+
+        def one_pass() -> None:
+            torch.autograd.backward(model.loss_of(hidden(tokens), tokens))
+            # What is asked for must have been computed.
+            self._wait(model.norm.grad)
+
+        try:
+            if machine.compiled:
+                hidden = torch.compile(hidden)
+            return Trial(machine, tokens.numel() / self._seconds(one_pass))
+        except (RuntimeError, MemoryError, OSError, ImportError) as error:
+            why = "not enough memory" if out_of_memory(error) else _first_line(error)
+            return Trial(machine, None, why)
+        finally:
+            set_attention(self._attention)
+            model.zero_grad(set_to_none=True)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _seconds(self, one_pass: Any) -> float:
+        """Seconds of the fastest pass: whatever else the machine does only makes one slower."""
+        one_pass()
+        fastest, spent, passes = float("inf"), 0.0, 0
+        while passes < _LEAST_PASSES or spent < _TRIAL_SECONDS:
+            began = time.perf_counter()
+            one_pass()
+            taken = time.perf_counter() - began
+            fastest, spent, passes = min(fastest, taken), spent + taken, passes + 1
+        return fastest
+
+    @staticmethod
+    def _wait(value: Tensor | None) -> None:
+        assert value is not None
+        value.sum().item()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
+# --- what is remembered ------------------------------------------------------------------------
+
+
+def key_of(config: PretrainConfig, shape: ModelConfig, start: Machine) -> str:
+    """What a choice depends on: machine, torch, shape, tokens of a step and what was asked for."""
+    name = platform.processor() or platform.machine()
+    if start.device == "cuda":
+        name = torch.cuda.get_device_name()
+    elif start.device == "cpu":
+        name = f"{name} {torch.backends.cpu.get_cpu_capability()}"
+    asked = (config.precision, config.compile, config.batch_size, config.passes)
+    facts = [name, torch.__version__, asdict(start), asdict(shape), asked]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def recall(root: Path, key: str) -> Machine | None:
+    """What was found before, if anything. A file that cannot be used is as good as none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Machine(**_read(root)[key])
+    return None
+
+
+def remember(root: Path, key: str, machine: Machine) -> None:
+    """Keep what was found, beside what was found for other runs. Where that is not possible the
+    next run searches again."""
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        known = _read(root)
+    document = {"version": VERSION, "choices": known | {key: asdict(machine)}}
+    with contextlib.suppress(OSError):
+        write_text(root / FILE, json.dumps(document, indent=1) + "\n")
+
+
+def _read(root: Path) -> dict[str, Any]:
+    document = json.loads((root / FILE).read_bytes())
+    if document["version"] != VERSION:
+        raise ValueError("another version")
+    choices: dict[str, Any] = document["choices"]
+    return choices

@@ -1,0 +1,215 @@
+"""The search for the fastest way to compute a run: what is tried, taken, remembered and resumed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from talm_core.config import PretrainConfig
+from talm_core.events import Event, Finished, Planned, Stop, Tried, Tuned
+from talm_core.model.transformer import ModelConfig
+from talm_core.training import autotune, checkpoint
+from talm_core.training.autotune import Trial
+from talm_core.training.machine import Machine, peak_of, prepare, set_attention
+from talm_core.training.plan import plan
+from talm_core.training.pretrain import pretrain
+from talm_core.workspace import Workspace
+from tests.core.test_pretrain import Ahead, tensors
+from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
+
+MACHINE = Machine("cpu", "fp32", compiled=False, threads=1)
+TUNED = {"autotune": "on", "compile": "off"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return tiny_workspace(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _attention_is_put_back() -> object:
+    yield
+    set_attention("auto")
+
+
+def shape_of(config: PretrainConfig) -> ModelConfig:
+    return ModelConfig.of(config, 259)
+
+
+def test_passes_are_doubled_within_what_divides_a_step() -> None:
+    assert autotune.doubled(32, 4) == [4, 8, 16, 32]
+    assert autotune.doubled(36, 2) == [2, 4, 9, 18, 36]
+    assert autotune.doubled(7, 1) == [1, 7]
+    assert autotune.doubled(4, 100) == [4]
+
+
+def test_every_candidate_is_measured_and_the_step_stays_the_same() -> None:
+    config = tiny_config(batch_size=4, total_batch_size=4 * 32 * 16, **TUNED)
+    prepare(MACHINE)
+    trials = list(autotune.search(config, shape_of(config), MACHINE))
+    assert [trial.machine.attention for trial in trials[:2]] == ["auto", "math"]
+    assert trials[0].machine.batch_size == 4
+    # 32 tokens a window: the smallest pass is 32 windows of 64.
+    assert {trial.machine.batch_size for trial in trials[2:]} <= {32, 64}
+    assert 32 in {trial.machine.batch_size for trial in trials}
+    assert all(64 % trial.machine.batch_size == 0 for trial in trials)
+    assert all(trial.tokens_per_second for trial in trials)
+    found = autotune.best(trials, MACHINE)
+    speeds = {trial.machine: trial.tokens_per_second or 0.0 for trial in trials}
+    assert 1.02 * speeds[found] >= max(speeds.values()) / 1.02**2
+
+
+def test_only_what_is_clearly_faster_is_taken() -> None:
+    slow, same, fast, broken = (
+        Trial(Machine("cpu", "fp32", compiled=False, threads=1, batch_size=n), speed)
+        for n, speed in ((1, 100.0), (2, 101.0), (3, 110.0), (4, None))
+    )
+    assert autotune.best([slow, same, broken], MACHINE) == slow.machine
+    assert autotune.best([slow, same, fast, broken], MACHINE) == fast.machine
+    assert autotune.best([broken, slow], MACHINE) == slow.machine
+    assert autotune.best([broken], MACHINE) == MACHINE
+
+
+def test_a_compiler_that_fails_is_said_and_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> object:
+        raise RuntimeError("no C++ compiler here\nand more")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    config = tiny_config(autotune="on")
+    trials = list(autotune.search(config, shape_of(config), MACHINE))
+    assert trials[-1].machine.compiled
+    assert trials[-1].tokens_per_second is None
+    assert trials[-1].note == "no C++ compiler here"
+    assert not autotune.best(trials, MACHINE).compiled
+
+
+def test_only_long_runs_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worth(**changes: object) -> bool:
+        config = tiny_config(**changes)
+        return autotune.worthwhile(config, plan(config, None, 259), MACHINE)
+
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert not worth()
+    assert worth(max_steps=100_000_000)
+    assert not worth(max_steps=100_000_000, minutes=9.9)
+    assert worth(max_steps=100_000_000, minutes=10.0)
+    assert not worth(max_steps=100_000_000, autotune="off")
+    assert worth(autotune="on")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not worth(autotune="on")
+
+
+def test_choices_are_remembered_beside_each_other(tmp_path: Path) -> None:
+    other = Machine("cpu", "bf16", compiled=True, threads=2, batch_size=8, attention="math")
+    assert autotune.recall(tmp_path, "a") is None
+    autotune.remember(tmp_path, "a", MACHINE)
+    autotune.remember(tmp_path, "b", other)
+    assert autotune.recall(tmp_path, "a") == MACHINE
+    assert autotune.recall(tmp_path, "b") == other
+    assert autotune.recall(tmp_path, "c") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"version": 2}', '{"version": 1, "choices": {"a": {"x": 1}}}']
+)
+def test_a_file_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / autotune.FILE).write_text(text)
+    assert autotune.recall(tmp_path, "a") is None
+    autotune.remember(tmp_path, "a", MACHINE)
+    assert autotune.recall(tmp_path, "a") == MACHINE
+
+
+def test_the_key_is_of_all_that_a_choice_depends_on() -> None:
+    config = tiny_config()
+    key = autotune.key_of(config, shape_of(config), MACHINE)
+    for changed in (tiny_config(batch_size=2), tiny_config(n_layer=1), tiny_config(compile="off")):
+        assert autotune.key_of(changed, shape_of(changed), MACHINE) != key
+    assert autotune.key_of(tiny_config(seed=2), shape_of(config), MACHINE) == key
+
+
+def said(events: list[Event], kind: type[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace) -> None:
+    config = tiny_config(model_name="whole", total_batch_size=1_024, **TUNED)
+    whole = list(pretrain(config, workspace))
+    assert len(said(whole, Tried)) >= 2
+    (tuned,) = said(whole, Tuned)
+    assert isinstance(tuned, Tuned)
+    assert not tuned.remembered
+    assert whole.index(tuned) < whole.index(said(whole, Planned)[0])
+
+    parted = tiny_config(model_name="parted", total_batch_size=1_024, **TUNED)
+    job = pretrain(parted, workspace)
+    events = [next(job)]
+    while not (isinstance(events[-1], Planned)):
+        events.append(next(job))
+    (again,) = said(events, Tuned)
+    assert isinstance(again, Tuned)
+    assert again.remembered
+    assert not said(events, Tried)
+    events += islice(job, 8)
+    events.append(job.send(Stop()))
+    events += list(job)
+    # What is found later is another's: a resumed run keeps its own.
+    (workspace.root / autotune.FILE).unlink()
+    resumed = list(pretrain(parted, workspace))
+    assert not said(resumed, Tuned)
+    assert isinstance(resumed[-1], Finished)
+    ours, theirs = tensors(workspace, "whole"), tensors(workspace, "parted")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    state = checkpoint.find(workspace.directory("pretrain", "parted")).state
+    assert state["machine"]["batch_size"] == tuned.batch_size
+    assert state["machine"]["attention"] == tuned.attention
+
+
+def test_attention_is_computed_by_the_kernel_that_was_chosen() -> None:
+    part = torch.zeros(1, 2, 8, 16)
+
+    def kernel() -> int:
+        return int(torch._fused_sdp_choice(part, part, part, is_causal=True))
+
+    set_attention("auto")
+    assert kernel() == torch.nn.attention.SDPBackend.FLASH_ATTENTION.value
+    set_attention("math")
+    assert kernel() == torch.nn.attention.SDPBackend.MATH.value
+
+
+def test_a_peak_is_measured_once() -> None:
+    assert peak_of(MACHINE) == peak_of(MACHINE) > 1e8
+
+
+ASKING = {Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.__bool__, Tensor.__float__}
+
+
+class Asked(TorchFunctionMode):
+    """Counts how often a device would be asked for a value, and waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.times += func in ASKING
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_that_is_not_logged_never_waits_for_the_device(workspace: Workspace) -> None:
+    config = tiny_config(grad_clip=0.5, total_batch_size=256)
+    trainer = Ahead(config, shape_of(config), MACHINE, workspace.directory("data", NAME))
+    with Asked() as asked:
+        for _ in range(4):
+            while not trainer.forward_backward():
+                pass
+            trainer.update(1e-3)
+        assert asked.times == 0
+        trainer.read()
+    # The readings, and whether a step failed.
+    assert asked.times == 2
