@@ -8,6 +8,8 @@ of all rounds, because whatever else the machine does only ever makes a round sl
 
 - `talm` is the whole job: reading, encoding, shards, checksums, manifest.
 - `one thread` is tiktoken's `encode_ordinary` on text in memory, with nothing written.
+- `loading` is compared with what training steps of the preset `gpt2-124m` eat on this machine, with
+  passes of two windows.
 - `pool` is the plain way: a pool of as many processes as there are cores, fed with single
   documents by `imap` in chunks of 16, lists of ids coming back and filling an array.
 
@@ -40,10 +42,7 @@ from talm_core.tokenizer.vocabulary import BASE
 from talm_core.workspace import Workspace
 
 SHARD_TOKENS = 10_000_000
-
-# What a gpt2-124m step on this kind of machine eats is far below what one fast GPU eats, so the
-# latter is the yardstick: tokens a second of a compiled bf16 run.
-GPU_TOKENS_PER_SECOND = 500_000
+STEP_WINDOWS = 2
 
 
 def make_corpus(folder: Path, size: int) -> None:
@@ -171,7 +170,8 @@ def loading(folder: Path, scratch: Path) -> None:
     for _ in Preparation(config, workspace).events():
         pass
     directory = workspace.directory_of(config)
-    print("loading")
+    eaten = step_tokens()
+    print(f"loading; a step of gpt2-124m eats {eaten:,.0f} tokens/s here")
     for batch_size, context_len in ((16, 128), (16, 256), (16, 1024)):
         loader = TokenLoader(
             directory, "train", batch_size=batch_size, context_len=context_len, seed=1
@@ -181,8 +181,37 @@ def loading(folder: Path, scratch: Path) -> None:
         speed = tokens / seconds
         print(
             f"  {batch_size} x {context_len:<6}{seconds * 1e6:6.1f} us a batch"
-            f"{speed / 1e6:8.0f} M tokens/s, {speed / GPU_TOKENS_PER_SECOND:,.0f} x a fast GPU's"
+            f"{speed / 1e6:8.0f} M tokens/s, {speed / eaten:,.0f} x as much"
         )
+
+
+def step_tokens() -> float:
+    """Tokens a second that forward and backward passes of `gpt2-124m` take, without the optimizer:
+    the most a step can eat."""
+    import torch
+
+    from talm_core.config import PretrainConfig
+    from talm_core.model.transformer import ModelConfig, Transformer
+    from talm_core.presets import find_preset
+    from talm_core.settings import build
+    from talm_core.training.machine import choose, prepare
+
+    values = dict(find_preset(Workspace(), "gpt2-124m").values)
+    config = build(PretrainConfig, values | {"model_name": "x", "data_dir": "x"})
+    machine = choose(config)
+    prepare(machine)
+    model = Transformer(ModelConfig.of(config, 4_100), dtype=machine.dtype)
+    model.initialise(1)
+    model.to(machine.device)
+    batch = torch.randint(4_100, (STEP_WINDOWS, config.context_len + 1), device=machine.device)
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        loss = model.loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+        torch.autograd.backward(loss)
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+    return STEP_WINDOWS * config.context_len / min(seconds)
 
 
 def _batches(loader: TokenLoader) -> float:
@@ -197,7 +226,7 @@ def _batches(loader: TokenLoader) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only loading")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -208,7 +237,8 @@ def main() -> None:
         folder, scratch = Path(place, "text"), Path(place, "home")
         folder.mkdir()
         make_corpus(folder, options.megabytes * 1_000_000)
-        tokenizing(folder, options.rounds)
+        if options.rounds:
+            tokenizing(folder, options.rounds)
         loading(folder, scratch)
 
 

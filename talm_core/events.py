@@ -86,10 +86,12 @@ def counted(progress: Progress) -> list[tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged(Event):
-    """The newest merges of a tokenizer in training, as readable text, oldest first."""
+    """The newest merges of a tokenizer in training, as readable text, oldest first.
+    `bytes_per_token` is of the text it learns from, as it is tokenized by now."""
 
     vocab_size: int
     newest: list[str]
+    bytes_per_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ TOKEN, SPAN, OWNER = range(3)
 KEY, FIRST, LAST, COUNT = range(4)
 
 # Places in the state array.
-MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED = range(8)
+MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED, JOINED = range(9)
 
 # What `_advance` returns.
 DONE, MORE, GROW = range(3)
@@ -84,7 +84,8 @@ class Merger:
         self._text = np.zeros((size + 2, 3), np.int32)
         self._text[[0, -1]] = _NONE, 1, _NONE
         self._counts = np.ascontiguousarray(pieces.counts, np.int64)
-        self._state = np.zeros(8, np.int64)
+        self._bytes = int(np.dot(pieces.lengths.astype(np.int64), self._counts))
+        self._state = np.zeros(9, np.int64)
         self._state[[CURSOR, FREE]] = _NONE
         self._state[SCANNED] = 1
         self._results = np.zeros((max(merges, 1), 2), np.int64)
@@ -123,6 +124,11 @@ class Merger:
             new = self._results[seen:merged].tolist()
             yield [Merge(key >> 32, key & 0xFFFFFFFF, count) for key, count in new]
             seen = merged
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the corpus has as it is tokenized now."""
+        return self._bytes - int(self._state[JOINED])
 
     def _lay(self) -> Iterator[int]:
         """Lay the pieces end to end, a slice at a time."""
@@ -328,6 +334,7 @@ def _join(
     middle = at + text[at, SPAN]
     after = middle + text[middle, SPAN]
     before = at - text[at - 1, SPAN]
+    state[JOINED] += weight
     text[middle, TOKEN] = _DEAD
     text[at, TOKEN] = new
     text[at, SPAN] = after - at

@@ -209,24 +209,28 @@ def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, l
     first, goal = len(tokens), config.vocab_size - len(tokens)
     told = first
     rate = _Rate()
+    merger = Merger(pieces, goal)
+    whole = merger.tokens
     yield rate.progress("merging", 0, goal, "merges")
-    for merges in Merger(pieces, goal).run():
+    for merges in merger.run():
         extend(tokens, merges)
         if rate.due():
             yield rate.progress("merging", len(tokens) - first, goal, "merges")
             if told < len(tokens):
-                yield _newest(tokens, told)
+                yield _newest(tokens, told, whole / max(1, merger.tokens))
                 told = len(tokens)
     yield rate.progress("merging", len(tokens) - first, len(tokens) - first, "merges")
     if told < len(tokens):
-        yield _newest(tokens, told)
+        yield _newest(tokens, told, whole / max(1, merger.tokens))
     return tokens
 
 
-def _newest(tokens: list[bytes], told: int) -> Merged:
+def _newest(tokens: list[bytes], told: int, bytes_per_token: float) -> Merged:
     newest = tokens[told:][-_NEWEST:]
     return Merged(
-        vocab_size=len(tokens), newest=[readable(token[:_LONGEST_SHOWN]) for token in newest]
+        vocab_size=len(tokens),
+        newest=[readable(token[:_LONGEST_SHOWN]) for token in newest],
+        bytes_per_token=bytes_per_token,
     )
 
 

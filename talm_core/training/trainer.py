@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -20,6 +19,7 @@ from talm_core.errors import ArtifactError, NonFiniteError, Problem, RunError
 from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary
+from talm_core.training.batches import Batches
 from talm_core.training.machine import Machine
 from talm_core.training.optimizer import Optimizers
 
@@ -72,13 +72,14 @@ class Trainer:
         # divided.
         self.batch_size = machine.batch_size or config.batch_size
         self.passes = config.passes * config.batch_size // self.batch_size
-        self.loader = TokenLoader(
+        loader = TokenLoader(
             dataset,
             "train",
             batch_size=self.batch_size,
             context_len=config.context_len,
             seed=config.seed,
         )
+        self.loader = Batches(loader, self.device)
         self.step = self.tokens = 0
         # Where the loader was after the last whole step: what a checkpoint needs.
         self.loader_state = dict(self.loader.state)
@@ -128,7 +129,7 @@ class Trainer:
 
     def forward_backward(self) -> bool:
         """One pass over the next batch; returns whether a whole step's passes are done."""
-        batch = self._to_device(self.loader.next_batch())
+        batch = self.loader.next_batch()
         tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
         loss = self.model.loss_of(self._hidden(tokens), targets) / self.passes
         torch.autograd.backward(loss)
@@ -164,13 +165,6 @@ class Trainer:
         self.loader.skip((step - self.step) * self.passes)
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
-
-    def _to_device(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-        tensor = torch.from_numpy(batch)
-        if self._asynchronous:
-            # From pinned memory the copy runs beside what the device is computing.
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
     def update(self, rate: float) -> None:
         """Take the optimizer step of the passes so far.

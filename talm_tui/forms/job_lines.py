@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from rich.cells import cell_len
 from textual.content import Content
 
-from talm_core.events import Failed, Finished, Notice, Progress, Stopped
+from talm_core.events import Failed, Finished, Merged, Notice, Progress, Stopped
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.terminal import counts
@@ -14,6 +17,7 @@ from talm_tui.theme import line, plain
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")
 _HIDE = "esc  hide"
+_WHITE = re.compile(r"\s")
 _STYLES = {
     Status.RUNNING: "$accent bold",
     Status.DONE: "$text-success bold",
@@ -74,12 +78,22 @@ def _fitting(head: str, parts: list[str], between: str, width: int) -> str:
     return head
 
 
-def newest_line(tokens: list[str], width: int) -> str:
-    """The newest tokens, newest first, as many as fit; spaces shown."""
+def newest_line(merged: Merged, width: int) -> str:
+    """The newest tokens, newest first, as many as fit; spaces shown. At the end what they have
+    brought."""
+    ratio = merged.bytes_per_token
+    tail = f"  {ratio:.2f} bytes a token" if ratio is not None else ""
+    room = max(0, width - len(tail))
+    words = newest_words(merged.newest, room)
+    return words + " " * (room - cell_len(words)) + tail
+
+
+def newest_words(tokens: list[str], width: int) -> str:
+    """The newest tokens first, as many as fit."""
     text = "  " + "newest".ljust(11) + " "
     for token in reversed(tokens):
-        word = f' "{plain(str(token)).replace(" ", "␣")}"'
-        if len(text) + len(word) > width - 2:
+        word = f' "{_WHITE.sub("␣", plain(str(token)))}"'
+        if cell_len(text) + cell_len(word) > width - 2:
             return text + " …"
         text += word
     return text
@@ -108,7 +122,7 @@ def lines(
             for progress in history.progress.values():
                 body += [phase_line(progress, width), counts_line(progress, width)]
             if history.merged:
-                body.append(newest_line(history.merged.newest, width))
+                body.append(newest_line(history.merged, width))
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
                 body.append(f"  {'note'.ljust(11)}  {line(said.message)}")
         case _:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES
 from talm_core.jobs import Status
 from talm_core.overview import Overview
-from talm_tui.forms.form import Options
+from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning, of_data
 from talm_tui.forms.names import free, slug, stem
+from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.forms.quantity import count
+from talm_tui.widgets.document_view import DocumentView
+from talm_tui.widgets.job_view import JobView
 
 
 def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
@@ -38,11 +43,22 @@ class DataScreen(FormPlace):
         "Documents become one long row of tokens in shard files, a part of it kept apart to test"
         " the model on. A model can only be used with the tokenizer its data was prepared with."
     )
-    NEXT_STEP = "{data.use}  train a model on it"
+    NEXT_STEP = "{data.documents}  documents   {data.use}  train a model on it"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "use", "Train on it", id="data.use", show=False)
+        Binding("m", "use", "Train on it", id="data.use", show=False),
+        Binding(
+            "v",
+            "documents",
+            "documents",
+            id="data.documents",
+            tooltip="Read documents of a dataset back",
+        ),
     ]
+
+    def compose_place(self) -> ComposeResult:
+        yield from super().compose_place()
+        yield DocumentView()
 
     def options(self) -> dict[str, Options]:
         return {
@@ -86,6 +102,61 @@ class DataScreen(FormPlace):
         config = self.state.draft
         assert config is None or isinstance(config, DataConfig)
         return self.meant if config is None else of_data(config, self.findings)
+
+    # --- documents read back ---------------------------------------------------------------
+
+    def show_documents(self, dataset: str) -> None:
+        """Show documents of a dataset where the form was."""
+        self.add_class("-documents")
+        view = self.query_one(DocumentView)
+        view.show(self.workspace.root, dataset)
+        view.focus()
+
+    def hide_documents(self) -> None:
+        """Show the form again."""
+        self.remove_class("-documents")
+        self.query_one(DocumentView).dismiss()
+
+    @on(JobView.Ended)
+    def _show_result(self, event: JobView.Ended) -> None:
+        # Somebody who fills in the form meanwhile is left alone.
+        here = self.app.screen is self and self.focused is None
+        if event.status is Status.DONE and here:
+            self.show_documents(event.artifact.name)
+
+    def on_form_focused(self, event: Form.Focused) -> None:
+        if event.item is not None:
+            self.hide_documents()
+        super().on_form_focused(event)
+
+    def action_documents(self) -> None:
+        """Show documents of the dataset that was made here, or of one that is chosen."""
+        view = self.query_one(JobView)
+        if view.artifact is not None and view.status is Status.DONE:
+            self.show_documents(view.artifact.name)
+            return
+        done = [
+            (item.name, f"{count(item.summary.get('tokens', 0))} tokens")
+            for item in self.overviews()
+            if item.status is Status.DONE
+        ]
+        if not done:
+            self.notify("No dataset is prepared yet", markup=False)
+            return
+
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.show_documents(name)
+
+        self.app.push_screen(PickScreen("Documents of which dataset?", done), take)
+
+    def action_leave_field(self) -> None:
+        """Back from the documents to the form; else as everywhere."""
+        if self.has_class("-documents"):
+            self.hide_documents()
+            self.set_focus(None)
+        else:
+            super().action_leave_field()
 
     def action_use(self) -> None:
         """Go on to training with the dataset that was made here."""

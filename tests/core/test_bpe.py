@@ -216,6 +216,17 @@ class TestSplitting:
         assert counted(FastCounter(), ["", "a", ""]) == {}
 
 
+def joined(chunk: list[int], left: int, right: int, new: int) -> list[int]:
+    """A chunk with the pair joined, from left to right."""
+    found: list[int] = []
+    at = 0
+    while at < len(chunk):
+        pair = chunk[at : at + 2] == [left, right]
+        found.append(new if pair else chunk[at])
+        at += 2 if pair else 1
+    return found
+
+
 class TestMerging:
     @given(st.lists(texts, min_size=1, max_size=4), st.integers(0, 60))
     @settings(max_examples=250, deadline=None)
@@ -238,8 +249,14 @@ class TestMerging:
             np.array(list(counts.values()), np.int64),
         )
         tokens = single_bytes()
-        for new in Merger(pieces, merges, room=2, work=3).run():
+        merger = Merger(pieces, merges, room=2, work=3)
+        assert merger.tokens == sum(map(len, chunks))
+        cut = [list(chunk) for chunk in chunks]
+        for new in merger.run():
+            for number, merge in enumerate(new, len(tokens)):
+                cut = [joined(chunk, merge.left, merge.right, number) for chunk in cut]
             extend(tokens, new)
+        assert merger.tokens == sum(map(len, cut))
         assert tokens == slow_merges([list(chunk) for chunk in chunks], 256 + merges)
 
     def test_a_longer_text(self) -> None:
@@ -262,7 +279,10 @@ class TestMerging:
             np.array([3, 2], np.int32),
             np.array([5, 7], np.int64),
         )
-        merges = [merge for slice_ in Merger(pieces, 9).run() for merge in slice_]
+        merger = Merger(pieces, 9)
+        assert merger.tokens == 5 * 3 + 7 * 2
+        merges = [merge for slice_ in merger.run() for merge in slice_]
+        assert merger.tokens == 5 + 7
         assert [(m.left, m.right, m.count) for m in merges] == [(97, 98, 12), (256, 99, 5)]
 
     def test_stops_when_no_pair_is_left(self) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
+from talm_core import jobs
+from talm_core.config import DataConfig
 from talm_core.jobs import Status
 from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
+from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
-from talm_tui.screens.data import tokenizer_options
+from talm_tui.screens.data import DataScreen, tokenizer_options
 from talm_tui.screens.train import TrainScreen
+from talm_tui.widgets.document_view import FIRST_SEED, DocumentView, about
 from talm_tui.widgets.job_view import JobView
-from tests.tui.form_pilot import field, run_at, settled, text_of, type_into, until
+from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
 
 
 def test_a_dataset_from_form_to_training(empty_workspace: Workspace, tmp_path: Path) -> None:
@@ -32,6 +40,16 @@ def test_a_dataset_from_form_to_training(empty_workspace: Workspace, tmp_path: P
         await pilot.press("ctrl+r")
         await until(pilot, lambda: view.status is Status.DONE, seconds=60)
         assert "● done  Dataset text/my-texts" in text_of(place, "#job")
+        # What came out is shown where the form was, every document as it was written.
+        documents = place.query_one(DocumentView)
+        await until(pilot, lambda: documents.found)
+        assert documents.dataset == "text/my-texts"
+        assert len(documents.found) == 5
+        first = documents.found[0]
+        number = first.text.split()[2]
+        assert (f"text number {number}\n" * 200).startswith(first.text)
+        assert (first.bytes, first.complete) == (len(f"text number {number}\n") * 200, False)
+        assert not place.query_one("#form-body").display
         # The same again would be in the way of the first: it gets a prefix.
         await until(pilot, lambda: place.state.texts["dir_prefix"] == "base")
         await pilot.press("m")
@@ -39,6 +57,95 @@ def test_a_dataset_from_form_to_training(empty_workspace: Workspace, tmp_path: P
         train = pilot.app.screen
         assert isinstance(train, TrainScreen)
         await until(pilot, lambda: train.state.texts["data_dir"] == "text/my-texts")
+
+    run_at(empty_workspace, "data", steps)
+
+
+@pytest.fixture
+def prepared(empty_workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace with a dataset of twelve documents."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text(f"[red]{number}\x1b[2J\tword " * (number * 100 + 1))
+    config = DataConfig(source="text", path=(str(folder),), ds_sample="mine")
+    list(jobs.run(config, empty_workspace))
+    return empty_workspace
+
+
+def test_documents_can_be_looked_at_at_any_time(prepared: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        view = place.query_one(DocumentView)
+        assert not view.display
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: view.found)
+        assert view.has_focus
+        assert not place.query_one("#form-body").display
+        shown = []
+        for _ in view.found:
+            excerpt = view.found[view.index]
+            shown.append(excerpt.number)
+            assert text_of(place, "#document-about") == about(excerpt)
+            text = text_of(place, "#document-text")
+            assert "\x1b" not in text
+            assert text.startswith("[red]")
+            assert text.endswith("… and so on") is not excerpt.complete
+            await pilot.press("right")
+        assert len(set(shown)) == len(shown) == 5
+        assert view.index == 0
+        await pilot.press("left")
+        assert view.index == 4
+        await pilot.press("n")
+        await until(pilot, lambda: view.found and view.seed == FIRST_SEED + 1)
+        assert [excerpt.number for excerpt in view.found] != shown
+        await pilot.press("escape")
+        assert not view.display
+        assert place.query_one("#form-body").display
+        assert view.dataset is None
+
+    run_at(prepared, "data", steps)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+def test_a_picture_of_documents(
+    prepared: Workspace, snap_compare: Callable[..., bool], size: tuple[int, int]
+) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        app = pilot.app
+        assert isinstance(app, TalmApp)
+        await until(pilot, lambda: app.snapshot.complete)
+        place = app.screen
+        assert isinstance(place, DataScreen)
+        await until(pilot, lambda: place.form.is_mounted)
+        place.show_documents("text/mine")
+        await until(pilot, lambda: place.query_one(DocumentView).found)
+        await pilot.press("right")
+        await pilot.pause()
+
+    assert snap_compare(app_at(prepared, "data"), terminal_size=size, run_before=before)
+
+
+def test_a_damaged_dataset_says_so(prepared: Workspace) -> None:
+    (prepared.directory("data", "text/mine") / "train_000001.npy").unlink()
+    (prepared.directory("data", "text/mine") / "val_000001.npy").unlink()
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert isinstance(place, DataScreen)
+        place.show_documents("text/mine")
+        await until(pilot, lambda: "✕" in text_of(place, "#document-about"))
+        assert "is missing" in text_of(place, "#document-about")
+
+    run_at(prepared, "data", steps)
+
+
+def test_nothing_to_look_at(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await pilot.press("v")
+        await pilot.pause()
+        assert not place.query_one(DocumentView).display
+        assert [item.message for item in pilot.app._notifications] == ["No dataset is prepared yet"]
 
     run_at(empty_workspace, "data", steps)
 

@@ -20,7 +20,7 @@ from talm_core.events import (
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.settings import settings_of
-from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, phase_line
+from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, newest_words, phase_line
 from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size
 from talm_tui.forms.suggest import complete
@@ -129,8 +129,16 @@ def test_a_running_job_shows_its_newest_note() -> None:
 
 
 def test_the_newest_tokens_that_fit() -> None:
-    line = newest_line(["ab", " return", "self."], 34)
+    line = newest_words(["ab", " return", "self."], 34)
     assert line == '  newest       "self." "␣return" …'
+
+
+def test_beside_the_newest_tokens_stands_what_they_have_brought() -> None:
+    merged = Merged(vocab_size=300, newest=["ab", "世", " return"], bytes_per_token=3.414)
+    assert newest_line(merged, 60) == (
+        '  newest       "␣return" "世" "ab"' + " " * 6 + "  3.41 bytes a token"
+    )
+    assert newest_line(merged, 44) == "  newest       …" + " " * 8 + "  3.41 bytes a token"
 
 
 def test_a_running_job_shows_every_phase_and_the_newest_tokens() -> None:

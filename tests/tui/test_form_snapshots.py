@@ -88,7 +88,11 @@ def test_tokenizer(workspace: Workspace, snap_compare: SnapCompare, size: tuple[
             phase="reading", done=31_200_000, total=40_000_000, unit="bytes", rate=14e6, eta=1.0
         ),
         Progress(phase="merging", done=300, total=744, unit="tokens"),
-        Merged(vocab_size=556, newest=[" re", "self", " return", "__init", "        if"]),
+        Merged(
+            vocab_size=556,
+            newest=[" re", "self", " return", "__init", "        if"],
+            bytes_per_token=2.4146,
+        ),
     ]
     directory = canned.artifact(workspace, config, started)
 
