@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talm_core import terminal
-from talm_core.commands import dataset
+from talm_core.commands import dataset, tokenizer
 from talm_core.commands.call import DONE, Call
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.manifest import Manifest
@@ -20,8 +20,12 @@ from talm_core.journal import JournalReader
 from talm_core.naming import full_name, resolve
 from talm_core.overview import Overview, Overviews
 from talm_core.settings import settings_of
+from talm_core.tokenizer.vocabulary import BASE
 from talm_core.training.checkpoint import checkpoints
 from talm_core.workspace import FOLDERS, Artifact
+
+if TYPE_CHECKING:
+    from talm_core.tokenizer.report import Report
 
 _TITLES = {
     "tokenizer": "Tokenizers",
@@ -138,6 +142,8 @@ def show(call: Call) -> int:
     if given.text("seed") is not None and given.text("documents") is None:
         seed_problems = [Problem("seed", "only chooses documents", hint="add --documents")]
     call.require([*missing, *problems, *seed_problems])
+    if name in _BASE and not count:
+        return _show_base(call)
     artifact = resolve(call.workspace, str(name))
     if count:
         return _show_documents(call, artifact, count, seed)
@@ -149,6 +155,23 @@ def show(call: Call) -> int:
         call.say(json.dumps(_all_of(item, history)))
     else:
         call.say("\n".join(_page(item, history)))
+    return DONE
+
+
+_BASE = ("base", "tokenizer/base", "tokenizers/base")
+
+
+def _show_base(call: Call) -> int:
+    """The tokenizer that ships with talm, which is no artifact of the workspace."""
+    found = tokenizer.report_of(BASE)
+    if call.as_json:
+        call.say(
+            json.dumps(
+                {"kind": "tokenizer", "name": BASE.stem, "tokenizer": tokenizer.plain(found)}
+            )
+        )
+    else:
+        call.say("\n".join(["tokenizers/base  ships with talm", *tokenizer.lines(found)]))
     return DONE
 
 
@@ -183,6 +206,9 @@ def _page(item: Overview, history: History) -> Iterator[str]:
         yield from dataset.shard_lines(manifest)
     elif facts := terminal.facts(item.summary):
         yield from _table("Result", [(key.replace("_", " "), value) for key, value in facts])
+    found = _report(item)
+    if found is not None:
+        yield from tokenizer.lines(found)
     if item.config is not None:
         given = [
             (declared.key, _value(getattr(item.config, declared.key)))
@@ -211,6 +237,12 @@ def _page(item: Overview, history: History) -> Iterator[str]:
         yield terminal.plain(last.prompt + last.text).rstrip()
 
 
+def _report(item: Overview) -> Report | None:
+    if item.artifact.kind != "tokenizer":
+        return None
+    return tokenizer.report_in(item.artifact.directory, item.config)
+
+
 def _manifest(item: Overview) -> Manifest | None:
     return dataset.manifest_in(item.artifact.directory) if item.artifact.kind == "data" else None
 
@@ -236,9 +268,10 @@ def _bytes_in(directory: Path) -> int:
 def _all_of(item: Overview, history: History) -> dict[str, Any]:
     columns = history.evaluations
     directory = item.artifact.directory
-    manifest = _manifest(item)
+    manifest, found = _manifest(item), _report(item)
     return _plain(item) | {
         "dataset": dataset.plain(manifest) if manifest else None,
+        "tokenizer": tokenizer.plain(found) if found else None,
         "config": item.config.model_dump(mode="json") if item.config else None,
         "evaluations": [
             {"step": int(step), "val_loss": _finite(loss), "bits_per_byte": _finite(bits)}
