@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
 from talm_tui.widgets.chart import Chart, XAxis
@@ -168,6 +169,20 @@ def test_values_and_zoom_by_mouse() -> None:
         assert bounds(chart.curves, chart.view)[0] == pytest.approx(
             100 - 10 * chart._picture.cell, rel=0.05
         )
+
+    on_chart(check)
+
+
+def test_the_wheel_zooms_about_the_mouse() -> None:
+    async def check(pilot: Pilot[None], chart: Chart) -> None:
+        for direction, factor in ((MouseScrollUp, 1.6), (MouseScrollDown, 1.0)):
+            under = chart._picture.x_at(40)
+            await pilot._post_mouse_events([direction], Chart, offset=(41, 9))
+            await pilot.pause()
+            low, high = bounds(chart.curves, chart.view)
+            assert high - low == pytest.approx(400 / factor, rel=0.02)
+            if factor > 1:
+                assert chart._picture.x_at(40) == pytest.approx(under, abs=chart._picture.cell)
 
     on_chart(check)
 

@@ -14,7 +14,7 @@ from talm_tui.theme import DARK, LIGHT
 from tests.tui.app_pilot import until
 from tests.tui.test_home import quickstart
 
-SIZES = [(80, 24), (120, 40)]
+SIZES = [(80, 24), (120, 40), (200, 60)]
 
 
 async def looked(pilot: Pilot[None]) -> None:

@@ -1,9 +1,10 @@
-"""How Runs looks, at two sizes."""
+"""How Runs looks, at three sizes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,15 @@ from textual.pilot import Pilot
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.screens.runs import RunsScreen
+from talm_tui.theme import LIGHT
+from tests.tui import canned
 from tests.tui.app_pilot import until
+from tests.tui.test_runs import say
 
-SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40")]
+SIZES = [
+    pytest.param((columns, rows), id=f"{columns}x{rows}")
+    for columns, rows in ((80, 24), (120, 40), (200, 60))
+]
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +52,57 @@ async def runs(pilot: Pilot[None]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=runs)
+
+
+async def overlaid(pilot: Pilot[None]) -> None:
+    await runs(pilot)
+    screen = pilot.app.screen
+    assert isinstance(screen, RunsScreen)
+    for _ in range(3):
+        await pilot.press("o", "down")
+    await pilot.press("home")
+    await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
+    await until(pilot, lambda: len(screen.history.metrics) == 42 and screen.files.config)
+    screen._changed()
+    screen._tick()
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs_laid_over_each_other(
+    workspace: Workspace, snap_compare: Any, size: tuple[int, int]
+) -> None:
+    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=overlaid)
+
+
+def test_the_light_theme(workspace: Workspace, snap_compare: Any) -> None:
+    app = TalmApp(workspace)
+    app.theme = LIGHT
+    assert snap_compare(app, terminal_size=(120, 40), run_before=overlaid)
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_the_table(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+    async def grouped(pilot: Pilot[None]) -> None:
+        await runs(pilot)
+        await pilot.press("enter", "slash", *"step>=10 group:status")
+        await pilot.press("enter")
+        await pilot.pause()
+
+    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=grouped)
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_two_accelerators(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+    events = []
+    for second in range(60):
+        event = canned.telemetry(gpu=True)
+        (device,) = event.devices
+        first = replace(device, used=int(device.used * (1 + second / 60)))
+        idle = replace(device, used=device.used // 2, utilisation=second / 60, power=None)
+        events.append(replace(event, devices=[first, idle]))
+    say(workspace.directory("pretrain", "nano"), *events)
     assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=runs)
 
 
