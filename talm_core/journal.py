@@ -20,7 +20,7 @@ FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_WAITING = 10_000  # events, a few megabytes
-_READ_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 256 * 1024
 
 
 class JournalWriter:
@@ -77,7 +77,7 @@ class JournalReader:
         self._file: tuple[int, int] | None = None
 
     def read_new(self) -> list[Record]:
-        """Records since the last call, at most a few megabytes at once; empty only when there is
+        """Records since the last call, at most some hundred at once; empty only when there is
         nothing new, or the file is gone or not there yet. A file that took the place of the one
         read before is read from its start."""
         try:

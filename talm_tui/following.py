@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from talm_core.events import Record
 from talm_core.jobs import Status
 
 BATCH_SECONDS = 0.25
-BATCH_RECORDS = 1000
+BATCH_RECORDS = 250
 _LOOK_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.5
 _LOG_BYTES = 64 * 1024
 
 
@@ -32,7 +34,8 @@ class Files:
 class Records(Message):
     """New records of the run that is followed under `token`. `status` and `files` are None when
     nobody has looked since the last batch; `over` is true in the last one: no process works
-    there any more."""
+    there any more. Whoever gets it sets `taken`: a long journal is read no faster than it is taken,
+    and does not pile up."""
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Records(Message):
         self.status = status
         self.files = files
         self.over = over
+        self.taken = threading.Event()
 
 
 class Follower:
@@ -68,6 +72,7 @@ class Follower:
         self._post = post
         self._cancelled = cancelled
         self._batch: list[Record] = []
+        self._last: Records | None = None
         self._posted = self._looked = 0.0
         self._status: Status | None = None
         self._files: Files | None = None
@@ -99,9 +104,13 @@ class Follower:
         return self._cancelled()
 
     def _flush(self, *, over: bool = False) -> None:
-        self._post(
-            Records(self._token, self._directory, self._batch, self._status, self._files, over=over)
+        message = Records(
+            self._token, self._directory, self._batch, self._status, self._files, over=over
         )
+        if self._last is not None and len(self._batch) >= BATCH_RECORDS:
+            self._last.taken.wait(_PATIENCE_SECONDS)
+        self._last = message
+        self._post(message)
         self._batch, self._status, self._files = [], None, None
         self._posted = time.monotonic()
 

@@ -266,6 +266,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     @on(Records)
     def _take(self, message: Records) -> None:
         message.stop()
+        message.taken.set()
         if message.token != self._token:
             return
         changed = self.history.extend(message.records)

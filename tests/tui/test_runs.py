@@ -513,7 +513,7 @@ def test_a_follower_says_everything_once_in_small_batches(workspace: Workspace) 
     assert {message.token for message in said_so_far} == {3}
     assert [message.over for message in said_so_far] == [False] * (len(said_so_far) - 1) + [True]
     assert said_so_far[-1].status is Status.DONE
-    assert max(len(message.records) for message in said_so_far) <= 1000
+    assert max(len(message.records) for message in said_so_far) <= 250
 
 
 def test_a_follower_ends_when_it_is_told_to(workspace: Workspace) -> None:
