@@ -16,7 +16,7 @@ from talm_tui.next_step import WELCOME, next_step
 from talm_tui.screens.place import Place
 from talm_tui.theme import line, styles
 from talm_tui.widgets.hint import with_keys
-from talm_tui.widgets.job_progress import StageProgress, StageView
+from talm_tui.widgets.job_progress import ActiveJobs, StageProgress, StageView
 from talm_tui.widgets.run_table import RunTable
 from talm_tui.widgets.step import Step
 
@@ -119,6 +119,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
                 "Model", "A transformer that learns from the data.", "home.train", "train one"
             )
         yield StageProgress()
+        yield ActiveJobs()
         yield Static("", id="next", markup=False)
         yield RunTable()
 
@@ -166,6 +167,10 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         whole = _current(snapshot)
         stages = self._stages(whole, snapshot) if whole is not None else []
         self.query_one(StageProgress).show(whole, stages)
+        shown = {stage.overview.artifact for stage in stages if stage.overview is not None}
+        shown |= {whole.artifact} if whole is not None else set()
+        others = [job for job in snapshot.active if job.artifact not in shown]
+        self.query_one(ActiveJobs).show(others)
         model = stages[-1].overview if stages else None
         if whole is None or model is None or not model.status.active:
             return

@@ -1,4 +1,4 @@
-"""How far the stages of a quick start are, or why it ended."""
+"""How far jobs are that work now: the stages of a quick start, and all others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from talm_tui.forms.quantity import count, duration, size
 from talm_tui.theme import line
+from talm_tui.widgets.axis import short_number
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.status import bar, colour, percent
 from talm_tui.widgets.step import figure
@@ -18,6 +19,8 @@ from talm_tui.widgets.step import figure
 if TYPE_CHECKING:
     from talm_core.overview import Overview
 
+_BYTES = ("bytes", "byte", "B")
+_MOST_JOBS = 4
 _NAMES = {"tokenizer": "tokenizer", "data": "data", "pretrain": "model"}
 
 
@@ -29,8 +32,9 @@ class StageView:
     overview: Overview | None
 
 
-def detail(overview: Overview) -> str:
-    """What a running job says beside its bar: amounts, rate, time left."""
+def detail(overview: Overview, width: int = 1000) -> str:
+    """What a running job says beside its bar: amounts, rate, time left. Where there is no room
+    for all, what stands in the middle is left out."""
     metrics, progress = overview.metrics, overview.progress
     parts = []
     if metrics is not None:
@@ -38,6 +42,8 @@ def detail(overview: Overview) -> str:
         parts.append(f"loss {metrics.loss_ema:.2f}")
         if overview.phase not in ("", "training"):
             parts.append(line(overview.phase))
+        else:
+            parts.append(_rate(metrics.tokens_per_second, "tokens"))
     elif progress is not None:
         parts.append(line(progress.phase))
         if progress.total:
@@ -46,13 +52,26 @@ def detail(overview: Overview) -> str:
             parts.append(_amount(progress.done, 0, progress.unit))
         if progress.note:
             parts.append(line(progress.note))
+        if progress.rate:
+            parts.append(_rate(progress.rate, progress.unit))
     if overview.eta is not None:
         parts.append(f"{duration(overview.eta)} left")
+    parts = [part for part in parts if part]
+    while len(parts) > 1 and len("  ".join(parts)) > width:
+        del parts[1 if len(parts) > 2 else 0]
     return "  ".join(parts)
 
 
+def _rate(rate: float, unit: str) -> str:
+    if not 0 < rate < 1e15:
+        return ""
+    if unit in _BYTES:
+        return f"{size(int(rate))}/s"
+    return f"{short_number(rate)} {line(unit)}/s"
+
+
 def _amount(done: int, total: int, unit: str) -> str:
-    if unit in ("bytes", "byte", "B"):
+    if unit in _BYTES:
         return f"{size(done)} of {size(total)}" if total else size(done)
     return f"{count(done)}/{count(total)}" if total else f"{count(done)} {line(unit)}".rstrip()
 
@@ -127,4 +146,46 @@ def _stage_line(stage: StageView, width: int) -> Content:
         bar(overview.fraction, length),
         f" {percent(overview.fraction):>5}  ",
         (left(detail(overview), max(0, width - length - 20)).rstrip(), "$secondary"),
+    )
+
+
+class ActiveJobs(Widget):
+    """Every job that works now, from whatever terminal, a line each: how far, how fast, how much
+    longer. The last line says how many more there are."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self) -> None:
+        super().__init__(id="jobs")
+        self._jobs: tuple[Overview, ...] = ()
+
+    def show(self, jobs: Sequence[Overview]) -> None:
+        """Show these jobs; none hides the lines."""
+        before, self._jobs = self._jobs, tuple(jobs)
+        self.display = bool(self._jobs)
+        if before != self._jobs:
+            # Without a new layout, which would send the whole screen again, unless lines came.
+            self.refresh(layout=len(before) != len(self._jobs))
+
+    def render(self) -> Content:
+        width = self.size.width
+        shown = self._jobs if len(self._jobs) <= _MOST_JOBS else self._jobs[: _MOST_JOBS - 1]
+        lines = [_job_line(job, width) for job in shown]
+        if len(shown) < len(self._jobs):
+            lines.append(Content.styled(f"  {len(self._jobs) - len(shown)} more", "$secondary"))
+        return Content("\n").join(lines)
+
+
+def _job_line(job: Overview, width: int) -> Content:
+    style = colour(job.status.value)
+    name = max(10, min(24, width - 70))
+    length = max(6, min(30, width - name - 57))
+    room = max(0, width - name - length - 11)
+    return Content.assemble(
+        (f"{job.status.glyph} ", style),
+        (left(job.name, name), "bold"),
+        " ",
+        bar(job.fraction, length),
+        f" {percent(job.fraction):>5}  ",
+        (left(detail(job, room), room).rstrip(), "$secondary"),
     )

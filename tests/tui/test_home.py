@@ -11,7 +11,16 @@ from textual.pilot import Pilot
 
 from talm_core import jobs
 from talm_core.config import PretrainConfig, QuickstartConfig
-from talm_core.events import Command, Failed, Finished, Progress, Stage, Started, Stop
+from talm_core.events import (
+    Command,
+    Failed,
+    Finished,
+    Progress,
+    Stage,
+    Started,
+    Stop,
+    to_json,
+)
 from talm_core.lock import Lock
 from talm_core.quickstart import stages
 from talm_core.settings import JobConfig
@@ -420,5 +429,32 @@ def test_the_workspace_may_vanish(workspace: Workspace) -> None:
         await pilot.press("l", "r", "k", "enter", "down")
         await until(pilot, lambda: "Press s" in screen_text(app))
         await asyncio.sleep(0)
+
+    play(workspace, story)
+
+
+def test_every_job_that_works_has_a_bar_its_rate_and_what_is_left(workspace: Workspace) -> None:
+    book = workspace.directory("data", "text/book")
+    encoding = Progress(
+        phase="encoding", done=40_000_000, total=100_000_000, unit="bytes", rate=14e6, eta=4.0
+    )
+    with (book / "events.jsonl").open("a") as file:
+        for event in (Started(job="data", name="text/book"), encoding):
+            file.write(to_json(event, time=canned.NOW) + "\n")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        with Lock.acquire(book):
+            app.refresh_workspace()
+            await until(pilot, lambda: "14 MB/s" in screen_text(app))
+            rows = [row for row in screen_text(app).splitlines() if "█" in row]
+            assert len(rows) == 2
+            assert "nano" in rows[0]
+            assert rows[0].rstrip().endswith("step 412/900  40.8 k tokens/s  0:49 left")
+            assert "text/book" in rows[1]
+            assert " 40 %  encoding" in rows[1]
+            assert rows[1].rstrip().endswith("14 MB/s  0:04 left")
+        app.refresh_workspace()
+        await until(pilot, lambda: "14 MB/s" not in screen_text(app))
+        assert sum("█" in row for row in screen_text(app).splitlines()) == 1
 
     play(workspace, story)
