@@ -365,8 +365,10 @@ class DataConfig(JobConfig):
     def extends(self, done: DataConfig) -> bool:
         """Whether this is the same dataset with more tokens."""
         longer = (self.max_tokens or math.inf) > (done.max_tokens or math.inf)
-        same = {"max_tokens": self.max_tokens, "keep_downloads": self.keep_downloads}
-        return longer and done.model_copy(update=same) == self
+        # Other ways to name the same, and what makes no difference.
+        free = ("ds_sample", "max_tokens", "keep_downloads")
+        same = {key: getattr(self, key) for key in free}
+        return longer and done.sample == self.sample and done.model_copy(update=same) == self
 
     def _dataset_problems(self) -> list[Problem]:
         if self.dataset is None:

@@ -129,7 +129,8 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
         if _extends(config, directory):
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
-        raise WorkspaceError(Problem(key, message, name, "choose another name"))
+        longer = "more max_tokens make it longer; else " if config.kind == "data" else ""
+        raise WorkspaceError(Problem(key, message, name, f"{longer}choose another name"))
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
     if not resume and made and kind.resumable:
         hint = "go on with it by --resume, or choose another name"

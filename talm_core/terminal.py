@@ -213,7 +213,8 @@ def started_line(event: Started) -> str:
     text = f"{one_line(event.job)} {one_line(event.name)}"
     if event.resumed_from is None:
         return text
-    return f"{text}, going on from step {event.resumed_from:,}"
+    unit = "shard" if event.job == "data" else "step"
+    return f"{text}, going on from {unit} {event.resumed_from:,}"
 
 
 def summary_line(seconds: float, summary: Mapping[str, object]) -> str:

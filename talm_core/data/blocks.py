@@ -12,9 +12,10 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from talm_core.data.network import Network
+from talm_core.data.network import Network, Workers, wait_for
 
 BLOCK_BYTES = 8 << 20
 
@@ -28,13 +29,19 @@ class Blocks:
     """
 
     def __init__(
-        self, path: Path, size: int, fetch: Callable[[int, int], bytes], network: Network
+        self,
+        path: Path,
+        size: int,
+        fetch: Callable[[int, int], bytes],
+        network: Network,
+        workers: Workers,
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.size = size
         self.count = -(-size // BLOCK_BYTES)
         self._fetch = fetch
         self._network = network
+        self._workers = workers
         # Another size of blocks is another map.
         self._paths = path, path.with_name(f"{path.name}.{BLOCK_BYTES}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -85,13 +92,22 @@ class Blocks:
         _write(self._map, b"\1", index)
         self._here[index] = 1
 
+    def _wait(self, index: int) -> None:
+        """Have a block fetched by another thread: this one may be in the midst of a library's
+        machine code and must not be caught there by the end of the process."""
+        if not self._here[index]:
+            future = self._workers.submit(partial(self.need, index))
+            while not wait_for(future):
+                self._network.check()
+            future.result()
+
     def read(self, start: int, count: int) -> bytes:
         """Bytes from `start` on; fewer at the end of the file."""
         stop = min(start + count, self.size)
         if stop <= start:
             return b""
         for index in range(start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES + 1):
-            self.need(index)
+            self._wait(index)
         return os.pread(self._file, stop - start, start)
 
     def __del__(self) -> None:

@@ -47,7 +47,9 @@ _SPLITS = {
 class Hub:
     """The Hub, or the mirror that `HF_ENDPOINT` names."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, key: str = "dataset") -> None:
+        """`key` is the setting that named the dataset."""
+        self._key = key
         self.endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
         self._network = network
         self._api = HfApi(endpoint=self.endpoint)
@@ -178,10 +180,10 @@ class Hub:
         if isinstance(error, GatedRepoError) or status == 403:
             act = f"ask for access at {page}"
             hint = act if token else f"{act}, then set HF_TOKEN to a token of yours"
-            return CorpusError(Problem("dataset", "is gated", dataset, hint))
+            return CorpusError(Problem(self._key, "is gated", dataset, hint))
         if status == 401 and token:
             hint = "make a new one, or unset HF_TOKEN"
-            return CorpusError(Problem("dataset", "the Hub does not take HF_TOKEN", dataset, hint))
+            return CorpusError(Problem(self._key, "the Hub does not take HF_TOKEN", dataset, hint))
         if isinstance(error, RevisionNotFoundError):
             return CorpusError(Problem("revision", f"{dataset} has no such revision", revision))
         if isinstance(error, RepositoryNotFoundError) or status == 404:
@@ -189,8 +191,8 @@ class Hub:
             hint = self._similar(dataset)
             if not token:
                 hint += "; if it is private, set HF_TOKEN"
-            return CorpusError(Problem("dataset", message, dataset, hint))
-        return CorpusError(Problem("dataset", f"the Hub answers {status}", dataset))
+            return CorpusError(Problem(self._key, message, dataset, hint))
+        return CorpusError(Problem(self._key, f"the Hub answers {status}", dataset))
 
     def _similar(self, dataset: str) -> str:
         """The nearest of the datasets that a search for the name finds."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import httpx2
@@ -214,11 +215,15 @@ class Workers:
         self._tasks.put(do)
         return future
 
-    def map(self, action: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """The results in order."""
-        futures = [self.submit(lambda item=item: action(item)) for item in items]  # type: ignore[misc]
+    def map(
+        self, action: Callable[[S], T], items: Iterable[S], *, check: Callable[[], None]
+    ) -> Iterator[T]:
+        """The results in order; `check` is called again and again while they are waited for."""
+        futures = [self.submit(partial(action, item)) for item in items]
         try:
             for future in futures:
+                while not wait_for(future):
+                    check()
                 yield future.result()
         finally:
             for future in futures:

@@ -206,16 +206,15 @@ class Preparation:
         assert self._corpus is not None
         return texts.located(self._corpus, cursor.row)
 
-    @property
-    def _likely_bytes(self) -> int:
-        text = self._stream or self._corpus
-        if text is None:
-            return 0
-        return text.total_bytes
+    def _likely_bytes(self, done: int) -> int:
+        """How much text there is, for all that is known after `done` bytes of it."""
+        if self._stream is not None:
+            return self._stream.total_bytes(done)
+        return self._corpus.total_bytes if self._corpus else 0
 
     def _expected(self) -> Expected:
         """What is going to be written."""
-        likely = self._likely_bytes // _FEWEST_BYTES_PER_TOKEN
+        likely = self._likely_bytes(0) // _FEWEST_BYTES_PER_TOKEN
         if self._corpus is not None:
             likely += len(self._corpus) + 1
         there = sum(shard.tokens for shard in self._before)
@@ -466,9 +465,10 @@ class Preparation:
             yield self._progress()
 
     def _progress(self, *, complete: bool = False) -> Progress:
-        tokens, total = self._tokens, self._likely_bytes
+        tokens = self._tokens
         before = sum(shard.bytes for shard in self._before)
         done = before + sum(writer.text_bytes for writer in self._writers)
+        total = self._likely_bytes(done)
         if complete:
             total = done
         elif tokens and self._limit < self._most_tokens:
@@ -516,7 +516,7 @@ class Preparation:
             "shards": len(manifest.shards),
             "directory": self._relative,
         }
-        if self._stream is not None:
+        if self._stream is not None and self._stream.left_out:
             summary["left_out"] = self._stream.left_out
         return Finished(seconds=time.monotonic() - self._began, summary=summary)
 

@@ -39,16 +39,23 @@ _FETCHERS = 4
 _HERITAGE_FETCHERS = 32
 _BUFFER_BYTES = 1 << 20
 _WAIT_SECONDS = 0.05
+_END_SECONDS = 5
 
 # Parquet's compressed text, unpacked; used where nothing better is known.
 _UNPACKED = 2.2
 
+# From this share on what was read tells more.
+_TELLING = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    """Rows that follow each other; `share` is how much of all files comes before them."""
+
     part: int
     row: int
     texts: Sequence[str | None]
+    share: float
 
 
 class Stream:
@@ -74,6 +81,7 @@ class Stream:
         `corpora` is where downloads are kept; with `keep` false only while they are read."""
         self.listing = listing
         self.left_out = 0
+        self._share = 0.0
         self._hub = hub
         self._network = network
         self._column = column
@@ -88,9 +96,10 @@ class Stream:
         self._opening = threading.Lock()
         self._ready: queue.Queue[_Chunk | BaseException | None] = queue.Queue(_QUEUED)
 
-    @property
-    def total_bytes(self) -> int:
-        """A guess at how much text there is."""
+    def total_bytes(self, done: int) -> int:
+        """A guess at how much text there is, when `done` bytes of it have been read so far."""
+        if self._share > _TELLING:
+            return round(done / self._share)
         return round(self.listing.bytes * _UNPACKED)
 
     @property
@@ -114,6 +123,7 @@ class Stream:
                     return
                 if isinstance(chunk, BaseException):
                     raise chunk
+                self._share = chunk.share
                 for number, text in enumerate(chunk.texts, chunk.row):
                     if text is None:
                         self.left_out += 1
@@ -121,6 +131,7 @@ class Stream:
                         yield Located(chunk.part, number, text)
         finally:
             self._network.stop()
+            reader.join(_END_SECONDS)
             self._workers.close()
             if self._heritage:
                 self._heritage_workers.close()
@@ -150,6 +161,7 @@ class Stream:
 
     def _chunks(self, part: int, row: int) -> Iterator[_Chunk]:
         file = self.listing.files[part]
+        before = sum(other.size for other in self.listing.files[:part])
         try:
             table = pq.ParquetFile(self._source(part), pre_buffer=False, buffer_size=_BUFFER_BYTES)
             index = self._column_index(table, file)
@@ -163,7 +175,9 @@ class Stream:
                 texts = self._texts(batch, file)
                 skip = min(max(0, row - at), len(texts))
                 if skip < len(texts):
-                    yield _Chunk(part, at + skip, self._fetched(texts[skip:]))
+                    share = before + file.size * at / max(1, table.metadata.num_rows)
+                    share /= max(1, self.listing.bytes)
+                    yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
                 at += len(texts)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
@@ -234,7 +248,9 @@ class Stream:
                 file = self.listing.files[part]
                 fetch = self._hub.fetcher(self.listing, file)
                 path = self._folder / plain_name(file.path)
-                found = self._opened[part] = Blocks(path, file.size, fetch, self._network)
+                found = self._opened[part] = Blocks(
+                    path, file.size, fetch, self._network, self._workers
+                )
         return found
 
     def _warm(self, part: int) -> None:
@@ -264,7 +280,8 @@ class Stream:
     def _fetched(self, texts: list[str | None]) -> Sequence[str | None]:
         if not self._heritage:
             return texts
-        return list(self._heritage_workers.map(self._file_of, texts))
+        workers, check = self._heritage_workers, self._network.check
+        return list(workers.map(self._file_of, texts, check=check))
 
     def _file_of(self, blob_id: str | None) -> str | None:
         """A file's text; None where Software Heritage does not have it."""

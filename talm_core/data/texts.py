@@ -110,7 +110,7 @@ def hub_stream(
     source = SOURCES[config.source]
     assert isinstance(source, HubSource)
     sample = source.sample(config.ds_sample) if source.samples else None
-    hub = Hub(network)
+    hub = Hub(network, key="source" if source.dataset else "dataset")
     column = source.column
     if sample is None:
         column = config.text_field

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from talm_core import jobs
 from talm_core.config import DataConfig
 from talm_core.data import blocks, preparation, sources, streams
 from talm_core.data.manifest import Manifest
 from talm_core.data.network import Patience
 from talm_core.data.preparation import Preparation
-from talm_core.errors import ConfigError, CorpusError, InputError, RunError
+from talm_core.errors import ConfigError, CorpusError, InputError, RunError, WorkspaceError
 from talm_core.events import Event, Finished, Notice, Started
 from talm_core.workspace import Workspace
 from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
@@ -555,3 +556,17 @@ def test_a_stop_anywhere_changes_nothing(
 
 def test_errors_are_of_the_family() -> None:
     assert issubclass(CorpusError, InputError)
+
+
+def test_a_longer_one_is_let_in_by_the_command_and_nothing_else_is(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = some_thing()
+    short = CONFIG.model_copy(update={"max_tokens": 2_500})
+    assert isinstance(list(jobs.run(short, workspace))[-1], Finished)
+    for values in ({"max_tokens": 2_400}, {"max_tokens": 2_500}, {"val_fraction": 0.2}):
+        with pytest.raises(WorkspaceError, match="more max_tokens make it longer; else choose"):
+            list(jobs.run(short.model_copy(update=values), workspace))
+    last = list(jobs.run(CONFIG.model_copy(update={"keep_downloads": False}), workspace))[-1]
+    assert isinstance(last, Finished)
+    assert last.summary["documents"] == 180
