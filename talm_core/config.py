@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from talm_core.data.sources import SOURCES, SourceName, plain_name
+from talm_core.data.sources import SOURCES, CorpusName, SourceName, plain_name
 from talm_core.errors import ConfigError, Problem, nearest
 from talm_core.settings import JobConfig, Setting, build, settings_of
 
@@ -63,14 +63,30 @@ class TokenizerConfig(JobConfig):
         ),
     ] = ()
     corpus: Annotated[
-        Literal["stdlib"],
+        CorpusName,
         Setting(
             "Corpus",
-            "Built-in corpus to learn from when no file is given.",
+            "Corpus to learn from when no file is given.",
             more="stdlib: the Python standard library's sources and documentation topics on this"
-            " machine, about 9 MB.",
+            " machine, about 9 MB. The others come from the network: of large ones the first"
+            " max_bytes, 200 MB if that is none.",
         ),
     ] = "stdlib"
+    corpus_sample: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Part of the corpus; none means its first.",
+            more="As ds_sample in data preparation: "
+            + " ".join(
+                f"{name}: {', '.join(SOURCES[name].sample_names)}."
+                for name in get_args(CorpusName)
+                if len(SOURCES[name].samples) > 1
+            ),
+            advanced=True,
+        ),
+    ] = None
     text_field: Annotated[
         str,
         Field(min_length=1, max_length=200),
@@ -94,7 +110,7 @@ class TokenizerConfig(JobConfig):
         Field(ge=1),
         Setting(
             "Corpus",
-            "Read at most this much text; none means all.",
+            "Read at most this much text; none means all of it on this machine.",
             unit="bytes",
             advanced=True,
         ),
@@ -136,6 +152,11 @@ class TokenizerConfig(JobConfig):
 
     def contradictions(self) -> list[Problem]:
         problems = []
+        source = SOURCES[self.corpus]
+        if source.sample(self.corpus_sample) is None:
+            message = f"{self.corpus} has {', '.join(source.sample_names)}"
+            hint = source.hint(str(self.corpus_sample))
+            problems.append(Problem("corpus_sample", message, self.corpus_sample, hint))
         seen: set[str] = set()
         for token in self.special_tokens:
             if not token:

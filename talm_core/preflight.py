@@ -105,8 +105,9 @@ def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
         yield Problem("name", message, config.name, "choose another name")
     if config.text_file:
         yield from _corpus("text", config.text_file, "text_file", **_reading(config))
-    else:
-        yield from _corpus(config.corpus, (), "corpus")
+    elif not SOURCES[config.corpus].network:
+        sample = config.corpus_sample or "all"
+        yield from _corpus(config.corpus, (), "corpus", sample=sample)
 
 
 def _data(config: DataConfig, workspace: Workspace) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from talm_core.errors import RunError, TalmError
-from talm_core.events import Notice
+from talm_core.events import Command, Event, Notice
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -78,6 +78,11 @@ class Network:
     def stop(self) -> None:
         """Let everything that waits or fetches end."""
         self._stop.set()
+
+    def told(self) -> Iterator[Notice]:
+        """What there is to tell since the last time."""
+        while not self.notices.empty():
+            yield self.notices.get()
 
     def check(self) -> None:
         """Raise `StoppedError` after `stop`."""
@@ -246,3 +251,18 @@ def wait_for(future: Future[T], seconds: float = _WAIT_SECONDS) -> bool:
     except FutureTimeoutError:
         return False
     return True
+
+
+def awaited(
+    network: Network, action: Callable[[], T], waiting: Callable[[], Event]
+) -> Generator[Event, Command | None, T]:
+    """What an action on the network returns, done beside this thread. Meanwhile `waiting` is said
+    ten times a second, so that a stop is heard."""
+    worker = Workers(1, "open")
+    future = worker.submit(action)
+    worker.close()
+    while not wait_for(future, 2 * _WAIT_SECONDS):
+        yield from network.told()
+        yield waiting()
+    yield from network.told()
+    return future.result()

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,6 @@ _FEWEST_BYTES_PER_TOKEN = 2
 
 _ENDLESS = 1 << 62
 
-T = TypeVar("T")
 Events = Generator[Event, Command | None, None]
 Written = Generator[Event, Command | None, list[Shard]]
 
@@ -142,17 +141,21 @@ class Preparation:
         """Open the source, and reckon limits from how much there is."""
         config, source = self._config, SOURCES[self._config.source]
         if source.network:
-            from talm_core.data.network import Network
+            from talm_core.data.network import Network, awaited
 
             network = self._network = Network(self._patience)
             if isinstance(source, FileSource):
-                self._corpus = yield from self._awaited(
-                    lambda: texts.fetched_corpus(source, self._corpora, network)
+                self._corpus = yield from awaited(
+                    network,
+                    lambda: texts.fetched_corpus(source, self._corpora, network),
+                    self._connecting,
                 )
             else:
                 listing = self._position.listing
-                self._stream = yield from self._awaited(
-                    lambda: texts.hub_stream(config, self._corpora, network, listing)
+                self._stream = yield from awaited(
+                    network,
+                    lambda: texts.hub_stream(config, self._corpora, network, listing),
+                    self._connecting,
                 )
                 self._position.listing = self._stream.listing
         self._most_tokens = _ENDLESS
@@ -181,24 +184,12 @@ class Preparation:
                     total = corpus.files_bytes
                     yield Progress(phase="counting", done=done, total=total, unit="bytes")
 
-    def _awaited(self, action: Callable[[], T]) -> Generator[Event, Command | None, T]:
-        """What an action on the network returns, done beside this thread, so that a stop is heard
-        meanwhile."""
-        from talm_core.data.network import Workers, wait_for
-
-        worker = Workers(1, "open")
-        future = worker.submit(action)
-        worker.close()
-        while not wait_for(future):
-            yield from self._notices()
-            if self._is_time():
-                yield Progress(phase="connecting", done=0, counts=self._counts(0))
-        yield from self._notices()
-        return future.result()
+    def _connecting(self) -> Progress:
+        return Progress(phase="connecting", done=0, counts=self._counts(0))
 
     def _notices(self) -> Iterator[Notice]:
-        while self._network is not None and not self._network.notices.empty():
-            yield self._network.notices.get()
+        if self._network is not None:
+            yield from self._network.told()
 
     def _documents(self, cursor: Cursor) -> Iterator[Located | None]:
         if self._stream is not None:

@@ -25,6 +25,9 @@ SourceName = Literal[
     "hub",
 ]
 
+CorpusName = Literal["stdlib", "tiny-shakespeare", "tinystories", "fineweb", "fineweb-edu", "smol"]
+"""Those that a tokenizer can learn from by name; whatever else there is it reads as files."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:

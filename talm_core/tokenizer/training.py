@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core import publish
-from talm_core.config import TokenizerConfig
+from talm_core.config import DataConfig, TokenizerConfig
 from talm_core.data.corpus import (
     Corpus,
     byte_length,
@@ -18,6 +18,9 @@ from talm_core.data.corpus import (
     training_parts,
     validation_parts,
 )
+from talm_core.data.fetching import fetched
+from talm_core.data.sources import SOURCES
+from talm_core.data.texts import CORPORA
 from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from talm_core.tokenizer.counting import Part
     from talm_core.tokenizer.merging import Pieces
 
+_NETWORK_BYTES = 200_000_000
 _TICK_SECONDS = 0.1
 _NEWEST = 12
 _SAMPLE_CHARACTERS = 500_000
@@ -91,13 +95,17 @@ def train_tokenizer(
     began = time.monotonic()
     directory = workspace.directory_of(config)
     yield Started(job=config.kind, name=config.artifact)
-    source = "text" if config.text_file else config.corpus
-    corpus = open_corpus(
-        source,
-        paths=config.text_file,
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
-    )
+    try:
+        yield from _trained(config, workspace, directory, began)
+    finally:
+        # What was fetched to learn from.
+        publish.sweep(directory)
+
+
+def _trained(
+    config: TokenizerConfig, workspace: Workspace, directory: Path, began: float
+) -> Generator[Event, Command | None, None]:
+    corpus = yield from _opened(config, workspace)
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
         yield Notice(message=f"{skipped:,} {noun} left out")
@@ -127,6 +135,26 @@ def train_tokenizer(
             "bytes_per_token": round(bytes_per_token, 3),
             "directory": workspace.relative(directory),
         },
+    )
+
+
+def _opened(
+    config: TokenizerConfig, workspace: Workspace
+) -> Generator[Event, Command | None, Corpus]:
+    """The corpus; what comes from the network is fetched."""
+    if not config.text_file and SOURCES[config.corpus].network:
+        directory = workspace.directory_of(config)
+        directory.mkdir(parents=True, exist_ok=True)
+        publish.sweep(directory)
+        data = DataConfig(source=config.corpus, ds_sample=config.corpus_sample)
+        limit = config.max_bytes or _NETWORK_BYTES
+        return (yield from fetched(data, workspace.root / CORPORA, directory, max_bytes=limit))
+    return open_corpus(
+        "text" if config.text_file else config.corpus,
+        paths=config.text_file,
+        sample=config.corpus_sample or "all",
+        text_field=config.text_field,
+        encoding_errors=config.encoding_errors,
     )
 
 
