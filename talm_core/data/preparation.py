@@ -130,6 +130,8 @@ class Preparation:
         finally:
             if self._network is not None:
                 self._network.stop()
+        if self._stream is not None:
+            self._stream.discard()
         yield self._progress(complete=True)
         if self._stream is not None and (left_out := self._stream.left_out):
             yield Notice(message=f"{left_out:,} rows without a text were left out")

@@ -7,6 +7,7 @@ holds a few megabytes. Where a reader is, is a `Located`: file and row.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import queue
 import re
 import threading
@@ -243,11 +244,12 @@ class Stream:
 
     def _blocks(self, part: int) -> Blocks:
         with self._opening:
+            self._network.check()
             found = self._opened.get(part)
             if found is None:
                 file = self.listing.files[part]
                 fetch = self._hub.fetcher(self.listing, file)
-                path = self._folder / plain_name(file.path)
+                path = self._folder / _cache_name(file.path)
                 found = self._opened[part] = Blocks(
                     path, file.size, fetch, self._network, self._workers
                 )
@@ -268,6 +270,13 @@ class Stream:
             found = self._opened.pop(part, None)
         if found is not None and not self._keep:
             found.remove()
+
+    def discard(self) -> None:
+        """Remove what was downloaded and is not to be kept."""
+        with self._opening:
+            parts = list(self._opened)
+        for part in parts:
+            self._forget(part)
 
     def _remove(self, part: int) -> None:
         with self._opening:
@@ -300,6 +309,11 @@ class Stream:
             return gzip.decompress(response.content).decode("utf-8", "ignore")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FaultError(f"{blob_id}: {error}") from None
+
+
+def _cache_name(path: str) -> str:
+    """A file's name in the folder of its dataset: plain, not too long, and its alone."""
+    return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{plain_name(path)[-120:]}"
 
 
 class _Window:

@@ -481,13 +481,16 @@ def test_only_what_is_needed_is_fetched_and_only_once(
     sent = server.bytes_sent
     prepare(workspace, config.model_copy(update={"ds_sample": "again"}))
     assert server.bytes_sent - sent < size / 50
-    kept = sum(path.stat().st_size for path in (workspace.root / "corpora").rglob("a.parquet"))
+    kept = sum(path.stat().st_size for path in (workspace.root / "corpora").rglob("*a.parquet"))
     assert kept == len(server.repos[ID].files["a.parquet"])
 
 
 def test_downloads_need_not_be_kept(
     server: HubServer, workspace: Workspace, calm: dict[str, str]
 ) -> None:
+    config = CONFIG.model_copy(update={"keep_downloads": False, "max_tokens": 5_000})
+    prepare(workspace, config.model_copy(update={"ds_sample": "a-part"}))
+    assert not [path for path in (workspace.root / "corpora").rglob("*") if path.is_file()]
     prepare(workspace, CONFIG.model_copy(update={"keep_downloads": False}))
     assert files(workspace.directory_of(CONFIG)) == calm
     assert not [path for path in (workspace.root / "corpora").rglob("*") if path.is_file()]
