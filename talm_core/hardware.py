@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,14 +19,16 @@ from typing import Any
 
 import psutil
 
+from talm_core import cgroup
 from talm_core.events import DeviceMemory, Telemetry
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many cores this process may use, as its affinity and its container say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0))
+    return min(count, cgroup.cores() or count)
 
 
 def describe() -> str:
@@ -42,8 +45,11 @@ def describe() -> str:
 
 
 def host_memory() -> tuple[int, int]:
-    """Bytes of the machine's memory in use, and in all."""
+    """Bytes of memory in use, and in all: the machine's, or the container's where that has less."""
     memory = psutil.virtual_memory()
+    limited = cgroup.memory()
+    if limited is not None and limited[1] < memory.total:
+        return limited
     return memory.total - memory.available, memory.total
 
 
@@ -71,24 +77,29 @@ def room(device: str, directory: Path) -> Room:
     return Room(host_memory()[1], disk)
 
 
-def devices() -> list[DeviceMemory]:
+def devices(held: Mapping[str, tuple[int, int]] | None = None) -> list[DeviceMemory]:
     """The accelerators this process may use, with their memory and load now.
 
-    `allocated` and `reserved` are a process' own knowledge and left to it.
+    What a process has `allocated` and `reserved` only itself knows: `held` tells it, in bytes, by
+    the device's UUID as CUDA gives it, without a prefix. The driver counts devices in another
+    order than CUDA.
     """
     driver = _driver()
     if driver is None:
         return []
     found = []
     for handle in _handles(driver):
-        device = _device(driver, handle)
+        device = _device(driver, handle, held or {})
         if device is not None:
             found.append(device)
     return found
 
 
-def telemetry(process: psutil.Process | None = None) -> Telemetry:
-    """Memory and load now, of a process (default: this one) and of the machine.
+def telemetry(
+    process: psutil.Process | None = None, held: Mapping[str, tuple[int, int]] | None = None
+) -> Telemetry:
+    """Memory and load now, of a process (default: this one) and of the machine; `held` is what
+    the process has of its devices, as for `devices`.
 
     The load is the mean since the last call, at first since this module was loaded.
     """
@@ -103,7 +114,7 @@ def telemetry(process: psutil.Process | None = None) -> Telemetry:
         host_used=used,
         host_total=total,
         cpu=psutil.cpu_percent(interval=None) / 100,
-        devices=devices(),
+        devices=devices(held),
     )
 
 
@@ -159,7 +170,7 @@ def _chosen(driver: Any, every: list[Any], word: str) -> Any:
     return None
 
 
-def _device(driver: Any, handle: Any) -> DeviceMemory | None:
+def _device(driver: Any, handle: Any, held: Mapping[str, tuple[int, int]]) -> DeviceMemory | None:
     memory = _asked(driver, "nvmlDeviceGetMemoryInfo", handle)
     if memory is None:
         return None
@@ -167,10 +178,15 @@ def _device(driver: Any, handle: Any) -> DeviceMemory | None:
     load = _asked(driver, "nvmlDeviceGetUtilizationRates", handle)
     celsius = _asked(driver, "nvmlDeviceGetTemperature", handle, driver.NVML_TEMPERATURE_GPU)
     milliwatts = _asked(driver, "nvmlDeviceGetPowerUsage", handle)
+    # `GPU-1234…`, or `MIG-1234…` for a part of one.
+    uuid = _text(_asked(driver, "nvmlDeviceGetUUID", handle) or "").partition("-")[2]
+    allocated, reserved = held.get(uuid, (None, None))
     return DeviceMemory(
         name=_text(name) if name is not None else "NVIDIA",
         used=int(memory.used),
         total=int(memory.total),
+        allocated=allocated,
+        reserved=reserved,
         utilisation=None if load is None else load.gpu / 100,
         temperature=None if celsius is None else float(celsius),
         power=None if milliwatts is None else milliwatts / 1000,

@@ -311,12 +311,7 @@ class _Run:
             yield from self.say(event)
 
     def _telemetry(self) -> Telemetry:
-        event = telemetry()
-        if self.trainer is not None and self.trainer.device.type == "cuda" and event.devices:
-            allocated, reserved = self.trainer.memory()
-            first = replace(event.devices[0], allocated=allocated, reserved=reserved)
-            event = replace(event, devices=[first, *event.devices[1:]])
-        return event
+        return telemetry(held=self.trainer.memory() if self.trainer is not None else None)
 
     @property
     def _interval(self) -> float:

@@ -226,9 +226,13 @@ class Trainer:
             if step:
                 raise NonFiniteError(int(step), loss, rate, norm)
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes that tensors have, and that are held for them, on a CUDA device."""
-        return torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    def memory(self) -> dict[str, tuple[int, int]]:
+        """Bytes that tensors have, and that are held for them, by the UUID of the CUDA device."""
+        if self.device.type != "cuda":
+            return {}
+        uuid = str(torch.cuda.get_device_properties(self.device).uuid)
+        held = torch.cuda.memory_allocated(self.device), torch.cuda.memory_reserved(self.device)
+        return {uuid: held}
 
     # --- checkpoints -------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from talm_core import hardware
+from talm_core import cgroup, hardware
 
 
 class FakeDriver:
@@ -97,6 +97,30 @@ def test_a_device_tells_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.utilisation, first.temperature, first.power) == (0.37, 61.0, 55.5)
     assert second.power is None
     assert third.name == "NVIDIA T4"
+
+
+def test_what_a_process_holds_stands_with_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By UUID: CUDA may count the devices in another order than the driver does."""
+    use(monkeypatch, THREE)
+    told = hardware.telemetry(held={"cc3": (30, 40)}).devices
+    assert [(device.allocated, device.reserved) for device in told] == [
+        (None, None),
+        (None, None),
+        (30, 40),
+    ]
+    assert told[2].total == 100
+
+
+def test_a_container_may_have_less_than_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "memory", lambda: (3, 100))
+    monkeypatch.setattr(cgroup, "cores", lambda: 1)
+    assert hardware.host_memory() == (3, 100)
+    assert hardware.cores() == 1
+    total = psutil.virtual_memory().total
+    monkeypatch.setattr(cgroup, "memory", lambda: (3, total * 2))
+    monkeypatch.setattr(cgroup, "cores", lambda: 10_000)
+    assert hardware.host_memory()[1] == total
+    assert hardware.cores() < 10_000
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""A run says how its machine does, at most once a second."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talm_core import hardware
+from talm_core.events import DeviceMemory, Telemetry
+from talm_core.training.pretrain import pretrain
+from talm_core.training.trainer import Trainer
+from tests.core.tiny_runs import tiny_config, tiny_workspace
+
+
+def test_at_most_once_a_second_with_what_the_process_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def devices(held: Any = None) -> list[DeviceMemory]:
+        asked.append(held)
+        used = {"allocated": 5, "reserved": 7} if held else {}
+        return [DeviceMemory(name="NVIDIA H200", used=41, total=139, power=640.0, **used)]
+
+    monkeypatch.setattr(hardware, "devices", devices)
+    monkeypatch.setattr(Trainer, "memory", lambda _: {"uuid": (5, 7)})
+    said: list[tuple[float, Telemetry]] = [
+        (time.monotonic(), event)
+        for event in pretrain(tiny_config(max_steps=60), tiny_workspace(tmp_path))
+        if isinstance(event, Telemetry)
+    ]
+    assert said
+    # The moment is taken before an event is read here: a hair's breadth less is no mistake.
+    assert all(later - earlier > 0.9 for (earlier, _), (later, _) in pairwise(said))
+    last = said[-1][1]
+    assert last.host_total == hardware.host_memory()[1]
+    assert 0 < last.process_memory < last.host_total
+    assert 0 <= last.cpu <= 1
+    assert last.devices[0].power == 640.0
+    if {"uuid": (5, 7)} in asked:
+        assert (last.devices[0].allocated, last.devices[0].reserved) == (5, 7)
