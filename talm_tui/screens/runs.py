@@ -103,7 +103,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             "overlay",
             "overlay",
             id="runs.overlay",
-            tooltip="Lay this run's curves over the others', or take them away",
+            tooltip="Lay this run's curves over the chart, or take them off",
         ),
         Binding(
             "O",

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from textual.pilot import Pilot
 
 from talm_core.workspace import Workspace
@@ -36,7 +37,6 @@ def curves() -> list[Curve]:
 
 
 def test_every_point_is_in_the_table_and_a_gap_is_empty(tmp_path: Path) -> None:
-    pytest.importorskip("PIL")
     paths = chart_file.write(tmp_path / "new", "nano-loss", "nano", curves(), View())
     assert [path.name for path in paths] == ["nano-loss.svg", "nano-loss.png", "nano-loss.csv"]
     with paths[2].open(newline="") as file:
@@ -81,10 +81,9 @@ def test_the_svg_is_sound_and_what_is_dim_is_dim() -> None:
 
 
 def test_the_png_shows_the_same(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
     path = tmp_path / "x.png"
     chart_file.write_png(chart_file.drawing("nano", curves(), View(beta=0.0)), path)
-    with image.open(path) as picture:
+    with Image.open(path) as picture:
         assert picture.size == (2400, 1350)
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert {(0x0B, 0x62, 0xA8), (0xA8, 0x5F, 0x00), (255, 255, 255)} <= colours
@@ -99,7 +98,6 @@ def test_any_view_and_no_points_at_all(view: View) -> None:
 
 
 def test_a_key_writes_the_chart_that_is_shown(workspace: Workspace) -> None:
-    pytest.importorskip("PIL")
     folder = workspace.root / "charts"
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
