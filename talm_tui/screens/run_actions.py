@@ -107,6 +107,8 @@ class RunActions(Place):
         self.files = Files()
         self._run: str | None = None
         self._directory: Path | None = None
+        # The run that is being renamed: for a moment it is nowhere.
+        self._moving: str | None = None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this run now is offered."""
@@ -217,6 +219,7 @@ class RunActions(Place):
 
         def answered(new: str | None) -> None:
             if new is not None:
+                self._moving = name
                 self._rename(name, new)
 
         detail = "The directory is renamed with everything in it."

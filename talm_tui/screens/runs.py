@@ -209,7 +209,11 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         question = self.query_one(RunFilter)
         rows = chosen(question.query_now, models)
         letters = {item.name: (item.letter, f"${item.ink}") for item in self.overlaid.values()}
-        self.query_one(RunList).show(rows, question.query_now, letters)
+        runs = self.query_one(RunList)
+        runs.show(rows, question.query_now, letters)
+        if self._run is not None and runs.chosen is None:
+            # A filter had left it out for a moment.
+            runs.choose(self._run)
         question.say(sum(isinstance(row, Heading) is False for row in rows), len(models))
 
     def _said_more(self, overview: Overview) -> bool:
@@ -283,8 +287,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         message.stop()
         if message.name in self.overlaid:
             self._overlay(self.overlaid.keys() - {message.name})
-        if message.name == self._run:
+        if message.name in (self._run, self._moving):
             self.open(message.new)
+        self._moving = None
 
     def on_open_run(self, message: OpenRun) -> None:
         message.stop()

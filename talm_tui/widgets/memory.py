@@ -125,10 +125,12 @@ def one_line(history: Sequence[Record], width: int) -> Content:
     host = of_total(now.host_used, now.host_total)
     bar = max(8, min(24, width - 56))
     pieces: list[Content] = []
+    several = len(now.devices) > 1
     for i, device in enumerate(now.devices):
-        bar_of = stacked(_device_parts(device), device.total, bar)
+        bar_of = stacked(_device_parts(device), device.total, 8 if several else bar)
         size = of_total(device.used, device.total)
-        pieces.append(Content(f"GPU {i} ") + bar_of + Content(f" {size}  {_load(device)}"))
+        load = _load(device).split("  ")[0] if several else _load(device)
+        pieces.append(Content(f"GPU {i} ") + bar_of + Content(f" {size}  {load}"))
     if pieces:
         pieces.append(Content(f"host {host}"))
     else:

@@ -72,6 +72,7 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         height: auto;
         max-height: 4;
         background: $background;
+        overflow-x: hidden;
         scrollbar-size-vertical: 1;
     }
     """

@@ -52,6 +52,7 @@ def test_a_filter_leaves_some_runs_and_the_monitor_where_it_is(workspace: Worksp
         await type_filter(pilot, "n_layrs>2")
         assert "did you mean 'n_layer'?" in screen_text(app)
         assert len(table(screen)) == 4
+        assert screen.query_one(RunList).chosen == "try-3"
         await pilot.press("escape", "escape")
         assert not screen.query_one(RunFilter).display
         assert screen.query_one(RunFilter).text == ""
@@ -283,8 +284,7 @@ def test_a_run_is_renamed(workspace: Workspace) -> None:
         assert "must begin with a letter" in screen_text(app)
         answer.value = "burnt"
         await pilot.press("enter")
-        await until(pilot, lambda: "burnt" in table(screen))
-        assert screen.chosen == "burnt"
+        await until(pilot, lambda: "burnt" in table(screen) and screen.chosen == "burnt")
         assert "try-2" not in table(screen)
 
     play(workspace, story)
