@@ -129,8 +129,11 @@ def one_line(history: Sequence[Record], width: int) -> Content:
     for i, device in enumerate(now.devices):
         bar_of = stacked(_device_parts(device), device.total, 8 if several else bar)
         size = of_total(device.used, device.total)
-        load = _load(device).split("  ")[0] if several else _load(device)
-        pieces.append(Content(f"GPU {i} ") + bar_of + Content(f" {size}  {load}"))
+        load = f"  {_load(device)}"
+        if several:
+            busy = device.utilisation
+            load = "" if busy is None else f" {busy:.0%}".replace("%", " %")
+        pieces.append(Content(f"GPU {i} ") + bar_of + Content(f" {size}{load}"))
     if pieces:
         pieces.append(Content(f"host {host}"))
     else:

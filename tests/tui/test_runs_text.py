@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -176,6 +177,16 @@ def test_an_accelerator_is_shown_with_the_host_below() -> None:
     assert text.startswith("GPU 0 ▕")
     assert "41.0/139 GiB  97 % busy  61 °C  640 W   host 4.1/23 GiB   cpu 96 %" in text
     assert len(memory.one_line(told, 50).plain) <= 60
+
+
+def test_two_accelerators_fit_into_a_narrow_line() -> None:
+    one = canned.telemetry(gpu=True)
+    two = replace(one, devices=[*one.devices, replace(one.devices[0], utilisation=None)])
+    text = memory.one_line([Record(canned.NOW, two)], 78).plain
+    assert text.count("GPU") == 2
+    assert "GPU 0 ▕" in text
+    assert "41.0/139 GiB 97 %   GPU 1 ▕" in text
+    assert text.endswith("41.0/139 GiB")
 
 
 def test_before_anything_was_measured() -> None:
