@@ -36,6 +36,7 @@ class Blocks:
         network: Network,
         workers: Workers,
     ) -> None:
+        self._open: list[int] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self.size = size
         self.count = -(-size // BLOCK_BYTES)
@@ -45,7 +46,9 @@ class Blocks:
         # Another size of blocks is another map.
         self._paths = path, path.with_name(f"{path.name}.{BLOCK_BYTES}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._file, self._map = (os.open(each, flags, 0o644) for each in self._paths)
+        for each in self._paths:
+            self._open.append(os.open(each, flags, 0o644))
+        self._file, self._map = self._open
         if os.fstat(self._file).st_size != size:
             os.ftruncate(self._map, 0)
             os.ftruncate(self._file, size)
@@ -112,8 +115,8 @@ class Blocks:
 
     def __del__(self) -> None:
         # Only now: no thread that still fetches may write into what another file has become.
-        os.close(self._file)
-        os.close(self._map)
+        for file in self._open:
+            os.close(file)
 
     def remove(self) -> None:
         """Give its place on the disk back."""

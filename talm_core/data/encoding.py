@@ -114,11 +114,7 @@ class Encoder:
     def run(
         self, batches: Iterable[Batch | None], *, threads: int
     ) -> Generator[Encoded | None, None, None]:
-        """Encode batches on this many threads, in order. None stands for a moment of waiting.
-
-        Raises:
-            RunError: a text the tokenizer's regular expression cannot split.
-        """
+        """Encode batches on this many threads, in order. None stands for a moment of waiting."""
         waiting: deque[Future[Encoded]] = deque()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
         try:

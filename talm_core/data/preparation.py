@@ -47,8 +47,11 @@ if TYPE_CHECKING:
     from talm_core.data.streams import Stream
 
 _YIELD_SECONDS = 0.1
-# Bytes of text a token stands for when a tokenizer fits badly; three to five are usual.
+# Bytes of text a token stands for: when a tokenizer fits badly, with a small vocabulary, and with a
+# large one. Of what is fetched only a guess is known anyway, and free space is looked at meanwhile.
 _FEWEST_BYTES_PER_TOKEN = 2
+_BYTES_PER_TOKEN = 3
+_MOST_BYTES_PER_TOKEN = 5
 
 _ENDLESS = 1 << 62
 
@@ -207,14 +210,17 @@ class Preparation:
 
     def _expected(self) -> Expected:
         """What is going to be written."""
-        likely = self._likely_bytes(0) // _FEWEST_BYTES_PER_TOKEN
+        text_bytes = self._likely_bytes(0)
         if self._corpus is not None:
-            likely += len(self._corpus) + 1
+            likely = text_bytes // _FEWEST_BYTES_PER_TOKEN + len(self._corpus) + 1
+        else:
+            likely = text_bytes // _BYTES_PER_TOKEN
         there = sum(shard.tokens for shard in self._before)
         tokens = min(self._limit, likely)
         download = 0
         if self._stream is not None:
-            share = min(1.0, (tokens - there) / max(likely, 1))
+            new_bytes = (tokens - there) * _MOST_BYTES_PER_TOKEN
+            share = min(1.0, new_bytes / max(text_bytes, 1))
             download = (
                 round(self._stream.missing_bytes * share) if self._config.keep_downloads else 0
             )
