@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -328,6 +329,13 @@ class TalmApp(App[None]):
         """Textual holds the screen back for a moment while places change. A screen that is built
         already needs no such moment, and a key is to be answered at once."""
         super().delay_update(min(delay, 0.01))
+
+    def pop_screen(self) -> AwaitComplete:
+        """Leave a dialog. One that is answered twice, by a key that was pressed twice before it
+        was gone, is left once."""
+        if len(self.screen_stack) <= 1:
+            return AwaitComplete()
+        return super().pop_screen()
 
     def open_run(self, name: str) -> None:
         """Show the run of a model."""

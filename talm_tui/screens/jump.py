@@ -77,7 +77,7 @@ class JumpScreen(ModalScreen[Widget]):
 
     def on_key(self, event: events.Key) -> None:
         """A letter of a label, or the key of a place."""
-        if not event.is_printable or event.character is None:
+        if not event.is_printable or event.character is None or not self.is_current:
             return
         event.stop()
         talm = cast("TalmApp", self.app)
@@ -99,6 +99,8 @@ class JumpScreen(ModalScreen[Widget]):
     def on_click(self, event: events.Click) -> None:
         """A click on a letter is the letter; one beside them leaves."""
         event.stop()
+        if not self.is_current:
+            return
         chosen = event.widget
         self.dismiss(self.targets.get(chosen.label) if isinstance(chosen, Letter) else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.pilot import Pilot
 
 from talm_core.workspace import Workspace
@@ -69,6 +70,24 @@ def test_every_letter_stands_on_what_can_be_seen(workspace: Workspace) -> None:
         # A click beside the letters leaves.
         await pilot.click(offset=(119, 58))
         await until(pilot, lambda: not isinstance(app.screen, JumpScreen))
+
+    play(workspace, story)
+
+
+def test_a_dialog_that_is_left_twice_is_left_once(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        overlay = await jump(app, pilot)
+        overlay.dismiss(None)
+        overlay.dismiss(None)
+        await pilot.pause()
+        assert app.current_mode == "home"
+        # Keys typed faster than the letters go.
+        overlay = await jump(app, pilot)
+        for _ in range(3):
+            overlay.post_message(events.Key("2", "2"))
+        await until(pilot, lambda: app.current_mode == "tokenizer")
+        await pilot.pause()
+        assert len(app.screen_stack) == 1
 
     play(workspace, story)
 
