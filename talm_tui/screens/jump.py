@@ -110,7 +110,7 @@ class JumpScreen(ModalScreen[Widget]):
 
 
 class Letter(Static):
-    """A label at the corner of what it stands for."""
+    """A label beside what it stands for."""
 
     DEFAULT_CSS = """
     Letter {
@@ -128,7 +128,10 @@ class Letter(Static):
     def __init__(self, label: str, region: Region) -> None:
         super().__init__(label, markup=False)
         self.label = label
-        self.styles.offset = (region.x, region.y)
+        # Before a field, so that its value can be read; at the corner of anything larger.
+        width = len(label) + 2
+        before = region.height == 1 and region.x >= width
+        self.styles.offset = (region.x - width if before else region.x, region.y)
 
 
 def targets(place: Screen[Any]) -> Iterator[tuple[Widget, Region]]:

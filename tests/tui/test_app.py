@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -22,7 +23,7 @@ from talm_tui.app import TalmApp
 from talm_tui.places import PLACES
 from talm_tui.screens.help import HelpScreen
 from talm_tui.screens.place import Place
-from talm_tui.theme import DARK, LIGHT, line, plain, themes
+from talm_tui.theme import DARK, LIGHT, SERIES, line, plain, themes
 from talm_tui.watcher import Looker, Machine, Snapshot
 from talm_tui.widgets.header import pulse
 from talm_tui.widgets.sparkline import sparkline
@@ -119,7 +120,7 @@ def test_help_says_what_the_place_is_for_and_all_its_keys(workspace: Workspace) 
             await pilot.press("escape")
             await pilot.pause()
 
-    play(workspace, story, size=(100, 90))
+    play(workspace, story, size=(120, 120))
 
 
 def test_the_palette_does_what_the_keys_do(workspace: Workspace) -> None:
@@ -358,8 +359,6 @@ def test_a_sparkline_falls_with_its_values() -> None:
 
 def test_colours_can_be_read() -> None:
     """Contrast of 4.5 to 1 on the background, as WCAG 2 asks of text."""
-    from textual.color import Color
-
     for theme in themes():
         background = Color.parse(theme.background or "")
         named = {
@@ -374,6 +373,29 @@ def test_colours_can_be_read() -> None:
         for name, colour in named.items():
             ratio = _contrast(Color.parse(colour or "").rgb, background.rgb)
             assert ratio >= 4.5, (theme.name, name, ratio)
+
+
+def test_every_theme_dresses_every_place(workspace: Workspace) -> None:
+    """Textual's themes know nothing of series: those must be there, and be seen (3 to 1)."""
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        assert {DARK, LIGHT, "textual-dark", "nord", "solarized-light"} <= set(app.available_themes)
+        for theme in sorted(app.available_themes):
+            app.theme = theme
+            await pilot.pause()
+            colours = app.get_css_variables()
+            if colours["background"].startswith("ansi"):
+                continue
+            background = Color.parse(colours["background"]).rgb
+            for number in range(1, SERIES + 1):
+                ratio = _contrast(Color.parse(colours[f"series-{number}"]).rgb, background)
+                assert ratio >= 3, (theme, number, ratio)
+        for entry in PLACES:
+            app.action_place(entry.mode)
+            await pilot.pause()
+            assert app.current_mode == entry.mode
+
+    play(workspace, story)
 
 
 def _contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
