@@ -6,21 +6,17 @@ the screen is to answer keys meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
 
+from talm_tui.asking import ask
+
 COUNT = 5
 """Documents that are drawn at a time."""
-
-_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +51,14 @@ def draw(
 ) -> Excerpts | None:
     """Draw documents of a dataset; None when it was `cancelled` meanwhile."""
     words = ("show", f"data/{dataset}", "--documents", str(COUNT), "--seed", str(seed), "--json")
-    command = (sys.executable, "-P", "-m", "talm_core.cli", *words, "--workspace", str(workspace))
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    except OSError as error:
-        return Excerpts(dataset, seed, problem=f"cannot be read: {error}")
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_WAIT_SECONDS):
-            if cancelled():
-                with contextlib.suppress(OSError):
-                    process.terminate()
-                return
-
-    threading.Thread(target=watch, name="documents", daemon=True).start()
-    out, errors = process.communicate()
-    over.set()
-    if cancelled():
+    said = ask(workspace, *words, cancelled=cancelled)
+    if said is None:
         return None
-    if process.returncode:
-        said = errors.decode("utf-8", "replace").strip().splitlines()
-        problem = said[-1] if said else f"talm show ended with code {process.returncode}"
-        return Excerpts(dataset, seed, problem=problem.removeprefix("talm: "))
-    return Excerpts(dataset, seed, tuple(map(_excerpt, out.splitlines())))
+    if said.problem:
+        return Excerpts(dataset, seed, problem=said.problem)
+    return Excerpts(dataset, seed, tuple(map(_excerpt, said.text.splitlines())))
 
 
-def _excerpt(line: bytes) -> Excerpt:
+def _excerpt(line: str) -> Excerpt:
     values = json.loads(line)
     return Excerpt(**{key: values[key] for key in Excerpt.__slots__})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import InputError, Problem
 from talm_core.hardware import Room, room
 from talm_core.settings import JobConfig
-from talm_core.workspace import Workspace
+from talm_core.workspace import Workspace, there
 
 if TYPE_CHECKING:
     from talm_core.data.manifest import Manifest
@@ -42,6 +44,7 @@ class Findings:
     manifest: Manifest | None = None
     vocab_size: int | None = None
     bytes_per_token: float | None = None
+    free_disk: int | None = None
     room: Room = field(default_factory=Room)
 
 
@@ -57,7 +60,14 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
         case DataConfig():
             corpus = _corpus(config, config.source, config.path, config.sample)
             size, ratio = _tokenizer(config, workspace)
-            return Findings(config, problems, corpus, vocab_size=size, bytes_per_token=ratio)
+            return Findings(
+                config,
+                problems,
+                corpus,
+                vocab_size=size,
+                bytes_per_token=ratio,
+                free_disk=_free_disk(workspace.root),
+            )
         case PretrainConfig():
             manifest = _manifest(config, workspace)
             return Findings(config, problems, manifest=manifest, room=_room(config, workspace))
@@ -69,6 +79,17 @@ def _room(config: PretrainConfig, workspace: Workspace) -> Room:
         return room(config.device, workspace.directory_of(config))
     except InputError:
         return Room()
+
+
+def _free_disk(directory: Path) -> int | None:
+    """What is free where a directory is or is going to be; None where that cannot be told."""
+    for folder in (directory, *directory.parents):
+        if there(folder.is_dir):
+            try:
+                return shutil.disk_usage(folder).free
+            except OSError:
+                return None
+    return None
 
 
 def _corpus(

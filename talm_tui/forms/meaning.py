@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.config import PretrainConfig, TokenizerConfig
 from talm_core.overview import Overview
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.quantity import count, duration, size
@@ -55,7 +55,7 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
         if config.max_bytes is not None:
             read = min(read, config.max_bytes)
         read = round(read * (1 - config.val_fraction))
-        text = _amount(read, corpus.documents)
+        text = amount(read, corpus.documents)
         rows.append(Row("corpus", text, f"{text} to learn from"))
     merges = count(max(0, config.vocab_size - 256))
     rows.append(Row("merges", f"{merges} on top of 256 bytes", f"{merges} merges"))
@@ -66,7 +66,7 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
     return Meaning(tuple(rows))
 
 
-def _amount(text_bytes: int, documents: int | None) -> str:
+def amount(text_bytes: int, documents: int | None) -> str:
     if documents is None:
         return f"about {size(text_bytes)}"
     return f"{size(text_bytes)}, {count(documents)} {'document' if documents == 1 else 'documents'}"
@@ -83,43 +83,6 @@ def guessed_ratio(vocab_size: int) -> float:
         if bits <= high:
             return small + (large - small) * (bits - low) / (high - low)
     return _RATIOS[-1][1]
-
-
-def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
-    """How many tokens and shards a corpus is going to be."""
-    corpus = findings.corpus if findings else None
-    if findings is None or corpus is None or findings.vocab_size is None:
-        return Meaning()
-    measured = findings.bytes_per_token
-    ratio = measured or guessed_ratio(findings.vocab_size)
-    tokens = corpus.bytes / ratio
-    if config.max_tokens is not None:
-        tokens = min(tokens, config.max_tokens)
-    basis = "as in an earlier dataset" if measured else "a guess"
-    width = 2 if findings.vocab_size <= 2**16 else 4
-    if tokens >= 2 * config.shard_size:
-        shards = math.ceil(tokens / config.shard_size)
-        split = f"{count(config.shard_size)} tokens (the first shard)"
-    else:
-        shards = 2
-        split = f"{count(tokens * config.val_fraction)} tokens"
-    text = _amount(corpus.bytes, corpus.documents)
-    return Meaning(
-        (
-            Row("corpus", text, text),
-            Row(
-                "tokens",
-                f"about {count(tokens)}, {ratio:.1f} bytes each ({basis})",
-                f"about {count(tokens)} tokens",
-            ),
-            Row("validation", f"about {split}"),
-            Row(
-                "shards",
-                f"{count(shards)} files, {size(tokens * width)}",
-                f"{count(shards)} files, {size(tokens * width)}",
-            ),
-        )
-    )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES
 from talm_core.jobs import Status
 from talm_core.overview import Overview
+from talm_tui.forms.data_meaning import of_data, published
 from talm_tui.forms.form import Form, Options
-from talm_tui.forms.meaning import Meaning, of_data
+from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.names import free, slug, stem
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
@@ -56,15 +57,25 @@ class DataScreen(FormPlace):
         ),
     ]
 
+    _source = ""
+
     def compose_place(self) -> ComposeResult:
         yield from super().compose_place()
         yield DocumentView()
 
+    def free_text(self, key: str) -> str:
+        return "a name" if key == "ds_sample" else super().free_text(key)
+
     def options(self) -> dict[str, Options]:
         return {
             "source": lambda: [(source.name, source.help) for source in SOURCES.values()],
+            "ds_sample": self._samples,
             "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
         }
+
+    def _samples(self) -> list[tuple[str, str]]:
+        source = SOURCES.get(str(self.state.values.get("source")))
+        return [(item.name, published(item)) for item in source.samples] if source else []
 
     def overviews(self) -> tuple[Overview, ...]:
         return self.snapshot.data
@@ -72,6 +83,11 @@ class DataScreen(FormPlace):
     def propose(self) -> None:
         values = self.state.values
         source, sample = str(values.get("source", "")), values.get("ds_sample")
+        before, self._source = SOURCES.get(self._source), source
+        if before and before.name != source and sample in before.sample_names:
+            # It belongs to the source that was chosen before.
+            self.state.reset("ds_sample")
+            values, sample = self.state.values, None
         paths = values.get("path") or ()
         if source == "text" and "ds_sample" not in self.state.touched:
             sample = stem(paths[0]) if paths else None
@@ -79,6 +95,10 @@ class DataScreen(FormPlace):
         elif source == "stdlib" and "ds_sample" not in self.state.touched:
             sample = None
             self.state.fill("ds_sample", None)
+        elif "ds_sample" not in self.state.touched:
+            # The first is what none means: said here, so that its size can stand beside it.
+            sample = next((name for name, _ in self._samples()), None)
+            self.state.fill("ds_sample", sample)
         taken = {
             overview.name
             for overview in self.overviews()

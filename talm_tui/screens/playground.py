@@ -120,7 +120,8 @@ Type or paste: every colour is a token, its id stands below, gaps show where one
 ⏎ the end of a line, ⇥ a tab; `\\xe4` is a byte that is no whole character by itself.
 
 `tab` goes from the text to the tokens, where the arrows go from token to token and `home` and `end`
-to the first and the last. `esc` leaves the field, and then goes back to the form.
+to the first and the last. `{playground.learned}` shows what the tokenizer has learned: bytes a
+token, its longest tokens, each script. `esc` leaves the field, and then goes back to the form.
 """
     CSS_PATH = styles("playground")
     AUTO_FOCUS = "#playground-text"
@@ -140,6 +141,13 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
             "special",
             id="playground.special",
             tooltip="Let special tokens be tokens, or text like any",
+        ),
+        Binding(
+            "f3",
+            "learned",
+            "learned",
+            id="playground.learned",
+            tooltip="What the tokenizer has learned, and how well it fits text",
         ),
         Binding("ctrl+n", "clear", "new text", id="playground.clear", tooltip="Begin anew"),
         Binding("escape", "leave", "back", id="playground.leave", tooltip="Back to the form"),
@@ -338,6 +346,12 @@ to the first and the last. `esc` leaves the field, and then goes back to the for
         """Let the texts of special tokens be tokens, or text like any."""
         self._special = not self._special
         self.ask()
+
+    def action_learned(self) -> None:
+        """Show what the tokenizer has learned."""
+        from talm_tui.screens.learned import LearnedScreen
+
+        self.app.push_screen(LearnedScreen(self.talm.workspace.root, self._tokenizer))
 
     def action_clear(self) -> None:
         """Begin with an empty text."""

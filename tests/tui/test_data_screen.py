@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from talm_core.config import DataConfig
 from talm_core.jobs import Status
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
+from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.data import DataScreen, tokenizer_options
@@ -153,15 +155,55 @@ def test_nothing_to_look_at(empty_workspace: Workspace) -> None:
 def test_a_dataset_that_exists_gets_another_prefix(workspace: Workspace) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         assert place.state.texts["dir_prefix"] == "base"
-        await type_into(pilot, place, "ds_sample", "docs")
+        place.fill({"ds_sample": "docs"})
         assert place.state.texts["dir_prefix"] == ""
-        await type_into(pilot, place, "ds_sample", "all")
+        place.fill({"ds_sample": "all"})
         await type_into(pilot, place, "dir_prefix", "")
         await until(pilot, lambda: field(place, "dir_prefix").problem)
         await pilot.press("ctrl+r")
         await until(pilot, lambda: getattr(place.focused, "key", None) == "dir_prefix")
 
     run_at(workspace, "data", steps)
+
+
+def test_samples_say_how_large_they_are(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        place.fill({"source": "smol"})
+        picker = place.query_one("#edit-ds_sample", PickEditor)
+        assert picker.value == place.state.texts["ds_sample"] == "cosmopedia-v2"
+        assert dict(picker.options())["fineweb-edu-dedup"] == "220 G tokens · 550 GB to download"
+        place.form.go_to("ds_sample")
+        await until(pilot, lambda: place.focused is picker)
+        await pilot.press("right")
+        assert place.state.values["ds_sample"] == "fineweb-edu-dedup"
+        await until(pilot, lambda: "220 G tokens" in place.meant.brief)
+        # One that is no sample of the next source does not stay.
+        place.fill({"source": "fineweb"})
+        assert place.state.texts["ds_sample"] == "sample-10BT"
+        place.fill({"source": "text"})
+        assert list(picker.options()) == []
+        picker.action_open()
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press(*"mine", "enter")
+        await until(pilot, lambda: place.state.values["ds_sample"] == "mine")
+
+    run_at(empty_workspace, "data", steps)
+
+
+def test_a_disk_that_is_too_small_is_told_of(
+    empty_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3_000_000))
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await settled(pilot, place)
+        assert "! the disk has 3.0 MB free, about" in place.meant.brief
+        place.fill({"max_tokens": 100_000})
+        await settled(pilot, place)
+        assert "!" not in place.meant.brief
+
+    run_at(empty_workspace, "data", steps)
 
 
 def test_what_can_be_picked(workspace: Workspace) -> None:

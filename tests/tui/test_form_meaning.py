@@ -9,6 +9,7 @@ import pytest
 
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
+from talm_core.data.sources import SOURCES
 from talm_core.events import Metrics
 from talm_core.hardware import Room
 from talm_core.jobs import Status
@@ -17,11 +18,11 @@ from talm_core.settings import build
 from talm_core.training.plan import plan
 from talm_core.workspace import Artifact
 from talm_tui.forms.checker import Corpus, Findings
+from talm_tui.forms.data_meaning import of_data, published
 from talm_tui.forms.meaning import (
     Meaning,
     expected_speed,
     guessed_ratio,
-    of_data,
     of_tokenizer,
     time_left,
 )
@@ -90,6 +91,41 @@ def test_a_small_dataset() -> None:
         "shards": "2 files, 5.5 MB",
     }
     assert of_data(config, Findings(config)) == Meaning()
+
+
+def test_a_dataset_that_is_not_here_yet() -> None:
+    config = build(DataConfig, {"source": "fineweb", "ds_sample": "sample-10BT"})
+    found = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=60 * 10**9)
+    meaning = of_data(config, found)
+    # 10 billion tokens of GPT-2's are some 44 GB of text, 11 billion of these, 22 GB in shards.
+    assert said(meaning) == {
+        "corpus": "10 G tokens · 31 GB to download (counted with GPT-2's tokenizer)",
+        "tokens": "about 11 G, 4.0 bytes each (as in an earlier dataset)",
+        "validation": "about 100 M tokens (the first shard)",
+        "shards": "110 files, 22 GB",
+        "download": "31 GB",
+    }
+    assert meaning.warnings == ()
+    small = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=50 * 10**9)
+    (warning,) = of_data(config, small).warnings
+    assert warning.startswith("the disk has 50 GB free, about 53 GB are needed: set max_tokens")
+    # What is read and thrown away needs no room; a tenth of it a tenth.
+    thrown = config.model_copy(update={"keep_downloads": False})
+    assert of_data(thrown, small).warnings == ()
+    tenth = config.model_copy(update={"max_tokens": 1_100_000_000})
+    assert of_data(tenth, small).warnings == ()
+    assert said(of_data(tenth, small))["download"] == "3.1 GB"
+    other = build(DataConfig, {"source": "hub", "dataset": "a/b"})
+    assert of_data(other, Findings(other, vocab_size=4100, free_disk=1)).rows == ()
+    limited = other.model_copy(update={"max_tokens": 10_000_000})
+    (warning,) = of_data(limited, Findings(limited, vocab_size=4100, free_disk=1)).warnings
+    assert "about 20 MB are needed" in warning
+
+
+def test_what_publishers_say() -> None:
+    samples = {item.name: published(item) for item in SOURCES["smol"].samples}
+    assert samples["cosmopedia-v2"] == "28 G tokens · 122 GB to download"
+    assert published(SOURCES["stdlib"].samples[1]) == "The modules' sources."
 
 
 def test_a_dataset_of_many_shards() -> None:

@@ -6,6 +6,7 @@ import itertools
 import os
 import queue
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from talm_core import jobs
 from talm_core.config import TokenizerConfig
 from talm_core.events import Finished, Started
 from talm_core.tokenizer.playground import Answer, Ask, Token
@@ -27,6 +29,7 @@ from talm_tui.app import TalmApp
 from talm_tui.encode_session import Encoded, EncodeSession
 from talm_tui.forms.editors import PickEditor
 from talm_tui.screens.data import DataScreen
+from talm_tui.screens.learned import LearnedScreen
 from talm_tui.screens.playground import (
     REACH,
     PlaygroundScreen,
@@ -339,3 +342,41 @@ def test_a_window_begins_with_a_line_where_one_is_near() -> None:
     assert around(text, 0) == (0, REACH)
     assert around(text, 5_050) == (5_050 - REACH + 50 + 700, 5_050 + REACH)
     assert around("x" * 10_000, 5_000) == (5_000 - REACH, 5_000 + REACH)
+
+
+def test_what_a_tokenizer_has_learned_is_told(empty_workspace: Workspace) -> None:
+    config = TokenizerConfig(name="mine", vocab_size=300, text_file=())
+    list(jobs.run(config.model_copy(update={"max_bytes": 50_000}), empty_workspace))
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot, "hi")
+        screen.choose("mine")
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(app.screen, LearnedScreen))
+        page = app.screen
+        assert isinstance(page, LearnedScreen)
+        await until(pilot, lambda: page.said)
+        assert page.said is not None
+        assert page.said.problem == ""
+        expected = capture(empty_workspace, "show", "tokenizers/mine")
+        assert page.said.text.split("\n")[1:] == expected.split("\n")[1:]
+        assert "bytes per token" in screen_text(app).lower()
+        await pilot.press("escape")
+        assert app.screen is screen
+        screen.choose("nobody")
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(app.screen, LearnedScreen) and app.screen.said)
+        assert "✕" in screen_text(app)
+        assert "there is nothing of that name" in screen_text(app)
+
+    play(empty_workspace, story)
+
+
+def capture(workspace: Workspace, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "talm_core.cli", *words, "--workspace", str(workspace.root)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

@@ -1,0 +1,85 @@
+"""What a dataset is going to be: how much text, how many tokens, whether the disk holds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from talm_core.config import DataConfig
+from talm_core.data.sources import SOURCES, Sample
+from talm_tui.forms.checker import Findings
+from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
+from talm_tui.forms.quantity import count, size
+
+
+def published(sample: Sample) -> str:
+    """What its publishers say about a sample: `10 G tokens · 31 GB to download`."""
+    parts = []
+    if sample.tokens is not None:
+        parts.append(f"{count(sample.tokens)} tokens")
+    if sample.text_bytes is not None:
+        parts.append(f"{size(sample.text_bytes)} of text")
+    if sample.download_bytes is not None:
+        parts.append(f"{size(sample.download_bytes)} to download")
+    return " · ".join(parts) or sample.help
+
+
+def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
+    """How many tokens and shards a text is going to be, and what they take."""
+    if findings is None or findings.vocab_size is None:
+        return Meaning()
+    sample = SOURCES[config.source].sample(config.ds_sample)
+    corpus = findings.corpus
+    rows = []
+    if corpus is not None:
+        text_bytes: int | None = corpus.bytes
+        text = amount(corpus.bytes, corpus.documents)
+        rows.append(Row("corpus", text, text))
+    else:
+        text_bytes = sample.likely_text_bytes if sample else None
+        if sample is not None and (text := published(sample)):
+            by = f" (counted with {sample.counted})" if sample.counted else ""
+            rows.append(Row("corpus", text + by, text))
+    measured = findings.bytes_per_token
+    ratio = measured or guessed_ratio(findings.vocab_size)
+    tokens = None if text_bytes is None else text_bytes / ratio
+    if config.max_tokens is not None:
+        tokens = config.max_tokens if tokens is None else min(tokens, config.max_tokens)
+    if tokens is None:
+        return Meaning(tuple(rows))
+    basis = "as in an earlier dataset" if measured else "a guess"
+    rows.append(
+        Row(
+            "tokens",
+            f"about {count(tokens)}, {ratio:.1f} bytes each ({basis})",
+            f"about {count(tokens)} tokens",
+        )
+    )
+    rows += _shards(config, tokens, 2 if findings.vocab_size <= 2**16 else 4)
+    needed = tokens * (2 if findings.vocab_size <= 2**16 else 4)
+    download = sample.download_bytes if sample is not None and corpus is None else None
+    if download is not None and text_bytes:
+        download = round(download * min(1.0, tokens * ratio / text_bytes))
+        rows.append(Row("download", size(download), ""))
+        needed += download if config.keep_downloads else 0
+    warnings = []
+    if findings.free_disk is not None and needed > findings.free_disk:
+        warnings.append(
+            f"the disk has {size(findings.free_disk)} free, about {size(needed)} are needed:"
+            " set max_tokens, or make room"
+        )
+    return Meaning(tuple(rows), warnings=tuple(warnings))
+
+
+def _shards(config: DataConfig, tokens: float, width: int) -> Iterator[Row]:
+    """How the tokens are divided into files of ids `width` bytes wide."""
+    shards = 2
+    split = f"{count(tokens * config.val_fraction)} tokens"
+    if config.val_tokens is not None:
+        split = f"{count(min(config.val_tokens, tokens))} tokens"
+    elif tokens >= 2 * config.shard_size:
+        shards = math.ceil(tokens / config.shard_size)
+        split = f"{count(config.shard_size)} tokens (the first shard)"
+    yield Row("validation", f"about {split}")
+    files = f"{count(shards)} files, {size(tokens * width)}"
+    yield Row("shards", files, files)
