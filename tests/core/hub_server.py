@@ -139,12 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing is printed."""
 
     def do_HEAD(self) -> None:
-        self._answer(body=False)
+        self._answer()
 
     def do_GET(self) -> None:
-        self._answer(body=True)
+        self._answer()
 
-    def _answer(self, *, body: bool) -> None:
+    def _answer(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
         fault = self.server.fault(path)
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif found := re.fullmatch(r"/api/datasets/(.+?)/tree/([0-9a-f]{40})/?(.*)", path):
             self._tree(found[1], found[2], found[3], parse_qs(url.query))
         elif found := re.fullmatch(r"/datasets/(.+?)/resolve/([^/]+)/(.+)", path):
-            self._file(found[1], found[2], found[3], body=body, kind=kind)
+            self._file(found[1], found[2], found[3], kind)
         else:
             self._error(404, "RepoNotFound")
 
@@ -204,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "RevisionNotFound")
         elif self._allowed(repo):
             sha = CONVERTED_SHA if "convert" in revision else repo.sha
-            self._json({"id": name, "sha": sha, "cardData": repo.card})
+            names = [{"rfilename": path} for path in repo.at(revision) or {}]
+            self._json({"id": name, "sha": sha, "cardData": repo.card, "siblings": names})
 
     def _tree(self, name: str, sha: str, folder: str, query: dict[str, list[str]]) -> None:
         repo = self.server.repos[name]
@@ -213,20 +214,29 @@ class _Handler(BaseHTTPRequestHandler):
         if folder and not inside:
             self._error(404, "EntryNotFound")
             return
+        entries = [(path, "file", len(files[path])) for path in inside]
+        recursive = query.get("recursive", ["false"])[0].lower()
+        if recursive != "true":
+            # What lies directly in the folder, folders too.
+            depth = folder.count("/") + 1 if folder else 0
+            parts = [path.split("/") for path in inside]
+            entries = [entry for entry in entries if entry[0].count("/") == depth]
+            deeper = {"/".join(part[: depth + 1]) for part in parts if len(part) > depth + 1}
+            entries += [(path, "directory", 0) for path in sorted(deeper)]
         # In pages of two, each with a link to the next.
         start = int(query.get("cursor", ["0"])[0])
         items = [
-            {"type": "file", "oid": hashlib.sha1(files[path]).hexdigest(), "path": path}
-            | {"size": len(files[path])}
-            for path in inside[start : start + 2]
+            {"type": kind, "oid": hashlib.sha1(path.encode()).hexdigest(), "path": path}
+            | {"size": size}
+            for path, kind, size in entries[start : start + 2]
         ]
         headers = {}
-        if start + 2 < len(inside):
+        if start + 2 < len(entries):
             base = f"{self.server.url}/api/datasets/{name}/tree/{sha}/{folder}".rstrip("/")
-            headers["Link"] = f'<{base}?recursive=true&cursor={start + 2}>; rel="next"'
+            headers["Link"] = f'<{base}?recursive={recursive}&cursor={start + 2}>; rel="next"'
         self._json(items, headers)
 
-    def _file(self, name: str, revision: str, path: str, *, body: bool, kind: Any) -> None:
+    def _file(self, name: str, revision: str, path: str, kind: Any) -> None:
         repo = self.server.repos.get(name)
         data = (repo.at(revision) or {}).get(path) if repo else None
         if path == "README.md" and repo is not None and data is None and repo.card:
@@ -242,14 +252,14 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repo.sha, "Accept-Ranges": "bytes"}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if found is None:
-            self._send(200, data, headers, body=body, short=kind == "short")
+            self._send(200, data, headers, short=kind == "short")
             return
         start, stop = int(found[1]), min(int(found[2] or len(data)) + 1, len(data))
         if start >= len(data):
             self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             return
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-        self._send(206, data[start:stop], headers, body=body, short=kind == "short")
+        self._send(206, data[start:stop], headers, short=kind == "short")
 
     def _whole(self, data: bytes | None, kind: Any) -> None:
         if data is None:
@@ -270,9 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
         data: bytes,
         headers: dict[str, str],
         *,
-        body: bool = True,
         short: bool = False,
     ) -> None:
+        body = self.command != "HEAD"
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)

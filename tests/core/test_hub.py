@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,6 +264,29 @@ def test_a_single_file_is_checked_by_its_checksum(
     (workspace.root / "corpora/tiny-shakespeare.txt").unlink()
     with pytest.raises(RunError, match=r"has the checksum .*, not .*check the network"):
         prepare(workspace, config.model_copy(update={"dir_prefix": "other"}))
+
+
+STREAMING = """
+from datasets import load_dataset
+rows = load_dataset("someone/some-thing", name="all", split="train", streaming=True)
+for row in rows:
+    print(repr(row["text"]))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_read_is_what_datasets_streams(
+    server: HubServer, workspace: Workspace, tmp_path: Path
+) -> None:
+    splits = [{"split": "train", "path": "data/train-*.parquet"}]
+    server.repos[ID] = some_thing(card={"configs": [{"config_name": "all", "data_files": splits}]})
+    environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
+    command = [sys.executable, "-c", STREAMING]
+    streamed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    prepare(workspace, CONFIG)
+    found = decode(stream_of(workspace.directory_of(CONFIG)))
+    assert found == TRAIN
+    assert [repr(text) for text in found] == streamed.stdout.splitlines()
 
 
 # --- faults that pass ------------------------------------------------------------------------
