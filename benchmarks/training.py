@@ -1,20 +1,29 @@
 """How fast training and sampling are, beside what one would write by hand.
 
-    python benchmarks/training.py [--rounds N] [--shape talm ...]
+    python benchmarks/training.py [--rounds N] [--shape talm ...] [--text tiny-shakespeare.txt]
 
 The peer is a plain GPT in fp32: LayerNorm, learned positions, GELU, torch's AdamW and its
 cross-entropy, no compiler, the same width, depth, batch and vocabulary. Each contender has a
 process of its own, for talm changes how its process allocates memory. They take turns; a figure is
 the best of all rounds, because whatever else the machine does only ever makes a round slower.
+
+With --text a race follows: from the start of a process to a loss on the last tenth of that text,
+talm's preset `shakespeare-sprint` (tokenizer and data included) beside nanoGPT's recipe for a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -184,11 +193,84 @@ def sampling(rounds: int) -> None:
     print(f"| 256 tokens | {256 / fast:,.0f} | {256 / slow:,.0f} | {slow / fast:.2f} |")
 
 
+# nanoGPT's recipe for a CPU: 4 layers of 128, 4 heads, 64 characters, 12 texts, 2,000 steps.
+RECIPE = Shape(128, 4, 4, 64, 0)
+RECIPE_BATCH, RECIPE_STEPS, RECIPE_WARMUP = 12, 2_000, 100
+
+
+def recipe(path: str) -> None:
+    """Train as the recipe says and print the loss on the last tenth, in nats per character."""
+    text = Path(path).read_text()
+    letters = sorted(set(text))
+    ids = torch.tensor([letters.index(letter) for letter in text])
+    train, val = ids[: len(ids) * 9 // 10], ids[len(ids) * 9 // 10 :]
+    model = PlainGPT(RECIPE._replace(vocabulary=len(letters)))
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            nn.init.normal_(parameter, std=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.1)
+    length = RECIPE.context
+    for step in range(RECIPE_STEPS):
+        part = max(0.0, (step - RECIPE_WARMUP) / (RECIPE_STEPS - RECIPE_WARMUP))
+        rate = 1e-4 + 9e-4 * 0.5 * (1 + math.cos(math.pi * part))
+        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / RECIPE_WARMUP)
+        starts = torch.randint(len(train) - length, (RECIPE_BATCH,)).tolist()
+        rows = torch.stack([train[start : start + length + 1] for start in starts])
+        torch.autograd.backward(model(rows[:, :-1], rows[:, 1:]))
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    rows = val[: (len(val) - 1) // length * length + 1].unfold(0, length + 1, length)
+    with torch.inference_mode():
+        losses = [model(part[:, :-1], part[:, 1:]).item() * len(part) for part in rows.split(256)]
+    print(json.dumps(sum(losses) / len(rows)))
+
+
+def race(path: str, rounds: int) -> None:
+    """Seconds of both, from the start of a process, and the losses they end with."""
+    words = [sys.executable, __file__, "--recipe", path]
+    began = time.perf_counter()
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    slow, theirs = time.perf_counter() - began, float(json.loads(done.stdout))
+    fast, ours = float("inf"), float("nan")
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as workspace:
+            taken, ours = sprint(path, workspace)
+            fast = min(fast, taken)
+    print("| to a loss on the last tenth | nats per byte | seconds |\n|---|---|---|")
+    print(f"| talm, shakespeare-sprint | {ours:.4f} | {fast:.1f} |")
+    print(f"| nanoGPT's recipe, plain | {theirs:.4f} | {slow:.1f} |")
+    print(f"| ratio | | {slow / fast:.1f} |", flush=True)
+
+
+def sprint(path: str, workspace: str) -> tuple[float, float]:
+    """Seconds until talm has said its validation loss, and that loss in nats per byte."""
+    words = ["-m", "talm_core.cli", "quickstart", "--preset", "shakespeare-sprint", "--json"]
+    command = [sys.executable, *words, "--text-file", path, "--workspace", workspace]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "Evaluated":
+                return time.perf_counter() - began, event["bits_per_byte"] * math.log(2)
+    raise SystemExit("the quick start ended without a validation loss")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text", help="a text of about a megabyte to race on")
+    parser.add_argument("--recipe", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shape", nargs="*", choices=SHAPES, default=list(SHAPES))
     options = parser.parse_args()
+    if options.recipe:
+        recipe(options.recipe)
+        return
+    if options.text:
+        race(options.text, options.rounds)
+        if not options.shape:
+            return
     print("| training, batch 16 | talm tokens/s | plain tokens/s | ratio |\n|---|---|---|---|")
     for name in options.shape:
         training(name, SHAPES[name], options.rounds)

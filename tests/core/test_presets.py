@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import PretrainConfig
+from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.errors import ConfigError, Problem, WorkspaceError
 from talm_core.presets import BUILT_IN, PRESETTABLE, find_preset, presets, save_preset
+from talm_core.quickstart import stages
 from talm_core.settings import build, settings_of
 from talm_core.workspace import Workspace
 
@@ -156,3 +157,19 @@ def test_a_file_does_not_shadow_a_built_in_preset(tmp_path: Path) -> None:
 def test_only_what_is_chosen_with_each_run_is_in_no_preset() -> None:
     keys = {item.key for item in settings_of(PretrainConfig)}
     assert keys - set(PRESETTABLE) == {"model_name", "data_dir", "tokenizer_path"}
+
+
+def test_a_quick_start_takes_what_its_preset_says_unless_it_is_told(tmp_path: Path) -> None:
+    def made(**values: Any) -> tuple[int, float | None, tuple[str, ...]]:
+        config = QuickstartConfig(text_file=("a.txt",), **values)
+        tokenizer, _, model = stages(config, Workspace(tmp_path))
+        assert isinstance(tokenizer, TokenizerConfig)
+        assert isinstance(model, PretrainConfig)
+        return tokenizer.vocab_size, model.minutes, model.sample_prompt
+
+    assert made() == (4_096, 1.25, ("def ",))
+    assert made(preset="shakespeare-sprint") == (1_000, None, ("ROMEO:",))
+    told = made(preset="shakespeare-sprint", vocab_size=300, minutes=2, prompt="x")
+    assert told == (300, 2.0, ("x",))
+    save_preset(Workspace(tmp_path), "mine", {"minutes": 0.5})
+    assert made(preset="mine")[1] == 0.5
