@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Tests run in two processes; give more with `make test JOBS=8`.
 JOBS ?= 2
 
-.PHONY: run quickstart test check format lint types walls tests reference snapshots clean
+.PHONY: run quickstart test check format lint types walls tests reference snapshots screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/talm-tui
@@ -43,6 +43,10 @@ reference: $(VENV)/installed
 # Accept the screens as they are now. Look at the pictures first.
 snapshots: $(VENV)/installed-dev
 	$(BIN)/pytest tests/tui --snapshot-update
+
+# The pictures in docs/screens, from real screens.
+screenshots: $(VENV)/installed-dev
+	TALM_SCREENSHOTS=$(CURDIR)/docs/screens $(BIN)/pytest -q tests/tui/test_pictures.py
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable .

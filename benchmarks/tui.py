@@ -126,13 +126,26 @@ def keys(terminal: PseudoTerminal, count: int) -> dict[str, float]:
         places.append(timed(terminal, key, shows(terminal, heads[key])))
     while "Train a model" not in terminal.text:
         timed(terminal, "4", shows(terminal, "Train a model"))
-    terminal.press("tab")
+    terminal.press("down")
     settle(terminal, 0.3)
     for number in range(count // 2):
         typed = "x" * (number + 1)
         letters.append(timed(terminal, "x", shows(terminal, typed)))
+    # The same with every setting of the form unfolded.
+    terminal.press("f4")
+    terminal.wait("f4 fold")
+    settle(terminal, 0.5)
+    unfolded = []
+    for number in range(count // 2):
+        typed = "y" * (number + 1)
+        unfolded.append(timed(terminal, "y", shows(terminal, typed)))
     result = {}
-    for name, values in (("cursor", cursor), ("place", places), ("letter", letters)):
+    for name, values in (
+        ("cursor", cursor),
+        ("place", places),
+        ("letter", letters),
+        ("letter, all settings", unfolded),
+    ):
         ordered = sorted(values)
         result[f"{name}_median"] = statistics.median(ordered)
         result[f"{name}_p95"] = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]

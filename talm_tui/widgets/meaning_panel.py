@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from textual.content import Content
 from textual.reactive import reactive
@@ -12,7 +13,7 @@ from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.quantity import memory
 
 _FILLS = ("█", "▓", "▒", "░", "╱")
-_COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$text-muted")
+_COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$foreground 45%")
 
 
 class MeaningPanel(Static):
@@ -60,18 +61,26 @@ class MeaningPanel(Static):
 def _bar(meaning: Meaning, width: int) -> list[Content]:
     """The parts as a bar as wide as there is room, each with a fill of its own, and what the
     fills mean."""
-    amount = sum(part.amount for part in meaning.bar) or 1
-    room = width - 4
+    widths = _widths([part.amount for part in meaning.bar], width - 5)
     cells: list[tuple[str, str]] = [("  ▕", "dim")]
     legend = [Content("  ")]
     for index, part in enumerate(meaning.bar):
         fill, colour = _FILLS[index % len(_FILLS)], _COLOURS[index % len(_COLOURS)]
         if not part.amount:
             continue
-        cells.append((fill * max(1, round(room * part.amount / amount)), colour))
+        cells.append((fill * widths[index], colour))
         said = Content.assemble((fill, colour), f" {part.name} {memory(part.amount)}  ")
         if legend[-1].cell_length + said.cell_length > width + 2:
             legend.append(Content("  "))
         legend[-1] += said
     cells.append(("▏", "dim"))
     return [Content.assemble(*cells).truncate(width), *legend]
+
+
+def _widths(amounts: Sequence[float], room: int) -> list[int]:
+    """Cells for each amount, `room` in all; what is there at all has one at least, which the
+    largest gives."""
+    total = sum(amounts) or 1
+    widths = [max(1, int(room * amount / total)) if amount else 0 for amount in amounts]
+    widths[max(range(len(amounts)), key=lambda index: amounts[index])] += room - sum(widths)
+    return widths

@@ -57,6 +57,8 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         padding: 0 1;
         scrollbar-size-vertical: 1;
         scrollbar-gutter: stable;
+        scrollbar-background: $background;
+        scrollbar-background-hover: $background;
         &:focus { border: round $primary; }
         .tokens--prompt { color: $foreground 60%; }
         .tokens--0 { color: $accent; text-style: bold underline; }

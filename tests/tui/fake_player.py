@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import sys
 import threading
 import time
@@ -25,6 +26,47 @@ WORDS = [
     "\n",
 ]
 
+STORIES = [
+    """
+    \"\"\"Items that leave in the order they came.\"\"\"
+
+    def __init__(self, items=None):
+        self.items = list(items or ())
+
+    def put(self, item):
+        self.items.append(item)
+        return self
+
+    def get(self):
+        if not self.items:
+            raise IndexError("no items left")
+        return self.items.pop(0)
+""",
+    """
+    def __init__(self, name, size=0):
+        self.name = name
+        self.size = size
+        self._items = {}
+
+    def __len__(self):
+        return len(self._items)
+
+    def add(self, key, value):
+        if key in self._items:
+            raise ValueError("key is already there")
+        self._items[key] = value
+""",
+]
+"""What it writes after `class `: enough for a picture."""
+
+
+def words_after(prompt: str, seed: int, model: str) -> list[str]:
+    """Another seed is another text, and so is another checkpoint."""
+    if prompt.startswith("class "):
+        story = STORIES[(seed + ("checkpoint-" in model)) % 2 == 0]
+        return re.findall(r"\n *| ?\w+| ?[^\w\s]+|\s", story)
+    return WORDS[seed - 1337 :] if seed > 1337 else WORDS
+
 
 def say(lane: int, event: str, **values: Any) -> None:
     record = {"event": event, "time": time.time(), "lane": lane, **values}
@@ -43,8 +85,7 @@ def write(lane: int, values: dict[str, Any]) -> Iterator[None]:
         say(lane, "Failed", message="model = 'x': has no checkpoint yet", kind="ArtifactError")
         return
     forever = values["prompt"] == "forever"
-    # Another seed is another text.
-    words = WORDS[values["seed"] - 1337 :] if values["seed"] > 1337 else WORDS
+    words = words_after(values["prompt"], values["seed"], values["model"])
     for number in range(10**9 if forever else min(values["max_tokens"], len(words))):
         word = words[number % len(words)]
         probability = [0.9, 0.5, 0.2, 0.05, 0.01][number % 5]

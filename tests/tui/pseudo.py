@@ -28,6 +28,7 @@ KEYS = {
     "ctrl+p": "\x10",
     "ctrl+r": "\x12",
     "f1": "\x1bOP",
+    "f4": "\x1bOS",
 }
 
 

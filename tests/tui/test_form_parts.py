@@ -24,6 +24,7 @@ from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, newes
 from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size
 from talm_tui.forms.suggest import complete
+from talm_tui.widgets.meaning_panel import _widths
 from talm_tui.widgets.setting_help import facts, usage
 
 
@@ -85,6 +86,21 @@ def history(*events: object) -> History:
     made = History()
     made.extend(Record(float(i), event) for i, event in enumerate(events))  # type: ignore[arg-type]
     return made
+
+
+@pytest.mark.parametrize(
+    ("amounts", "widths"),
+    [
+        ([1, 1, 2], [10, 10, 20]),
+        ([0, 1, 1e9], [0, 1, 39]),
+        ([1.8, 1.8, 3.6, 55, 330], [1, 1, 1, 5, 32]),
+        ([0, 0], [40, 0]),
+    ],
+)
+def test_a_bar_of_parts_is_as_long_as_there_is_room(
+    amounts: list[float], widths: list[int]
+) -> None:
+    assert _widths(amounts, 40) == widths
 
 
 def test_bars() -> None:
