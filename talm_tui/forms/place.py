@@ -40,6 +40,7 @@ from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.meaning_panel import MeaningPanel
 from talm_tui.widgets.setting_help import SettingHelp
+from talm_tui.widgets.sheet import Sheet
 
 KEYS = """
 `{form.next}` `{form.previous}` `tab` go from field to field, `enter` to the next, \
@@ -155,14 +156,14 @@ class FormPlace(Place):
         with Horizontal(id="form-head"):
             yield Static(self.MODEL.title, id="form-title", markup=False)
             yield from self.compose_head()
-            yield Static("", id="form-changed", markup=False)
+            yield Sheet("", id="form-changed", markup=False)
         yield JobView(plain_keys(self.talm, self.NEXT_STEP))
         with Horizontal(id="form-body"):
             yield self._form
             with Vertical(id="form-side"):
                 yield SettingHelp(self.MODEL.title, self.ABOUT)
                 yield MeaningPanel()
-        yield Static("", id="form-note", markup=False)
+        yield Sheet("", id="form-note", markup=False)
         yield CommandPreview()
 
     def compose_head(self) -> ComposeResult:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
-from textual.widgets import Static
 
 from talm_core.command_line import shell
 from talm_tui.theme import plain
+from talm_tui.widgets.sheet import Sheet
 
 
-class CommandPreview(Static):
+class CommandPreview(Sheet):
     """The equivalent command, one or two lines of it; `command` is the whole."""
 
     def __init__(self) -> None:

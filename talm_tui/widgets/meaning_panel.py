@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
 
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.quantity import memory
+from talm_tui.widgets.sheet import Sheet
 
 _FILLS = ("█", "▓", "▒", "░", "╱")
 _COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$foreground 45%")
 
 
-class MeaningPanel(Static):
+class MeaningPanel(Sheet):
     """Consequences as a list with a bar of memory; `brief` says them in two lines."""
 
     brief: reactive[bool] = reactive(False)

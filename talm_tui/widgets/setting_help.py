@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
 
 from talm_core.settings import Declared
 from talm_tui.forms.text import show
 from talm_tui.theme import plain
+from talm_tui.widgets.sheet import Sheet
 
 _HOW = {
     "paths": "Enter looks for files and directories. While a path is typed, the right arrow takes"
@@ -41,7 +41,7 @@ def usage(item: Declared) -> str:
     return ""
 
 
-class SettingHelp(Static):
+class SettingHelp(Sheet):
     """Help of one setting, or of the form while no field has the focus. `brief` says it in
     three lines, for narrow screens."""
 
