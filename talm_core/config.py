@@ -36,7 +36,12 @@ class TokenizerConfig(JobConfig):
 
     name: Annotated[
         Name,
-        Setting("Tokenizer", "Name of the tokenizer.", flags=("-n",)),
+        Setting(
+            "Tokenizer",
+            "Name of the tokenizer.",
+            more="Datasets and models name it by this. It is a directory in the workspace.",
+            flags=("-n",),
+        ),
     ]
     vocab_size: Annotated[
         int,
@@ -93,6 +98,7 @@ class TokenizerConfig(JobConfig):
         Setting(
             "Corpus",
             "Field that holds the text, in rows of JSON Lines and parquet files.",
+            more="Most datasets call it text.",
             advanced=True,
         ),
     ] = "text"
@@ -111,6 +117,7 @@ class TokenizerConfig(JobConfig):
         Setting(
             "Corpus",
             "Read at most this much text; none means all of it on this machine.",
+            more="Less is read and counted faster; what stands behind it is not learned from.",
             unit="bytes",
             advanced=True,
         ),
@@ -239,7 +246,14 @@ class DataConfig(JobConfig):
     split: Annotated[
         str,
         Field(min_length=1, max_length=200),
-        Setting("Source", "Split of the dataset.", advanced=True, only_with=("source", ("hub",))),
+        Setting(
+            "Source",
+            "Split of the dataset.",
+            more="Nearly all have train. Validation is cut off here either way, see val_tokens "
+            "and val_fraction.",
+            advanced=True,
+            only_with=("source", ("hub",)),
+        ),
     ] = "train"
     revision: Annotated[
         str,
@@ -259,6 +273,7 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Field or column that holds the text, in rows of datasets, JSON Lines and parquet.",
+            more="Most datasets call it text.",
             advanced=True,
             only_with=("source", ("text", "hub")),
         ),
@@ -307,7 +322,13 @@ class DataConfig(JobConfig):
     max_tokens: Annotated[
         int | None,
         Field(ge=2),
-        Setting("Tokens", "Stop after this many tokens; none means all.", unit="tokens"),
+        Setting(
+            "Tokens",
+            "Stop after this many tokens; none means all.",
+            more="20 for each parameter of the model make the most of the computing: 25 M for 1.3 "
+            "M parameters, 2.5 G for 124 M.",
+            unit="tokens",
+        ),
     ] = None
     val_tokens: Annotated[
         int | None,
@@ -323,7 +344,14 @@ class DataConfig(JobConfig):
     shard_size: Annotated[
         int,
         Field(ge=1_000, le=2_000_000_000),
-        Setting("Tokens", "Tokens in one shard file.", unit="tokens", advanced=True),
+        Setting(
+            "Tokens",
+            "Tokens in one shard file.",
+            more="Two bytes a token up to 65,536 ids, four beyond: 200 or 400 MB a file by "
+            "default. It changes nothing in training.",
+            unit="tokens",
+            advanced=True,
+        ),
     ] = 100_000_000
     val_fraction: Annotated[
         float,
@@ -413,13 +441,22 @@ class PretrainConfig(JobConfig):
     kind: ClassVar[str] = "pretrain"
     title: ClassVar[str] = "Train a model"
 
-    model_name: Annotated[Name, Setting("Run", "Name of the model.", flags=("-n",))]
+    model_name: Annotated[
+        Name,
+        Setting(
+            "Run",
+            "Name of the model.",
+            more="The run is shown under it, and its checkpoints lie in a directory of that name.",
+            flags=("-n",),
+        ),
+    ]
     data_dir: Annotated[
         str,
         Field(min_length=1),
         Setting(
             "Run",
             "Dataset: a name in the workspace or a directory.",
+            more="A model can be used only with the tokenizer its data was prepared with.",
             flags=("-d",),
             picks="dataset",
         ),
@@ -507,6 +544,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Model",
             "Width of the feed-forward layer; none means 8/3 n_embd, rounded up to 64.",
+            more="Three matrices of n_embd x n_hidden in each layer: two thirds of what a layer "
+            "costs.",
             advanced=True,
             shape=True,
         ),
@@ -525,7 +564,12 @@ class PretrainConfig(JobConfig):
     rope_theta: Annotated[
         float,
         Field(gt=1),
-        Setting("Model", "Base of the rotary position angles.", advanced=True),
+        Setting(
+            "Model",
+            "Base of the rotary position angles.",
+            more="Usual: 10,000; 100,000 or more for contexts of many thousand tokens.",
+            advanced=True,
+        ),
     ] = 10_000.0
     tie_embeddings: Annotated[
         bool,
@@ -615,7 +659,12 @@ class PretrainConfig(JobConfig):
     min_learning_rate: Annotated[
         float,
         Field(ge=0, le=10),
-        Setting("Training", "Learning rate at the end.", advanced=True),
+        Setting(
+            "Training",
+            "Learning rate at the end.",
+            more="Usual: a tenth of learning_rate, or less.",
+            advanced=True,
+        ),
     ] = 1e-4
     warmup_steps: Annotated[
         int,
@@ -623,6 +672,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Training",
             "Steps over which the learning rate rises from zero.",
+            more="Usual: some hundred steps of a long run, a twentieth of a short one. Without it "
+            "the first steps can diverge.",
             unit="steps",
             advanced=True,
         ),
@@ -649,22 +700,40 @@ class PretrainConfig(JobConfig):
     weight_decay: Annotated[
         float,
         Field(ge=0, le=10),
-        Setting("Training", "AdamW's weight decay, on matrices only.", advanced=True),
+        Setting(
+            "Training",
+            "AdamW's weight decay, on matrices only.",
+            more="Usual: 0.1; 0.01 for short runs. More holds against learning by heart.",
+            advanced=True,
+        ),
     ] = 0.1
     beta1: Annotated[
         float,
         Field(ge=0, lt=1),
-        Setting("Training", "AdamW's decay of the gradient average.", advanced=True),
+        Setting(
+            "Training", "AdamW's decay of the gradient average.", more="Usual: 0.9.", advanced=True
+        ),
     ] = 0.9
     beta2: Annotated[
         float,
         Field(ge=0, lt=1),
-        Setting("Training", "AdamW's decay of the squared gradient average.", advanced=True),
+        Setting(
+            "Training",
+            "AdamW's decay of the squared gradient average.",
+            more="Usual: 0.95 for large batches, 0.98 to 0.99 for small ones, whose gradients are "
+            "noisy.",
+            advanced=True,
+        ),
     ] = 0.98
     grad_clip: Annotated[
         float,
         Field(ge=0),
-        Setting("Training", "Largest gradient norm; 0 turns clipping off.", advanced=True),
+        Setting(
+            "Training",
+            "Largest gradient norm; 0 turns clipping off.",
+            more="Usual: 1. It tames a single bad batch and costs next to nothing.",
+            advanced=True,
+        ),
     ] = 1.0
 
     non_finite: Annotated[
@@ -695,6 +764,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Watching",
             "Steps between evaluations; 0 evaluates only at the end.",
+            more="Each reads eval_tokens and costs as much as a third of that in training. Usual: "
+            "20 to 50 in a run.",
             unit="steps",
             resume=True,
         ),
@@ -705,6 +776,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Watching",
             "Validation tokens an evaluation reads, always the same ones.",
+            more="More is less noisy and takes longer. The tokens are the same each time: a run "
+            "compares with itself.",
             unit="tokens",
             advanced=True,
         ),
@@ -715,6 +788,7 @@ class PretrainConfig(JobConfig):
         Setting(
             "Watching",
             "Steps between text samples; 0 samples only at the end.",
+            more="Each takes as many passes as sample_tokens says, of one position each.",
             unit="steps",
             resume=True,
         ),
@@ -724,13 +798,23 @@ class PretrainConfig(JobConfig):
         Setting(
             "Watching",
             "Texts that samples continue; none starts from an empty document.",
+            more="What the text is like that the model learns from: def for Python, Once upon a "
+            "time for stories.",
             resume=True,
         ),
     ] = ("def ",)
     sample_tokens: Annotated[
         int,
         Field(ge=1, le=100_000),
-        Setting("Watching", "Tokens in a sample.", unit="tokens", advanced=True, resume=True),
+        Setting(
+            "Watching",
+            "Tokens in a sample.",
+            more="A word of English is about 1.3 tokens of a large vocabulary, more of a small "
+            "one.",
+            unit="tokens",
+            advanced=True,
+            resume=True,
+        ),
     ] = 96
     log_every: Annotated[
         int,
@@ -738,6 +822,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Watching",
             "Steps between metrics; 0 means as often as is useful, at most ten a second.",
+            more="A number makes the points of two runs stand at the same steps. Each point reads "
+            "the loss from the device.",
             unit="steps",
             advanced=True,
             resume=True,
@@ -781,7 +867,12 @@ class PretrainConfig(JobConfig):
 
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
-        Setting("Machine", "Where to train; auto takes the fastest there is.", advanced=True),
+        Setting(
+            "Machine",
+            "Where to train; auto takes the fastest there is.",
+            more="cuda: NVIDIA and AMD cards. mps: Apple's. cpu is always there.",
+            advanced=True,
+        ),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
@@ -817,7 +908,12 @@ class PretrainConfig(JobConfig):
     threads: Annotated[
         int,
         Field(ge=0, le=1024),
-        Setting("Machine", "CPU threads; 0 means all cores.", advanced=True),
+        Setting(
+            "Machine",
+            "CPU threads; 0 means all cores.",
+            more="Fewer leave cores to other programs.",
+            advanced=True,
+        ),
     ] = 0
 
     @property
