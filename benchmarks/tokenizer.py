@@ -7,6 +7,9 @@ that runs this has installed. Every measurement is a process of its own, so that
 imports are told apart; `train` is the time from the text in memory (peers) or in files (talm)
 to the merges. rustbpe and Hugging Face's tokenizers are measured where PYTHON can import them.
 `tokencoder` is its algorithm, which counts every pair anew for every merge, on a smaller text.
+
+After that talm alone: the first run of all, with compilation; a corpus of half a gigabyte in one
+file; and a line of 100 MB without a space.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -68,11 +72,13 @@ def read(directory: Path) -> Iterator[str]:
 
 
 def train_talm(directory: Path, vocab_size: int) -> float:
+    from talm_core.data.corpus import open_corpus
     from talm_core.tokenizer.patterns import DEFAULT
-    from talm_core.tokenizer.trainer import learn
+    from talm_core.tokenizer.trainer import learn_parts
 
     began = time.perf_counter()
-    learn(read(directory), DEFAULT, vocab_size)
+    corpus = open_corpus("text", paths=[str(directory)])
+    learn_parts(corpus.parts(), DEFAULT, vocab_size)
     return time.perf_counter() - began
 
 
@@ -149,16 +155,18 @@ def pattern() -> str:
     return os.environ["BENCHMARK_PATTERN"]
 
 
-def measure(python: str, name: str, directory: Path, vocab_size: int) -> dict[str, float] | None:
-    """The best of three processes; of one for the slow algorithm. None: cannot be imported."""
+def measure(
+    python: str, name: str, directory: Path, vocab_size: int, *, rounds: int = 3, **environ: str
+) -> dict[str, float] | None:
+    """The best of some processes. None: cannot be imported."""
     from talm_core.tokenizer.patterns import DEFAULT
 
     best: dict[str, float] | None = None
-    for _ in range(1 if name == "tokencoder" else 3):
+    for _ in range(rounds):
         began = time.perf_counter()
         done = subprocess.run(
             [python, __file__, "--one", name, str(directory), str(vocab_size)],
-            env=os.environ | {"BENCHMARK_PATTERN": DEFAULT},
+            env=os.environ | {"BENCHMARK_PATTERN": DEFAULT} | environ,
             capture_output=True,
             text=True,
             check=False,
@@ -188,7 +196,8 @@ def report(title: str, peers: str, directory: Path, runs: dict[str, int]) -> Non
     ours: float | None = None
     for name, vocab_size in runs.items():
         python = sys.executable if name in ("talm", "tokencoder") else peers
-        result = measure(python, name, directory, vocab_size)
+        rounds = 1 if name == "tokencoder" else 3
+        result = measure(python, name, directory, vocab_size, rounds=rounds)
         if result is None:
             print(f"| {name} | cannot be imported | | | | |")
             continue
@@ -196,6 +205,41 @@ def report(title: str, peers: str, directory: Path, runs: dict[str, int]) -> Non
         print(
             f"| {name} | {vocab_size:,} | {result['train']:.2f} | {result['process']:.2f} "
             f"| {result['peak']:,.0f} | {result['train'] / ours:.2f} |",
+            flush=True,
+        )
+
+
+def alone(small: Path, folder: Path) -> None:
+    """What only talm is measured on."""
+    many, line = folder / "many", folder / "line"
+    many.mkdir()
+    line.mkdir()
+    parts = folder / "parts"
+    parts.mkdir()
+    make_corpus(parts, 500_000_000)
+    with (many / "one.txt").open("wb") as file:
+        for path in sorted(parts.iterdir()):
+            file.write(path.read_bytes())
+            path.unlink()
+    source = random.Random(1)
+    with (line / "line.txt").open("w") as text:
+        for _ in range(100):
+            text.write("".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=1_000_000)))
+    cache = {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    print("\n| talm | vocabulary | train s | process s | peak MB |")
+    print("|---|---|---|---|---|")
+    cases: tuple[tuple[str, Path, int, dict[str, str]], ...] = (
+        ("1.1 MB, first run", small, SMALL_VOCAB, cache),
+        ("1.1 MB, second run", small, SMALL_VOCAB, cache),
+        ("500 MB, one file", many, 32_768, {}),
+        ("100 MB, one line without a space", line, 8_192, {}),
+    )
+    for name, directory, vocab_size, environ in cases:
+        result = measure(sys.executable, "talm", directory, vocab_size, rounds=1, **environ)
+        assert result is not None
+        print(
+            f"| {name} | {vocab_size:,} | {result['train']:.2f} | {result['process']:.2f} "
+            f"| {result['peak']:,.0f} |",
             flush=True,
         )
 
@@ -229,6 +273,7 @@ def main() -> None:
             large,
             dict.fromkeys(("talm", "rustbpe", "huggingface"), arguments.vocab_size),
         )
+        alone(small, Path(folder))
 
 
 if __name__ == "__main__":

@@ -168,6 +168,11 @@ class TokenizerConfig(JobConfig):
         for token in self.special_tokens:
             if not token:
                 problems.append(Problem("special_tokens", "a special token cannot be empty"))
+            elif not _is_unicode(token):
+                problems.append(Problem("special_tokens", "is not valid Unicode", token))
+            elif len(token.encode()) == 1:
+                message = "a single character is a token of every vocabulary"
+                problems.append(Problem("special_tokens", message, token, f"say <|{token}|>"))
             elif token in seen:
                 problems.append(Problem("special_tokens", "each may be given once", token))
             seen.add(token)
@@ -180,6 +185,11 @@ class TokenizerConfig(JobConfig):
                 )
             )
         return problems
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8; what a terminal passed on may not."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class DataConfig(JobConfig):

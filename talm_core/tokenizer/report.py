@@ -10,6 +10,7 @@ can have fewer tokens than pieces, however large.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,9 +173,11 @@ def _fits(vocabulary: Vocabulary, tokens: int, size: int, texts: list[str]) -> I
     if vocabulary.pattern == patterns.GPT2:
         del bounds["its own pattern"]
     for name, pattern in bounds.items():
-        compiled = regex.compile(pattern)
-        pieces = sum(sum(1 for _ in compiled.finditer(text)) for text in texts)
-        yield fit(f"pieces of {name}", pieces)
+        # A pattern of somebody's own may be in tiktoken's dialect, or take for ever.
+        with suppress(regex.error, TimeoutError):
+            compiled = regex.compile(pattern)
+            pieces = sum(sum(1 for _ in compiled.finditer(text, timeout=10)) for text in texts)
+            yield fit(f"pieces of {name}", pieces)
 
 
 def _longest(ranks: Mapping[bytes, int]) -> tuple[LongToken, ...]:

@@ -14,10 +14,12 @@ import numpy.typing as npt
 import tiktoken
 
 from talm_core.errors import ArtifactError, Problem, RunError
+from talm_core.tokenizer.patterns import CUTTABLE
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 # Some 600,000 spaces in a row are more than tiktoken's regular expressions survive.
 _CAREFUL_CHARACTERS = 400_000
+_PROBE = "a B1 é\n\t .'s"
 _LONG_SPACE = re.compile(r"\s{100000}")
 
 
@@ -65,6 +67,9 @@ class Tokenizer(tiktoken.Encoding):
             "pat_str": vocabulary.pattern,
             "mergeable_ranks": vocabulary.ranks,
         } | tiktoken_kwargs
+        if _matches_nothing(vocabulary.pattern):
+            message = "its regular expression matches where there is no text"
+            raise ArtifactError(Problem(f"tokenizer {vocabulary.name}", message))
         try:
             return cls(
                 special_tokens=vocabulary.special_tokens | dict(special_tokens or {}), **arguments
@@ -106,8 +111,9 @@ class Tokenizer(tiktoken.Encoding):
                 return self._ids_by_pieces(text)
             return self.encode_to_numpy(text, disallowed_special=())
         except BaseException as error:
-            # tiktoken's Rust code has panicked, which Python does not count among its exceptions.
-            if isinstance(error, Exception) or type(error).__name__ != "PanicException":
+            # A pattern that went too far back is a ValueError; when tiktoken's Rust code has
+            # panicked, Python does not count that among its exceptions.
+            if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
                 raise
             message = f"the tokenizer's regular expression cannot split a text: {error}"
             raise RunError(message) from None
@@ -120,3 +126,16 @@ class Tokenizer(tiktoken.Encoding):
         for piece in regex.finditer(self._pat_str, text):
             ids += self._encode_single_piece(piece.group())
         return np.array(ids, np.uint32)
+
+
+def _matches_nothing(pattern: str) -> bool:
+    """Whether an unknown pattern can give an empty piece, over which tiktoken would stumble."""
+    if pattern in CUTTABLE:
+        return False
+    import regex
+
+    try:
+        return any(not match.group() for match in regex.finditer(pattern, _PROBE, timeout=1))
+    except (regex.error, TimeoutError):
+        # Another dialect, or a slow one: tiktoken's own judgement counts.
+        return False

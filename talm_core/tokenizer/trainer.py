@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from talm_core.tokenizer.counting import count_pieces
+from talm_core.tokenizer.counting import Part, count_pieces
 from talm_core.tokenizer.merging import Merge, Merger, Pieces
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -31,7 +31,12 @@ def single_bytes() -> list[bytes]:
 def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
     """The bytes of every id, learned from texts across which no token goes; fewer than
     `vocab_size` when no pair is left."""
-    counting = count_pieces(((True, text) for text in texts), pattern)
+    return learn_parts(((True, text) for text in texts), pattern, vocab_size)
+
+
+def learn_parts(parts: Iterable[Part], pattern: str, vocab_size: int) -> list[bytes]:
+    """The same from texts in parts, as `Corpus.parts` gives them."""
+    counting = count_pieces(parts, pattern)
     try:
         while True:
             next(counting)

@@ -21,6 +21,7 @@ from talm_core.data.corpus import (
 from talm_core.data.fetching import fetched
 from talm_core.data.sources import SOURCES
 from talm_core.data.texts import CORPORA
+from talm_core.errors import ConfigError, Problem
 from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
@@ -91,6 +92,7 @@ def train_tokenizer(
 
     Raises:
         CorpusError: text that cannot be used.
+        ConfigError: a special token turned out to be a token of the vocabulary.
     """
     began = time.monotonic()
     directory = workspace.directory_of(config)
@@ -263,10 +265,22 @@ def _newest(tokens: list[bytes], told: int, bytes_per_token: float) -> Merged:
 
 
 def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
+    """Raises:
+    ConfigError: a special token is also a token that was learned.
+    """
     from talm_core.tokenizer.trainer import from_tokens
 
     pattern = patterns.NAMED[config.pattern]
-    return from_tokens(config.name, pattern, tokens, config.special_tokens)
+    vocabulary = from_tokens(config.name, pattern, tokens, config.special_tokens)
+    hint = "choose one that no text has, such as <|name|>"
+    problems = [
+        Problem("special_tokens", "is also a token that was learned from the text", text, hint)
+        for text in config.special_tokens
+        if text.encode() in vocabulary.ranks
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return vocabulary
 
 
 def _held_out(corpus: Corpus, val_fraction: float) -> Iterator[str]:

@@ -12,8 +12,9 @@ import regex
 
 from talm_core import jobs
 from talm_core.config import SPECIAL_TOKENS, TokenizerConfig
-from talm_core.errors import ArtifactError, CorpusError
+from talm_core.errors import ArtifactError, ConfigError, CorpusError, RunError
 from talm_core.events import Event, Finished, Merged, Notice, Progress, Started
+from talm_core.settings import build
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.base import make
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -132,6 +133,21 @@ class TestTokenizer:
         path.write_text(json.dumps(data | {"regex_pattern": "("}))
         with pytest.raises(ArtifactError, match="regular expression is refused"):
             Tokenizer.from_file(path)
+
+    @pytest.mark.parametrize("pattern", ["", "x*", "a?", r"(?=a)"])
+    def test_a_regular_expression_that_matches_nothing(self, path: Path, pattern: str) -> None:
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps(data | {"regex_pattern": pattern}))
+        with pytest.raises(ArtifactError, match="matches where there is no text"):
+            Tokenizer.from_file(path)
+
+    def test_a_regular_expression_that_gives_up_is_told(self, path: Path) -> None:
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps(data | {"regex_pattern": r"(?:a|aa)+(?!a)(?<=b)b|[^a]+"}))
+        tokenizer = Tokenizer.from_file(path)
+        assert tokenizer.decode(tokenizer.ids("xyz").tolist()) == "xyz"
+        with pytest.raises(RunError, match="cannot split a text"):
+            tokenizer.ids("a" * 3_000)
 
 
 def config(path: Path, **values: Any) -> TokenizerConfig:
@@ -278,6 +294,22 @@ class TestJob:
         assert isinstance(events[-1], Finished)
         assert jobs.status(made) is jobs.Status.DONE
         assert {file.name for file in made.iterdir()} >= FILES | {"config.toml", "events.jsonl"}
+
+    def test_special_tokens_that_were_learned_are_refused(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        (tmp_path / "t.txt").write_text("hello hello hello")
+        wrong = config(tmp_path / "t.txt", special_tokens=("<|endoftext|>", "hello", "<|x|>"))
+        with pytest.raises(ConfigError, match="'hello': is also a token that was learned"):
+            list(jobs.run(wrong, workspace))
+        assert not workspace.directory("tokenizer", "t").exists()
+
+    @pytest.mark.parametrize("token", ["a", "\n", "\udcff", "", "<|endoftext|>"])
+    def test_special_tokens_no_vocabulary_can_have(self, token: str, corpus: Path) -> None:
+        with pytest.raises(ConfigError, match="special_tokens"):
+            build(
+                TokenizerConfig, {"name": "t", "special_tokens": ["<|endoftext|>", token, "<|y|>"]}
+            )
 
     def test_what_is_not_utf8_leaves_nothing(self, workspace: Workspace, corpus: Path) -> None:
         (corpus / "9.txt").write_bytes(b"fine " * 4_000 + b"\xff")
