@@ -88,7 +88,7 @@ class RunTable(ScrollView):
             self.select(chosen.artifact.directory.as_posix())
         self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
         if len(before) != len(self._rows):
-            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+            self.virtual_size = Size(0, len(self._rows) + 1)
             self.refresh()
             return
         # A second of a run changes its line only: over a slow line the rest is not sent again.
@@ -121,7 +121,7 @@ class RunTable(ScrollView):
         self.post_message(self.Moved())
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size = Size(0, len(self._rows) + 1)
 
     def on_click(self, event: events.Click) -> None:
         """Choose; twice: open."""
@@ -133,7 +133,7 @@ class RunTable(ScrollView):
 
     def render_line(self, y: int) -> Strip:
         index = int(self.scroll_y) + y - 1
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if not self._rows or not -1 <= index < len(self._rows):
             return Strip.blank(width, self.rich_style)
         columns = Columns.of(width)
