@@ -1,6 +1,7 @@
 """`python -m talm_core DIRECTORY`: do the job that a directory's `config.toml` asks for.
 
-This is the process behind `jobs.start`; it works by hand and in batch scripts just as well. Exit
+This is the process behind `jobs.start`; it works by hand, in batch scripts and under torchrun just
+as well. Exit
 codes: 0 done, 1 failed, 2 invalid input, 130 stopped.
 """
 
@@ -11,13 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from talm_core import inbox, jobs
-from talm_core.errors import ArtifactError, InputError, Problem, TalmError
+from talm_core import inbox, jobs, rank
+from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
 from talm_core.events import Finished
 from talm_core.journal import last_record
-from talm_core.kinds import share_cores
+from talm_core.kinds import KINDS, share_cores
 from talm_core.lock import Lock
 from talm_core.opening import check_unchanged
+from talm_core.settings import JobConfig
 from talm_core.workspace import FOLDERS, Workspace
 
 
@@ -65,6 +67,8 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
     if workspace.directory_of(config) != directory:
         message = f"its config names {workspace.directory_of(config)}"
         raise ArtifactError(Problem(str(directory), message, hint="give --workspace"))
+    if rank.number():
+        return _join_in(config, workspace)
     if held is None:
         # By hand: whatever is there is gone on with.
         record = last_record(directory)
@@ -77,6 +81,15 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
     for event in jobs.run(config, workspace, resume=True, held=held):
         finished = isinstance(event, Finished)
     return 0 if finished else 130
+
+
+def _join_in(config: JobConfig, workspace: Workspace) -> int:
+    """Work beside the process that has the lock and the journal."""
+    if not KINDS[config.kind].shared:
+        raise ConfigError(Problem("job", "is done by one process", config.kind))
+    for _ in KINDS[config.kind].open(config, workspace):
+        pass
+    return 0
 
 
 def _root_of(directory: Path) -> Path:

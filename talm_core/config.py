@@ -925,6 +925,30 @@ class PretrainConfig(JobConfig):
             advanced=True,
         ),
     ] = 0
+    nproc: Annotated[
+        int,
+        Field(ge=1, le=1024),
+        Setting(
+            "Machine",
+            "Processes that train together on this machine, one for each GPU.",
+            more="A step's windows are shared among them, so it must divide batch_size x"
+            " grad_accum_steps; what is learned stays the same. On more than one machine, start"
+            " the run's directory with torchrun instead.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = 1
+    parallel: Annotated[
+        Literal["ddp", "fsdp"],
+        Setting(
+            "Machine",
+            "How several processes share the model.",
+            more="ddp: each has all of it, which is faster. fsdp: each has a part of every layer,"
+            " for models that do not fit on one GPU.",
+            advanced=True,
+            resume=True,
+        ),
+    ] = "ddp"
 
     @property
     def artifact(self) -> str:
@@ -974,7 +998,8 @@ class PretrainConfig(JobConfig):
                     ", ".join(divisors),
                 )
             )
-        problems += self._global_batch()
+        batch = self._global_batch()
+        problems += batch or self._shares()
         if self.min_learning_rate > self.learning_rate:
             problems.append(
                 Problem(
@@ -994,6 +1019,13 @@ class PretrainConfig(JobConfig):
                 )
             )
         return problems
+
+    def _shares(self) -> list[Problem]:
+        windows = self.passes * self.batch_size
+        if windows % self.nproc == 0:
+            return []
+        message = f"must divide the {windows:,} windows of a step"
+        return [Problem("nproc", message, self.nproc, "change batch_size or grad_accum_steps")]
 
     def _global_batch(self) -> list[Problem]:
         total, one = self.total_batch_size, self.tokens_per_pass

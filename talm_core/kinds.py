@@ -19,7 +19,8 @@ Job = Generator[Event, Command | None, None]
 class JobKind:
     """Where a job's generator lives, and how it is talked to.
 
-    `commands` are those it takes itself besides pause and stop. `resumable`: what it made before
+    `commands` are those it takes itself besides pause and stop. `shared`: several processes can do
+    it together. `resumable`: what it made before
     is gone on with when that is asked for. `delegates`: it drives other jobs, which hear the
     commands sent to it.
     """
@@ -28,6 +29,7 @@ class JobKind:
     commands: frozenset[type[Command]] = frozenset()
     resumable: bool = False
     delegates: bool = False
+    shared: bool = False
 
     def open(self, config: JobConfig, workspace: Workspace) -> Job:
         """The job's generator; imports what the job needs."""
@@ -56,6 +58,7 @@ KINDS: dict[str, JobKind] = {
         "talm_core.training.pretrain:pretrain",
         commands=frozenset({Checkpoint, EvaluateEvery, Sample, Stop}),
         resumable=True,
+        shared=True,
     ),
     "quickstart": JobKind("talm_core.quickstart:quickstart", resumable=True, delegates=True),
 }

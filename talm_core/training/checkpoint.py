@@ -40,6 +40,18 @@ class Found:
     state: dict[str, Any] = field(default_factory=dict)
     damaged: tuple[Problem, ...] = ()
 
+    def to_json(self) -> str:
+        """For other processes of the run."""
+        name = None if self.path is None else self.path.name
+        return json.dumps({"name": name, "step": self.step, "state": self.state})
+
+    @classmethod
+    def from_json(cls, directory: Path, text: str) -> Found:
+        """What another process found in the same directory."""
+        values = json.loads(text)
+        path = None if values["name"] is None else directory / values["name"]
+        return cls(path, values["step"], values["state"])
+
 
 def name_of(step: int) -> str:
     """The directory's name: `checkpoint-000500`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -42,13 +43,21 @@ def evaluate(trainer: Trainer, windows: Windows, vocabulary: Vocabulary) -> Iter
     on_cpu = trainer.device.type == "cpu"
     batch_size = max(1, _CPU_TOKENS // context) if on_cpu else trainer.batch_size
     lengths = np.array(vocabulary.token_bytes(), np.int64)
-    nats, tokens, raw_bytes = 0.0, 0, 0
-    for batch in eval_batches(windows, tokens=config.eval_tokens, batch_size=batch_size):
+    ranks = trainer.ranks
+    # Parts of tensors that were put together for inference could not be trained with after.
+    mode = torch.no_grad if trainer.sharded else torch.inference_mode
+    sums = [0.0, 0.0, 0.0]  # nats, tokens, bytes
+    batches = eval_batches(windows, tokens=config.eval_tokens, batch_size=batch_size)
+    while group := list(islice(batches, ranks.count)):
+        # A batch for each process. Where there are too few, some compute one that does not count:
+        # a model in parts needs all of them.
+        counts = ranks.rank < len(group)
+        batch = group[ranks.rank if counts else 0]
         on_device = torch.from_numpy(batch).to(trainer.device)
-        with torch.inference_mode():
+        with mode():
             loss = model.loss(on_device[:, :-1].contiguous(), on_device[:, 1:].contiguous())
         targets = batch[:, 1:]
-        nats += loss.item() * targets.size
-        tokens += targets.size
-        raw_bytes += int(lengths[targets].sum())
-        yield score_of(nats, tokens, raw_bytes)
+        own = [loss.item() * targets.size, targets.size, float(lengths[targets].sum())]
+        of_all = ranks.total(own if counts else [0.0, 0.0, 0.0])
+        sums = [total + more for total, more in zip(sums, of_all, strict=True)]
+        yield score_of(sums[0], int(sums[1]), int(sums[2]))

@@ -78,9 +78,9 @@ def set_attention(kind: str) -> None:
     cuda.enable_math_sdp(True)
 
 
-def choose(config: PretrainConfig) -> Machine:
-    """The machine a run asks for. The choice depends on settings and hardware alone, not on a
-    measurement, so that it is the same every time.
+def choose(config: PretrainConfig, *, sharers: int = 1) -> Machine:
+    """The machine a run asks for, `sharers` processes of which share its cores. The choice depends
+    on settings and hardware alone, not on a measurement, so that it is the same every time.
 
     Raises:
         ConfigError: a device that is not here.
@@ -92,7 +92,7 @@ def choose(config: PretrainConfig) -> Machine:
     compiled = config.compile == "on" or (
         config.compile == "auto" and device == "cuda" and config.max_steps >= _COMPILE_STEPS
     )
-    return Machine(device, precision, compiled, config.threads or cores())
+    return Machine(device, precision, compiled, config.threads or max(1, cores() // sharers))
 
 
 def choose_device(asked: str) -> str:
@@ -122,6 +122,21 @@ def computes_bf16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return True
+
+
+def check_shares(config: PretrainConfig, device: str, count: int, local_count: int) -> None:
+    """Whether so many processes, `local_count` of them here, can share a step.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    windows = config.passes * config.batch_size
+    if windows % count:
+        message = f"{count} processes cannot share the {windows:,} windows of a step evenly"
+        raise ConfigError(Problem("nproc", message, hint="change batch_size or grad_accum_steps"))
+    if device == "cuda" and local_count > torch.cuda.device_count():
+        message = f"this machine has {torch.cuda.device_count()} GPUs"
+        raise ConfigError(Problem("nproc", message, local_count))
 
 
 def _likes_bf16(device: str, width: int) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from talm_core.config import PretrainConfig
 from talm_core.training.muon import Muon
+from talm_core.training.parts import part_like
 
 # Devices on which AdamW is one kernel.
 _FUSED = ("cpu", "cuda", "mps")
@@ -69,7 +70,10 @@ class Optimizers:
                 if id(parameter) in owned:
                     # Clones, for a file's tensors may share memory.
                     optimizer.state[parameter] = {
-                        key: tensors[f"{name}/{key}"].to(parameter.device).clone() for key in keys
+                        key: part_like(
+                            tensors[f"{name}/{key}"].to(parameter.device).clone(), parameter
+                        )
+                        for key in keys
                     }
 
 

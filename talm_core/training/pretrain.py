@@ -10,13 +10,14 @@ to the state later.
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talm_core import preflight
+from talm_core import preflight, rank
 from talm_core.config import PretrainConfig, dumps, loads
 from talm_core.data.loader import Windows
 from talm_core.errors import ConfigError, NonFiniteError, RunError, TalmError
@@ -37,8 +38,11 @@ from talm_core.events import (
     Started,
     Stop,
     Telemetry,
+    decode_command,
+    to_json,
 )
 from talm_core.hardware import telemetry
+from talm_core.inbox import stop_reason
 from talm_core.settings import settings_of
 from talm_core.training import checkpoint, origin
 from talm_core.training.inputs import Inputs
@@ -51,6 +55,7 @@ from talm_core.workspace import Workspace
 if TYPE_CHECKING:
     from talm_core.model.transformer import ModelConfig
     from talm_core.training.machine import Machine
+    from talm_core.training.ranks import Ranks
     from talm_core.training.trainer import Trainer
 
 Talk = Generator[Event, Command | None, None]
@@ -78,37 +83,80 @@ def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
     began = time.monotonic()
     directory = workspace.directory_of(config)
     directory.mkdir(parents=True, exist_ok=True)
-    found = checkpoint.find(directory)
+    ranks = None
+    if rank.number():
+        ranks, found = _join_first(config, workspace)
+    else:
+        found = checkpoint.find(directory)
     resumed_from = found.step if found.path else None
     yield Started(job=config.kind, name=config.artifact, resumed_from=resumed_from)
     for problem in found.damaged:
         yield Notice(message=f"checkpoint passed over: {problem}", level="warning")
-    run = _Run(config, workspace, found)
+    run = _Run(config, workspace, found, ranks)
     try:
         yield from run.open()
         yield from run.steps()
         yield from run.settle()
         yield from run.written()
+        run.in_order = True
     except _StopError:
         yield from run.stop()
+        run.in_order = True
         return
     except GeneratorExit:
         run.save_unsaved()
+        run.in_order = True
         raise
     except TalmError:
         yield from run.tell_last()
         raise
+    except RuntimeError as error:
+        lost = run.lost(error)
+        if lost is None:
+            raise
+        yield from run.tell_last()
+        raise lost from None
     finally:
         run.close()
     yield Finished(seconds=time.monotonic() - began, summary=run.summary())
+
+
+def _join_first(config: PretrainConfig, workspace: Workspace) -> tuple[Ranks, checkpoint.Found]:
+    """Meet the other processes, and hear from the first where to go on."""
+    from talm_core.training.ranks import Ranks
+
+    directory = workspace.directory_of(config)
+    ranks = Ranks.join(config.nproc, directory, workspace.root)
+    return ranks, checkpoint.Found.from_json(directory, ranks.share(""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """What all processes know together: whether metrics are wanted and a checkpoint is, and the
+    seconds of training so far."""
+
+    metrics: bool
+    save: bool
+    elapsed: float
 
 
 class _Run:
     """One process' work on a run."""
 
     def __init__(
-        self, config: PretrainConfig, workspace: Workspace, found: checkpoint.Found
+        self,
+        config: PretrainConfig,
+        workspace: Workspace,
+        found: checkpoint.Found,
+        ranks: Ranks | None,
     ) -> None:
+        # None: not met yet. Only the first of several talks, hears and saves.
+        self.ranks = ranks
+        self.in_order = False
+        # Said to the first, and agreed by all to be done next.
+        self._heard: list[Command] = []
+        self._commands: list[Command] = []
+        self._stop = False
         self.config = config
         self.workspace = workspace
         self.directory = workspace.directory_of(config)
@@ -130,6 +178,7 @@ class _Run:
                 "checkpoint": config.checkpoint_every,
             },
         )
+        self._elapsed = self.clock.now()
         self._said = self._measured = self._next_telemetry = 0.0
         self._saved_at = time.monotonic()
 
@@ -154,6 +203,7 @@ class _Run:
             self.directory,
             keep=self.config.keep_checkpoints,
             expected_bytes=self.plan.checkpoint_bytes,
+            active=rank.number() == 0,
         )
         self.saver.require_space()
         yield from self._worries()
@@ -164,18 +214,19 @@ class _Run:
         # Here torch comes in, a second or two.
         from talm_core.model.transformer import ModelConfig
         from talm_core.tokenizer.tokenizer import Tokenizer
-        from talm_core.training.machine import Machine, choose, choose_device, peak_of, prepare
+        from talm_core.training.machine import peak_of, prepare
+        from talm_core.training.ranks import Ranks
         from talm_core.training.trainer import Trainer
 
-        machine = choose(self.config)
-        if self.found.path:
-            machine = Machine(**self.found.state["machine"])
-            choose_device(machine.device)
+        if self.ranks is None:
+            self.ranks = Ranks.join(self.config.nproc, self.directory, self.workspace.root)
+            self.ranks.share(self.found.to_json())
+        machine = self._machine(self.ranks)
         prepare(machine)
         shape = ModelConfig.of(self.config, vocabulary.n_vocab)
         if not self.found.path:
-            machine = yield from self._tuned(shape, machine)
-        trainer = Trainer(self.config, shape, machine, self.inputs.dataset)
+            machine = yield from self._tuned(shape, machine, self.ranks)
+        trainer = Trainer(self.config, shape, machine, self.inputs.dataset, self.ranks)
         self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
         if self.found.path:
             self.saver.has(self.found.step, self.found.path)
@@ -184,14 +235,26 @@ class _Run:
             yield from self._begin_with(trainer, self.config.init_from)
         if machine.compiled:
             yield from self._compile(trainer)
-        self.peak = peak_of(trainer.machine)
+        # Of all processes; the others' metrics are not heard.
+        peak = peak_of(trainer.machine) if self.ranks.first else 1.0
+        self.peak = peak * self.ranks.count
         self.trainer = trainer
         yield from self.say(self._planned())
 
     def _tuned(
+        self, shape: ModelConfig, machine: Machine, ranks: Ranks
+    ) -> Generator[Event, Command | None, Machine]:
+        """The fastest way to compute the run, if it is long enough to look for one, as the first
+        process finds it."""
+        from talm_core.training.machine import Machine
+
+        if ranks.first:
+            machine = yield from self._measured(shape, machine)
+        return Machine(**json.loads(ranks.share(json.dumps(asdict(machine)))))
+
+    def _measured(
         self, shape: ModelConfig, machine: Machine
     ) -> Generator[Event, Command | None, Machine]:
-        """The fastest way to compute the run, if it is long enough to look for one."""
         from talm_core.training import autotune
 
         tuning = autotune.tune(self.config, self.plan, shape, machine, self.workspace.root)
@@ -202,6 +265,20 @@ class _Run:
                 chosen: Machine = end.value
                 return chosen
             yield from self.say(event)
+
+    def _machine(self, ranks: Ranks) -> Machine:
+        """What this process computes on: as before, where there are as many processes as then."""
+        from talm_core.training.machine import Machine, check_shares, choose, choose_device
+
+        machine = choose(self.config, sharers=ranks.local_count)
+        if self.found.path:
+            kept = Machine(**self.found.state["machine"])
+            choose_device(kept.device)
+            alike = int(self.found.state.get("ranks", 1)) == ranks.count
+            fresh = replace(kept, threads=machine.threads, batch_size=0)
+            machine = kept if alike else fresh
+        check_shares(self.config, machine.device, ranks.count, ranks.local_count)
+        return machine
 
     def _restore(self, trainer: Trainer, path: Path) -> Talk:
         """Go on from a checkpoint; what was changed since, by override, is said once."""
@@ -274,6 +351,12 @@ class _Run:
         with self.pace.waiting():
             command = yield event
             self._said = time.monotonic()
+        if command is not None and self._alone:
+            yield from self._obey(command)
+        elif command is not None:
+            self._heard.append(command)
+
+    def _obey(self, command: Command) -> Talk:
         match command:
             case Stop():
                 raise _StopError
@@ -300,7 +383,52 @@ class _Run:
         when = f"every {steps:,} steps" if steps else "only at the end"
         yield from self.say(Notice(message=f"evaluates {when} from now on"))
 
+    # --- several processes -------------------------------------------------------------------
+
+    @property
+    def _alone(self) -> bool:
+        return self.ranks is None or self.ranks.alone
+
+    def _agree(self, *, metrics: bool = False, save: bool = False) -> _Agreed:
+        """Find out together what to do next. Every process comes here as often as the others;
+        whatever the first yields, and may be closed at, lies before an exchange."""
+        if self.ranks is None or self.ranks.alone:
+            return _Agreed(metrics, save, self.clock.now())
+        heard, self._heard = self._heard, []
+        stop = stop_reason() is not None or any(isinstance(item, Stop) for item in heard)
+        text = json.dumps([to_json(item) for item in heard]) if heard else ""
+        elapsed = self.clock.now() if self.ranks.first else 0.0
+        values = (stop or self._stop, len(text), metrics, save, elapsed)
+        stops, length, metrics_, save_, elapsed = self.ranks.highest(values)
+        self._stop = bool(stops)
+        if length:
+            lines = json.loads(self.ranks.share(text))
+            self._commands += filter(None, map(decode_command, lines))
+        return _Agreed(bool(metrics_), bool(save_), elapsed)
+
+    def listen(self) -> Talk:
+        """Do what was said to the first process, all together."""
+        if self._alone:
+            return
+        self._agree()
+        while not self._stop and self._commands:
+            yield from self._obey(self._commands.pop(0))
+            self._agree()
+        if self._stop:
+            raise _StopError
+
+    def lost(self, error: BaseException) -> RunError | None:
+        """What an error means if it came because another process is gone; None if it did not."""
+        return None if self.ranks is None else self.ranks.lost(error)
+
+    # --- signs of life -----------------------------------------------------------------------
+
     def sign_of_life(self, event: Event) -> Talk:
+        """Yield an event if the last was some time ago, and listen."""
+        yield from self._breathe(event)
+        yield from self.listen()
+
+    def _breathe(self, event: Event) -> Talk:
         """Yield an event if the last was some time ago."""
         yield from self._tell_written()
         now = time.monotonic()
@@ -341,14 +469,17 @@ class _Run:
 
     def _step(self) -> Talk:
         trainer = self._trainer
-        self.rate = self.schedule.rate(trainer.step, self.clock.now())
+        elapsed = self.clock.now() if self._alone else self._elapsed
+        self.rate = self.schedule.rate(trainer.step, elapsed)
         while not (yield from self._pass()):
             yield from self.sign_of_life(self._progress())
         trainer.update(self.rate)
         self.pace.stepped(trainer.step)
-        self.over = self.schedule.progress(trainer.step, self.clock.now()) >= 1
-        self.due = self._due_now()
-        if self.due or self._wants_metrics():
+        agreed = self._agree(metrics=self._wants_metrics(), save=self._is_time_to_save)
+        self._elapsed = agreed.elapsed
+        self.over = self.schedule.progress(trainer.step, agreed.elapsed) >= 1
+        self.due = self._due_now(time_to_save=agreed.save)
+        if self.due or agreed.metrics:
             yield from self._metrics()
         yield from self.settle()
         yield from self.sign_of_life(self._progress())
@@ -365,6 +496,14 @@ class _Run:
 
     def _take_less(self, trainer: Trainer) -> Talk:
         had = trainer.batch_size
+        if not self._alone:
+            # The others are in the middle of an exchange, which cannot be begun again.
+            passes = self.config.passes * self.config.batch_size // max(1, had // 2)
+            raise RunError(
+                f"out of memory with {had} windows in a pass of {trainer.ranks.count} processes; go"
+                f" on by --resume --override --batch-size {max(1, had // 2)} --grad-accum-steps"
+                f" {passes}"
+            )
         trainer.take_less()
         text = (
             f"out of memory with {had} windows in a pass: goes on with {trainer.batch_size}, in"
@@ -380,7 +519,8 @@ class _Run:
         if self.rollbacks >= self.config.max_rollbacks:
             raise RunError(f"{error}. The run had gone back {self.rollbacks} times before")
         yield from self.written()
-        found = checkpoint.find(self.directory)
+        yield from self.listen()
+        found = self._find()
         if found.path is None:
             raise RunError(f"{error}. There is no checkpoint yet to go back to")
         trainer = self._trainer
@@ -400,14 +540,21 @@ class _Run:
         yield from self.say(Notice(message=text, level="warning"))
         yield from self.settle()
 
-    def _due_now(self) -> list[tuple[str, str]]:
+    def _find(self) -> checkpoint.Found:
+        """The newest valid checkpoint, as the first process finds it."""
+        assert self.ranks is not None
+        found = checkpoint.find(self.directory) if self.ranks.first else checkpoint.Found()
+        text = self.ranks.share(found.to_json())
+        return checkpoint.Found.from_json(self.directory, text)
+
+    def _due_now(self, *, time_to_save: bool) -> list[tuple[str, str]]:
         def every(count: int) -> bool:
             return self.over or (count > 0 and self._trainer.step % count == 0)
 
         evaluate = every(self.eval_every)
         due = []
         # What is judged is kept: the evaluation may end the process, or show it to be the best.
-        if every(self.config.checkpoint_every) or self._is_time_to_save or self._keeps(evaluate):
+        if every(self.config.checkpoint_every) or time_to_save or self._keeps(evaluate):
             due.append(("checkpoint", ""))
         if evaluate:
             due.append(("evaluate", ""))
@@ -427,6 +574,7 @@ class _Run:
         """Do what is due."""
         finding_out = any(kind in _FINDS_OUT for kind, _ in self.due)
         while self.due:
+            yield from self.listen()
             kind, prompt = self.due[0]
             if kind == "evaluate":
                 yield from self._evaluate()
@@ -507,9 +655,13 @@ class _Run:
         end = self.inputs.vocabulary.end_of_text
         ids, begin = split_prompt(self.tokenizer, prompt)
         total, pieces = self.config.sample_tokens, []
+        model = self._trainer.whole_model()
+        if model is None:
+            self.due.pop(0)
+            return
         with self.pace.costing("sample"):
             for step in stream(
-                self._trainer.model,
+                model,
                 self.tokenizer,
                 [end, *ids],
                 max_tokens=total,
@@ -521,7 +673,7 @@ class _Run:
             ):
                 pieces.append(step.text)
                 event = Progress(phase="sampling", done=len(pieces), total=total, unit="tokens")
-                yield from self.sign_of_life(event)
+                yield from self._breathe(event)
         self.due.pop(0)
         yield from self.say(
             Sampled(
@@ -545,6 +697,7 @@ class _Run:
         newest = self._saver.newest
         try:
             yield from self.written()
+            yield from self.listen()
             self._hand_over()
         except RunError as error:
             yield from self._not_saved(error)
@@ -559,7 +712,7 @@ class _Run:
         with self.pace.costing("checkpoint"):
             while self._saver.busy:
                 self._saver.wait(_OFTEN)
-                yield from self.sign_of_life(Progress(phase="saving", done=0))
+                yield from self._breathe(Progress(phase="saving", done=0))
         yield from self._tell_written()
 
     def _tell_written(self) -> Talk:
@@ -583,13 +736,23 @@ class _Run:
         """Copy everything and let it be written, unless this step is saved already."""
         trainer, saver = self._trainer, self._saver
         self._saved_at = time.monotonic()
-        if saver.step == trainer.step:
+        full = None
+        try:
+            saver.require_space()
+        except RunError as error:
+            full = error
+        save = saver.step != trainer.step and full is None and trainer.ranks.first
+        if not self._agree(save=save).save:
+            if full is not None:
+                raise full
             saver.amend(trainer.step, self._progress_state())
             return
         with self.pace.costing("checkpoint"):
-            saver.require_space()
             snapshot = trainer.snapshot(self.inputs.vocabulary)
-            saver.write(trainer.step, snapshot.write, self._state())
+            if snapshot is None:
+                saver.step = trainer.step
+            else:
+                saver.write(trainer.step, snapshot.write, self._state())
 
     def _amend(self, state: dict[str, Any]) -> Talk:
         """Add what was found out at this step to its checkpoint, if it has one."""
@@ -607,6 +770,7 @@ class _Run:
             | {
                 "rate": self.rate,
                 "rollbacks": self.rollbacks,
+                "ranks": self._trainer.ranks.count,
                 "machine": asdict(self._trainer.machine),
                 "config": dumps(self.config),
             }
@@ -654,6 +818,9 @@ class _Run:
         if not self._has_begun:
             return
         saver = self._saver
+        # Where the others wait next, they hear that this is the end.
+        self._stop = True
+        self._agree()
         # Two waits: for what is in flight, and for what could not be saved while it was.
         saver.wait()
         with contextlib.suppress(RunError):
@@ -666,6 +833,8 @@ class _Run:
         """Leave nothing running."""
         if self.saver is not None:
             self.saver.close()
+        if self.ranks is not None:
+            self.ranks.close(failed=not self.in_order)
 
     def summary(self) -> dict[str, Any]:
         """The few numbers worth listing."""

@@ -28,7 +28,11 @@ class _Flight:
 class Saver:
     """Writes the checkpoints of one run. Only the run's own thread may call it."""
 
-    def __init__(self, directory: Path, *, keep: int, expected_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, *, keep: int, expected_bytes: int, active: bool = True
+    ) -> None:
+        """One that is not `active` takes note of what is saved and writes nothing."""
+        self._active = active
         self._directory = directory
         self._keep = keep
         self._bytes = expected_bytes
@@ -54,11 +58,13 @@ class Saver:
         Raises:
             RunError: the next checkpoint does not fit.
         """
-        checkpoint.require_space(self._directory, self._bytes)
+        if self._active:
+            checkpoint.require_space(self._directory, self._bytes)
 
     def write(self, step: int, fill: Callable[[Path], None], state: dict[str, Any]) -> None:
         """Have a checkpoint written; the one before must have been collected. `fill` runs in
         another thread and must own what it writes."""
+        assert self._active
         assert self._flight is None
         written = self._writer.submit(
             checkpoint.write,
@@ -80,7 +86,7 @@ class Saver:
         Raises:
             RunError: it cannot be written.
         """
-        if step != self.step:
+        if step != self.step or not self._active:
             return
         if self._flight is not None:
             self._amendment = state

@@ -4,9 +4,10 @@ talks about it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +23,11 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.batches import Batches
 from talm_core.training.machine import Machine
 from talm_core.training.optimizer import Optimizers
+from talm_core.training.parts import whole
+from talm_core.training.ranks import Ranks
+
+if TYPE_CHECKING:
+    from talm_core.training.parallel import Gradients, Loss
 
 TENSORS = "training.safetensors"
 EMA_DECAY = 0.98
@@ -58,26 +64,39 @@ class Trainer:
     """Takes optimizer steps. Numbers stay on the device until `read` asks for them."""
 
     def __init__(
-        self, config: PretrainConfig, shape: ModelConfig, machine: Machine, dataset: Path
+        self,
+        config: PretrainConfig,
+        shape: ModelConfig,
+        machine: Machine,
+        dataset: Path,
+        ranks: Ranks | None = None,
     ) -> None:
         self.config = config
         self.machine = machine
+        self.ranks = ranks or Ranks()
+        self.sharded = not self.ranks.alone and config.parallel == "fsdp"
         self.device = torch.device(machine.device)
         torch.manual_seed(config.seed)
         self.model = Transformer(shape, dtype=machine.dtype)
         self.model.initialise(config.seed)
         self.model.to(self.device)
+        self._hidden = self.model.hidden
+        self._loss_of, self._gradients = self._spread()
         self.optimizers = Optimizers(self.model, config)
-        # Windows of one pass, and passes of one step: the device's memory decides how a step is
-        # divided.
-        self.batch_size = machine.batch_size or config.batch_size
-        self.passes = config.passes * config.batch_size // self.batch_size
+        # Windows of one pass, and passes of one step, here: the device's memory decides how a
+        # step is divided.
+        windows = config.passes * config.batch_size // self.ranks.count
+        most = min(windows, machine.batch_size or config.batch_size)
+        self.batch_size = next(size for size in range(most, 0, -1) if windows % size == 0)
+        self.passes = windows // self.batch_size
         loader = TokenLoader(
             dataset,
             "train",
             batch_size=self.batch_size,
             context_len=config.context_len,
             seed=config.seed,
+            rank=self.ranks.rank,
+            world_size=self.ranks.count,
         )
         self.loader = Batches(loader, self.device)
         self.step = self.tokens = 0
@@ -85,7 +104,6 @@ class Trainer:
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
         self._passes = 0  # of the step in progress
-        self._hidden = self.model.hidden
         self._loss = self._zero()  # of the step in progress
         self._losses = self._zero()  # sum over the steps since the last reading
         self._steps = 0
@@ -103,36 +121,70 @@ class Trainer:
         Raises:
             ArtifactError: the weights are missing, damaged or of another shape.
         """
-        hf.load_weights(dict(self.model.named_parameters()), path / hf.WEIGHTS)
+        self._load_weights(path)
+
+    def _load_weights(self, path: Path) -> None:
+        named: dict[str, Tensor] = dict(self.model.named_parameters())
+        if not self.sharded:
+            hf.load_weights(named, path / hf.WEIGHTS)
+            return
+        from talm_core.training.parallel import load_whole
+
+        parameters = {name: torch.empty(p.shape) for name, p in named.items()}
+        hf.load_weights(parameters, path / hf.WEIGHTS)
+        load_whole(self.model, parameters)
+
+    def _spread(self) -> tuple[Loss, Gradients]:
+        """Spread the model over all processes; how its loss is computed, and what surrounds a
+        pass."""
+        if self.ranks.alone:
+            return self._own_loss, lambda _: nullcontext()
+        # Not at the top: a run of one process does without the second this takes.
+        from talm_core.training.parallel import replicate, shard
+
+        if self.sharded:
+            gradients = shard(self.model, self.ranks.count)
+            return self.model.loss, gradients
+        return replicate(self.model, self._own_loss)
+
+    def _own_loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        return self.model.loss_of(self._hidden(tokens), targets)
 
     @property
     def _asynchronous(self) -> bool:
-        """Whether asking for a value would make the device wait."""
-        return self.device.type == "cuda"
+        """Whether a step that must not be taken is skipped on the device, for asking whether it
+        is would make the device wait. Parts of tensors cannot be skipped there."""
+        return self.device.type == "cuda" and not self.sharded
 
     def compile(self) -> str:
         """Compile the model and try it; returns why that failed, or nothing."""
         tokens = torch.zeros(
             self.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
         )
-        compiled = torch.compile(self.model.hidden)
+        before = self._hidden
+        if self.sharded:
+            for block in self.model.blocks:
+                block.compile()
+        else:
+            self._hidden = torch.compile(self.model.hidden)
         try:
-            torch.autograd.backward(self.model.loss_of(compiled(tokens), tokens))
+            torch.autograd.backward(self._loss_of(tokens, tokens))
+            return ""
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:
+            self._hidden = before
             return str(error).strip().split("\n", 1)[0]
         finally:
             self.optimizers.zero_grad()
-        self._hidden = compiled
-        return ""
 
     def forward_backward(self) -> bool:
         """One pass over the next batch; returns whether a whole step's passes are done."""
         batch = self.loader.next_batch()
         tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
-        loss = self.model.loss_of(self._hidden(tokens), targets) / self.passes
-        torch.autograd.backward(loss)
+        with self._gradients(self._passes + 1 == self.passes):
+            loss = self._loss_of(tokens, targets) / self.passes
+            torch.autograd.backward(loss)
         self._loss += loss.detach()
         self._passes += 1
         return self._passes == self.passes
@@ -173,11 +225,13 @@ class Trainer:
             NonFiniteError: loss or gradient is not finite; the weights are as they were. On a
                 device that works ahead, the step is skipped there and `read` raises.
         """
+        self._loss = self.ranks.average(self._loss)
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         if self.config.grad_clip:
             self._norm = nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)
         else:
             self._norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self._norm = whole(self._norm)
         self.optimizers.step(rate, skip=self._refuse_non_finite(rate))
         self.optimizers.zero_grad()
         self._losses += self._loss
@@ -236,8 +290,9 @@ class Trainer:
 
     # --- checkpoints -------------------------------------------------------------------------
 
-    def snapshot(self, vocabulary: Vocabulary) -> Snapshot:
-        """A copy of everything a checkpoint holds. Waits for the device.
+    def snapshot(self, vocabulary: Vocabulary) -> Snapshot | None:
+        """A copy of everything a checkpoint holds; None on processes that do not save, which must
+        ask nevertheless. Waits for the device.
 
         Raises:
             NonFiniteError: a step since the last reading was not finite.
@@ -245,9 +300,34 @@ class Trainer:
         self._require_finite()
         tensors = self.optimizers.tensors
         tensors |= {"loop/ema": self._ema, "loop/losses": self._losses}
-        tensors |= _random_states(self.device)
-        parameters = dict(self.model.named_parameters())
+        for key, state in _random_states(self.device).items():
+            of_all = self.ranks.everyone(state)
+            tensors |= {_of_rank(key, rank): each for rank, each in enumerate(of_all)}
+        if self.sharded:
+            tensors = {key: whole(tensor) for key, tensor in tensors.items()}
+        if not self.ranks.first:
+            self._whole_parameters()
+            return None
+        parameters = self._whole_parameters()
         return Snapshot(_copied(parameters), _copied(tensors), self.model.config, vocabulary)
+
+    def _whole_parameters(self) -> Mapping[str, Tensor]:
+        if not self.sharded:
+            return dict(self.model.named_parameters())
+        from talm_core.training.parallel import whole_parameters
+
+        return whole_parameters(self.model)
+
+    def whole_model(self) -> Transformer | None:
+        """The model to sample from; None on processes that do not, which must ask nevertheless."""
+        if not self.sharded:
+            return self.model if self.ranks.first else None
+        parameters = self._whole_parameters()
+        if not self.ranks.first:
+            return None
+        model = Transformer(self.model.config, dtype=self.model.dtype)
+        model.load_state_dict(parameters)
+        return model.to(self.device)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -264,13 +344,13 @@ class Trainer:
         Raises:
             ArtifactError: it belongs to another run or is damaged.
         """
-        hf.load_weights(dict(self.model.named_parameters()), path / hf.WEIGHTS)
+        self._load_weights(path)
         try:
             tensors = load_file(path / TENSORS)
             self.optimizers.load(tensors)
             self._ema = tensors["loop/ema"].to(self.device)
             self._losses = tensors["loop/losses"].to(self.device)
-            _restore_random_states(tensors)
+            _restore_random_states(tensors, self.ranks.rank)
             self.loader.load_state(state["loader"])
             self._steps = int(state["unread_steps"])
             self.tokens = int(state.get("tokens", step * self.config.tokens_per_step))
@@ -312,9 +392,16 @@ def _random_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def _restore_random_states(tensors: dict[str, Tensor]) -> None:
-    torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random/cuda"])
-    if "random/mps" in tensors and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(tensors["random/mps"])
+def _of_rank(key: str, rank: int) -> str:
+    return f"{key}/{rank}" if rank else key
+
+
+def _restore_random_states(tensors: dict[str, Tensor], rank: int) -> None:
+    """Those of this process; without any, where there were fewer, they stay as they are."""
+    states = {key: tensors.get(_of_rank(f"random/{key}", rank)) for key in ("cpu", "cuda", "mps")}
+    if (state := states["cpu"]) is not None:
+        torch.set_rng_state(state)
+    if (state := states["cuda"]) is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state)
+    if (state := states["mps"]) is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state)

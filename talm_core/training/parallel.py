@@ -1,0 +1,81 @@
+"""How a model is spread over the processes of a run.
+
+`ddp`: each has all of it, and gradients are averaged (Li et al. 2020,
+https://arxiv.org/abs/2006.15704). `fsdp`: each keeps a part of every parameter, gradient and
+average, and a layer is put together while it is computed (Zhao et al. 2023,
+https://arxiv.org/abs/2304.11277; torch's `fully_shard`). Checkpoints hold whole tensors in either
+case, so that any number of processes, and any program, can go on with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.nn.parallel import DistributedDataParallel
+
+from talm_core.model.transformer import Transformer
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Gradients = Callable[[bool], AbstractContextManager[None]]
+
+
+class _LossModule(nn.Module):
+    """A model's loss as a module of its own, which is what DDP can wrap. It has the model's
+    parameters and not its buffers, which are alike everywhere and never change."""
+
+    def __init__(self, model: Transformer, loss: Loss) -> None:
+        super().__init__()
+        self.parameters_of_model = nn.ParameterList(model.parameters())
+        self._loss = loss
+
+    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        return self._loss(tokens, targets)
+
+
+def replicate(model: Transformer, loss: Loss) -> tuple[Loss, Gradients]:
+    """The loss with gradients averaged over all processes, and a context for each pass that is
+    told whether it is a step's last: until then gradients stay where they are."""
+    wrapped = DistributedDataParallel(_LossModule(model, loss), gradient_as_bucket_view=True)
+
+    def gradients(last: bool) -> AbstractContextManager[None]:
+        return nullcontext() if last else wrapped.no_sync()
+
+    return wrapped, gradients
+
+
+def shard(model: Transformer, count: int) -> Gradients:
+    """Keep only this process' part of every parameter, in place; optimizers come after."""
+    device = next(model.parameters()).device.type
+    mesh = init_device_mesh(device, (count,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    register_fsdp_forward_method(model, "loss")
+
+    def gradients(last: bool) -> AbstractContextManager[None]:
+        model.set_requires_gradient_sync(last)  # type: ignore[operator]
+        return nullcontext()
+
+    return gradients
+
+
+def whole_parameters(model: Transformer) -> dict[str, Tensor]:
+    """Whole parameters in the host's memory; empty on all processes but the first."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
+
+
+def load_whole(model: Transformer, parameters: dict[str, Tensor]) -> None:
+    """Give each process its part of whole parameters, which all of them have."""
+    values = cast(dict[str, Any], parameters)
+    set_model_state_dict(model, values, options=StateDictOptions(full_state_dict=True))

@@ -1,0 +1,229 @@
+"""Several processes that train one model together, on one machine or many.
+
+Rank 0 has the lock, the journal and the checkpoints, and starts the others itself when `nproc` asks
+for them; under torchrun they are there already. All run the same loop. What only rank 0 knows, such
+as a command or how late it is, is agreed in one small exchange between two passes, over sockets
+and apart from the devices: nobody acts on it before all do. While rank 0 is paused, the others
+wait there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+
+from talm_core import rank
+from talm_core.driver import LOG_FILE
+from talm_core.errors import RunError
+
+_STORE = "TALM_STORE"
+_PAUSE = timedelta(days=365)  # the longest a run may be paused
+_JOIN_SECONDS = 300.0
+_LEAVE_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Ranks:
+    """The processes of a run, seen from one of them. `local` is its number on its machine."""
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+    local_count: int = 1
+    _control: dist.ProcessGroup | None = None
+    _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def first(self) -> bool:
+        """Whether this one talks and saves."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        return self.count == 1
+
+    # --- beginning and end -------------------------------------------------------------------
+
+    @classmethod
+    def join(cls, nproc: int, directory: Path, workspace: Path) -> Ranks:
+        """Meet the others; rank 0 without others starts them if `nproc` is more than one.
+
+        Raises:
+            RunError: one ended before it had begun.
+        """
+        count = rank.count()
+        if count == 1 and nproc == 1:
+            return cls()
+        ranks = cls(
+            rank=rank.number(),
+            count=max(count, nproc if count == 1 else 1),
+            local=int(os.environ.get("LOCAL_RANK", "0")),
+            local_count=int(os.environ.get("LOCAL_WORLD_SIZE", str(nproc))),
+        )
+        if ranks.local < torch.cuda.device_count():
+            torch.cuda.set_device(ranks.local)
+        try:
+            ranks._meet(started=count > 1, directory=directory, workspace=workspace)
+        except BaseException:
+            ranks.close()
+            raise
+        return ranks
+
+    def _meet(self, *, started: bool, directory: Path, workspace: Path) -> None:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        store: Store | None = None
+        if not started:
+            server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+            for number in range(1, self.count):
+                self._children.append(self._child(number, server.port, directory, workspace))
+            self._wait_for_children(server)
+            store = server
+        elif _STORE in os.environ:
+            store = TCPStore("127.0.0.1", int(os.environ[_STORE]), is_master=False)
+            store.set(f"here/{self.rank}", "1")
+            _end_with_parent()
+        if store is None:
+            dist.init_process_group(backend)
+        else:
+            dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.count)
+        self._control = dist.new_group(backend="gloo", timeout=_PAUSE)
+
+    def _child(
+        self, number: int, port: int, directory: Path, workspace: Path
+    ) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-P", "-m", "talm_core", str(directory)]
+        more = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": self.count, _STORE: port}
+        more["LOCAL_WORLD_SIZE"] = self.count
+        with (directory / LOG_FILE).open("ab") as log:
+            return subprocess.Popen(
+                [*words, "--workspace", str(workspace)],
+                # Held open as long as this process lives.
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {key: str(value) for key, value in more.items()},
+            )
+
+    def _wait_for_children(self, store: TCPStore) -> None:
+        deadline = time.monotonic() + _JOIN_SECONDS
+        names = [f"here/{number}" for number in range(1, self.count)]
+        while not store.check(names):
+            ended = self._ended()
+            if ended or time.monotonic() > deadline:
+                raise RunError(f"{ended or 'not all processes began'}; see {LOG_FILE}")
+            time.sleep(_POLL_SECONDS)
+
+    def close(self, *, failed: bool = True) -> None:
+        """Leave the others; those this process started end with it. Unless something failed, each
+        waits until all are ready to leave."""
+        with suppress(RuntimeError):
+            if dist.is_initialized():
+                if not failed:
+                    dist.barrier(group=self._control)
+                dist.destroy_process_group()
+        for child in self._children:
+            assert child.stdin is not None
+            try:
+                if failed:
+                    child.kill()
+                child.wait(_LEAVE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            child.stdin.close()
+        self._children.clear()
+
+    def lost(self, error: BaseException) -> RunError | None:
+        """What an error of an exchange means for the user; None for an error of another kind."""
+        said = str(error)
+        if self.alone or not (isinstance(error, dist.DistError) or "gloo" in said):
+            return None
+        deadline = time.monotonic() + 5
+        while self._children and not self._ended() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        who = self._ended() or "another process of this run ended"
+        return RunError(
+            f"{who}, and the others with it; go on from the last checkpoint by --resume"
+        )
+
+    def _ended(self) -> str:
+        for number, child in enumerate(self._children, 2):
+            code = child.poll()
+            if code is not None:
+                how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+                return f"process {number} of {self.count} ended {how}"
+        return ""
+
+    # --- exchanges ---------------------------------------------------------------------------
+
+    def highest(self, values: Sequence[float]) -> list[float]:
+        """The highest of all ranks, number by number."""
+        if self.alone:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._control)
+        found: list[float] = tensor.tolist()
+        return found
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """The sum over all ranks, number by number."""
+        if self.alone:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, dist.ReduceOp.SUM, group=self._control)
+        found: list[float] = tensor.tolist()
+        return found
+
+    def share(self, text: str) -> str:
+        """Rank 0's text, everywhere."""
+        if self.alone:
+            return text
+        data = text.encode()
+        size = torch.tensor([len(data)])
+        dist.broadcast(size, 0, group=self._control)
+        tensor = torch.zeros(int(size), dtype=torch.uint8)
+        if self.first:
+            tensor.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        dist.broadcast(tensor, 0, group=self._control)
+        return bytes(tensor.tolist()).decode()
+
+    def everyone(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """A tensor of the host's memory, alike on all ranks, from each of them."""
+        if self.alone:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.count)]
+        dist.all_gather(found, tensor, group=self._control)
+        return found
+
+    def average(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean over all ranks of a number on the device, there."""
+        if not self.alone:
+            dist.all_reduce(tensor)
+            tensor /= self.count
+        return tensor
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+
+    def watch() -> None:
+        with suppress(OSError):
+            while os.read(0, 1):
+                pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

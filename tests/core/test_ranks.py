@@ -1,0 +1,208 @@
+"""Several processes that train one model: on CPUs, over sockets of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from talm_core import jobs, lock
+from talm_core.errors import ConfigError, RunError
+from talm_core.events import (
+    Checkpoint,
+    Checkpointed,
+    Event,
+    Failed,
+    Finished,
+    Metrics,
+    Pause,
+    Paused,
+    Sampled,
+    Started,
+    Stopped,
+    Unpause,
+)
+from talm_core.history import History
+from talm_core.journal import JournalReader
+from talm_core.training import checkpoint
+from talm_core.training.machine import check_shares
+from talm_core.training.ranks import Ranks
+from talm_core.workspace import Workspace
+from tests.core.tiny_runs import tiny_config, tiny_workspace
+
+pytestmark = pytest.mark.slow
+
+SETTINGS: dict[str, Any] = {"grad_accum_steps": 2, "batch_size": 4, "max_steps": 10}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return tiny_workspace(tmp_path)
+
+
+def history_of(directory: Path) -> History:
+    history = History()
+    history.extend(JournalReader(directory).read_all())
+    return history
+
+
+def run(workspace: Workspace, *, until: int | None = None, **changes: Any) -> Path:
+    """Run, or go on with, a job; close it after the metrics of step `until`."""
+    config = tiny_config(**SETTINGS | changes)
+    directory = workspace.directory_of(config)
+    job = jobs.run(config, workspace, resume=directory.exists())
+    for event in job:
+        if isinstance(event, Metrics) and event.step == until:
+            break
+    job.close()
+    return directory
+
+
+def assert_alike(ours: Path, theirs: Path) -> None:
+    """The same steps with the same losses, and weights that are the same but for rounding."""
+    mine, others = history_of(ours), history_of(theirs)
+    assert mine.metrics["step"].tolist() == others.metrics["step"].tolist() == [*range(1, 11)]
+    for name in ("loss", "grad_norm", "learning_rate", "tokens"):
+        expected = others.metrics[name].tolist()
+        assert mine.metrics[name].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert mine.evaluations["step"].tolist() == others.evaluations["step"].tolist()
+    expected = others.evaluations["val_loss"].tolist()
+    assert mine.evaluations["val_loss"].tolist() == pytest.approx(expected, abs=1e-5)
+    for file in ("model.safetensors", "training.safetensors"):
+        left = load_file(ours / checkpoint.name_of(10) / file)
+        right = load_file(theirs / checkpoint.name_of(10) / file)
+        for key, tensor in right.items():
+            assert left[key].shape == tensor.shape
+            if not key.startswith("random/"):
+                torch.testing.assert_close(left[key], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_begun_by_two_and_ended_by_one(workspace: Workspace, parallel: str) -> None:
+    whole = run(workspace, model_name="whole")
+    run(workspace, until=6, nproc=2, parallel=parallel)
+    ours = run(workspace)
+    assert_alike(ours, whole)
+    started = [e.event for e in JournalReader(ours).read_all() if isinstance(e.event, Started)]
+    assert [event.resumed_from for event in started] == [None, 6]
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_begun_by_one_and_ended_by_two(workspace: Workspace, parallel: str) -> None:
+    whole = run(workspace, model_name="whole")
+    run(workspace, until=6)
+    ours = run(workspace, nproc=2, parallel=parallel)
+    assert_alike(ours, whole)
+    mine, others = history_of(ours), history_of(whole)
+    assert [(s.step, s.text) for s in mine.samples] == [(s.step, s.text) for s in others.samples]
+    assert isinstance(mine.end, Finished)
+
+
+def test_what_is_said_to_the_first_is_done_by_all(workspace: Workspace) -> None:
+    config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "eval_every": 0})
+    directory = workspace.directory_of(config)
+    events: list[Event] = []
+    for event in jobs.run(config, workspace):
+        events.append(event)
+        match event:
+            case Metrics(step=5):
+                jobs.send(directory, Checkpoint())
+                jobs.send(directory, Pause())
+            case Paused():
+                jobs.send(directory, Unpause())
+            case Metrics(step=50):
+                # As batch systems say it, and to another process than the first.
+                (child,) = psutil.Process().children()
+                child.send_signal(signal.SIGTERM)
+    assert isinstance(events[-1], Stopped)
+    saved = [event.step for event in events if isinstance(event, Checkpointed)]
+    steps = [event.step for event in events if isinstance(event, Metrics)]
+    assert saved[-1] == steps[-1] >= 50
+    assert checkpoint.find(directory).step == saved[-1]
+    assert any(5 <= step < 8 for step in saved)
+    assert any(isinstance(event, Paused) for event in events)
+    assert any(isinstance(event, Sampled) for event in events)
+
+
+def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Workspace) -> None:
+    config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "sample_every": 0})
+    directory = workspace.directory_of(config)
+    events: list[Event] = []
+
+    def kill_at_step_8() -> None:
+        for event in jobs.run(config, workspace):
+            events.append(event)
+            if isinstance(event, Checkpointed) and event.step == 8:
+                (child,) = psutil.Process().children()
+                child.kill()
+
+    with pytest.raises(RunError, match=r"process 2 of 2 ended by SIGKILL, and the others with it"):
+        kill_at_step_8()
+    assert isinstance(events[-1], Failed)
+    assert "--resume" in events[-1].message
+    assert psutil.Process().children() == []
+    found = checkpoint.find(directory)
+    assert found.damaged == ()
+    assert found.step >= 8
+    steps = [event.step for event in events if isinstance(event, Metrics)]
+    assert steps[-1] - found.step <= 4
+    for event in jobs.run(config, workspace, resume=True):
+        if isinstance(event, Metrics):
+            assert event.step == found.step + 1
+            break
+
+
+def test_when_the_first_is_killed_the_others_end(workspace: Workspace) -> None:
+    config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "sample_every": 0})
+    directory = jobs.start(config, workspace)
+    for record in jobs.follow(directory):
+        if isinstance(record.event, Checkpointed):
+            break
+    owner = lock.owner(directory)
+    assert owner is not None
+    children = psutil.Process(owner.pid).children()
+    assert len(children) == 1
+    os.kill(owner.pid, signal.SIGKILL)
+    gone, alive = psutil.wait_procs(children, timeout=60)
+    assert (gone, alive) == (children, [])
+    assert jobs.status(directory) is jobs.Status.INTERRUPTED
+    assert checkpoint.find(directory).path is not None
+
+
+def test_torchrun_on_the_same_directory(workspace: Workspace) -> None:
+    whole = run(workspace, model_name="whole")
+    directory = run(workspace, until=3)
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*words, "-m", "talm_core", str(directory)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert_alike(directory, whole)
+    ends = [r.event for r in JournalReader(directory).read_all() if isinstance(r.event, Finished)]
+    assert len(ends) == 1
+
+
+def test_a_step_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must divide the 8 windows of a step"):
+        tiny_config(**SETTINGS | {"nproc": 3})
+    with pytest.raises(ConfigError, match="3 processes cannot share the 8 windows of a step"):
+        check_shares(tiny_config(**SETTINGS), "cpu", 3, 3)
+
+
+def test_one_process_agrees_with_itself() -> None:
+    ranks = Ranks.join(1, Path("unused"), Path("unused"))
+    assert ranks.alone
+    assert ranks.first
+    assert ranks.highest([1.0, -2.0]) == ranks.total([1.0, -2.0]) == [1.0, -2.0]
+    assert ranks.share("é") == "é"
+    assert ranks.average(torch.tensor(3.0)).item() == 3.0
+    assert ranks.lost(RuntimeError("gloo")) is None
+    ranks.close()
