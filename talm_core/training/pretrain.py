@@ -249,10 +249,10 @@ class _Run:
         from talm_core.training.machine import Machine
 
         if ranks.first:
-            machine = yield from self._measured(shape, machine)
+            machine = yield from self._fastest(shape, machine)
         return Machine(**json.loads(ranks.share(json.dumps(asdict(machine)))))
 
-    def _measured(
+    def _fastest(
         self, shape: ModelConfig, machine: Machine
     ) -> Generator[Event, Command | None, Machine]:
         from talm_core.training import autotune
