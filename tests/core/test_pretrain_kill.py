@@ -159,6 +159,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path: Path) -> 
     assert ours.evaluations["val_loss"] == theirs.evaluations["val_loss"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 @pytest.mark.skipif("TALM_KILLS" not in os.environ, reason="takes minutes: set TALM_KILLS")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler")
 def test_killed_while_it_compiles(tmp_path: Path) -> None:
