@@ -115,6 +115,8 @@ zooms about the mouse, dragging pans.
         self._strips: list[Strip] = []
         self._drawn_size = (-1, -1)
         self._stale = True
+        self._inked_for: object = None
+        self._inked: dict[str, Style] = {}
         self._by_mouse = False
         self._dragged: tuple[int, float] | None = None
 
@@ -170,6 +172,13 @@ zooms about the mouse, dragging pans.
         self.redraws += 1
 
     def _inks(self) -> dict[str, Style]:
+        # Looked up anew only where they can differ: it takes as long as drawing the chart.
+        key = (self.app.theme, self.has_focus, self.rich_style)
+        if key != self._inked_for:
+            self._inked_for, self._inked = key, self._look_up_inks()
+        return self._inked
+
+    def _look_up_inks(self) -> dict[str, Style]:
         # With their background: only then are translucent colours blended.
         base = self.rich_style
         inks = {ink: self.get_component_rich_style(f"chart--{ink}") for ink in _STYLED}

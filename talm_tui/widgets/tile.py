@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 
 from talm_tui.widgets import axis, plot
@@ -37,6 +38,8 @@ class Tile(Widget):
         self._trace: Trace | None = None
         self._text = ""
         self._drawn = ""
+        # Drawn already, for the next painting of this size.
+        self._ready = (Size(-1, -1), "")
         self.border_title = Content(name)
 
     @property
@@ -56,7 +59,9 @@ class Tile(Widget):
         if text != self._text:
             self._text = text
             self.border_subtitle = Content(text)
-        if self._draw() != self._drawn:
+        drawn = self._draw()
+        if drawn != self._drawn:
+            self._ready = (self.size, drawn)
             self.refresh()
 
     def _draw(self) -> str:
@@ -67,5 +72,7 @@ class Tile(Widget):
         return "\n".join(drawn)
 
     def render(self) -> Content:
-        self._drawn = self._draw()
+        size, drawn = self._ready
+        self._drawn = drawn if size == self.size else self._draw()
+        self._ready = (Size(-1, -1), "")
         return Content(self._drawn)
