@@ -37,6 +37,8 @@ class Saver:
         self._keep = keep
         self._bytes = expected_bytes
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        # Begun now: when memory has run out, there is none for a new thread either.
+        self._writer.submit(int)
         self._flight: _Flight | None = None
         self._amendment: dict[str, Any] = {}
         # The newest that is there or on its way; 0: none.
