@@ -100,7 +100,6 @@ def test_a_device_that_works_ahead_goes_back_to_the_same(
     with monkeypatch.context() as patched:
         poison(patched)
         patched.setattr(Trainer, "_asynchronous", True)
-        patched.setattr(Trainer, "_to_device", lambda _, batch: torch.from_numpy(batch))
         config = tiny_config(non_finite="rollback", log_every=20, checkpoint_every=20)
         # A checkpoint at step 5, for it is evaluated.
         events = list(pretrain(config, workspace))
