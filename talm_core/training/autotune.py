@@ -31,7 +31,7 @@ from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.publish import write_text
 from talm_core.training.machine import Machine, computes_bf16, peak_of, prepare, set_attention
 from talm_core.training.plan import Plan
-from talm_core.training.trainer import out_of_memory
+from talm_core.training.shortage import out_of_memory
 
 FILE = "autotune.json"
 VERSION = 1

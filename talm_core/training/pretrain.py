@@ -10,17 +10,15 @@ to the state later.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from talm_core import preflight, rank
-from talm_core.config import PretrainConfig, dumps, loads
+from talm_core.config import PretrainConfig, dumps
 from talm_core.data.loader import Windows
-from talm_core.errors import ConfigError, NonFiniteError, RunError, TalmError
+from talm_core.errors import NonFiniteError, RunError, TalmError
 from talm_core.events import (
     Checkpoint,
     Command,
@@ -30,39 +28,31 @@ from talm_core.events import (
     Finished,
     Metrics,
     Notice,
-    Planned,
     Progress,
     RolledBack,
     Sample,
     Sampled,
     Started,
     Stop,
-    Telemetry,
-    decode_command,
-    to_json,
 )
 from talm_core.hardware import telemetry
-from talm_core.inbox import stop_reason
-from talm_core.settings import settings_of
-from talm_core.training import checkpoint, origin
+from talm_core.training import checkpoint, signs
+from talm_core.training.agreement import Agreement
 from talm_core.training.inputs import Inputs
 from talm_core.training.pace import Clock, Pace
 from talm_core.training.plan import plan
 from talm_core.training.saver import Saver
 from talm_core.training.schedule import Schedule
+from talm_core.training.signs import Signs
+from talm_core.training.standing import FINDS_OUT, Standing, due_after, interval_of, prompts_of
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from talm_core.model.transformer import ModelConfig
-    from talm_core.training.machine import Machine
     from talm_core.training.ranks import Ranks
     from talm_core.training.trainer import Trainer
 
+T = TypeVar("T")
 Talk = Generator[Event, Command | None, None]
-
-_FINDS_OUT = ("evaluate", "sample")  # what is due after a step's checkpoint
-_DATA = ("data_dir", "context_len", "seed")  # what the order of windows depends on
-_OFTEN, _SELDOM = 0.1, 0.5  # seconds between signs of life: at first, and after five minutes
 
 
 class _StopError(Exception):
@@ -111,7 +101,7 @@ def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
         yield from run.tell_last()
         raise
     except RuntimeError as error:
-        lost = run.lost(error)
+        lost = run.agreement.lost(error)
         if lost is None:
             raise
         yield from run.tell_last()
@@ -130,16 +120,6 @@ def _join_first(config: PretrainConfig, workspace: Workspace) -> tuple[Ranks, ch
     return ranks, checkpoint.Found.from_json(directory, ranks.share(""))
 
 
-@dataclass(frozen=True, slots=True)
-class _Agreed:
-    """What all processes know together: whether metrics are wanted and a checkpoint is, and the
-    seconds of training so far."""
-
-    metrics: bool
-    save: bool
-    elapsed: float
-
-
 class _Run:
     """One process' work on a run."""
 
@@ -150,13 +130,7 @@ class _Run:
         found: checkpoint.Found,
         ranks: Ranks | None,
     ) -> None:
-        # None: not met yet. Only the first of several talks, hears and saves.
-        self.ranks = ranks
         self.in_order = False
-        # Said to the first, and agreed by all to be done next.
-        self._heard: list[Command] = []
-        self._commands: list[Command] = []
-        self._stop = False
         self.config = config
         self.workspace = workspace
         self.directory = workspace.directory_of(config)
@@ -164,9 +138,11 @@ class _Run:
         self.schedule = Schedule.of(config)
         self.trainer: Trainer | None = None
         self.saver: Saver | None = None
-        self._take(found.state)
-        self.eval_every = _interval_of(config, found.state)
+        self.standing = Standing.of(found.state)
+        self.eval_every = interval_of(config, found.state)
         self.clock = Clock(float(found.state.get("elapsed", 0.0)))
+        # Only the first of several processes talks, hears and saves.
+        self.agreement = Agreement(self.clock, ranks)
         self.pace = Pace(
             self.clock,
             first_step=found.step,
@@ -179,26 +155,16 @@ class _Run:
             },
         )
         self._elapsed = self.clock.now()
-        self._said = self._measured = self._next_telemetry = 0.0
+        self.signs = Signs(self.clock)
+        self._measured = 0.0
         self._saved_at = time.monotonic()
-
-    def _take(self, state: Mapping[str, Any]) -> None:
-        """Be where a checkpoint's state says."""
-        # What is still to be done at this step: what, and a sample's prompt.
-        self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
-        self.over = bool(state.get("over", False))
-        self.evaluated: dict[str, float] = dict(state.get("evaluated", {}))
-        self.evaluated_step = int(state.get("evaluated_step", 0))
-        self.rate = float(state.get("rate", 0.0))
-        self.rollbacks = int(state.get("rollbacks", 0))
 
     # --- before the first step ---------------------------------------------------------------
 
     def open(self) -> Talk:
         """Load everything and say what the run is going to be."""
         self.inputs = Inputs.of(self.config, self.workspace)
-        vocabulary = self.inputs.vocabulary
-        self.plan = plan(self.config, self.inputs.manifest, vocabulary.n_vocab)
+        self.plan = plan(self.config, self.inputs.manifest, self.inputs.vocabulary.n_vocab)
         self.saver = Saver(
             self.directory,
             keep=self.config.keep_checkpoints,
@@ -212,132 +178,32 @@ class _Run:
         # Opened now and kept open: that it is gone is noticed before the first step or not at all.
         self.validation = Windows(self.inputs.dataset, "val", context_len=self.config.context_len)
         # Here torch comes in, a second or two.
-        from talm_core.model.transformer import ModelConfig
         from talm_core.tokenizer.tokenizer import Tokenizer
-        from talm_core.training.machine import peak_of, prepare
+        from talm_core.training.machine import peak_of
+        from talm_core.training.opening import Opening
         from talm_core.training.ranks import Ranks
-        from talm_core.training.trainer import Trainer
 
-        if self.ranks is None:
-            self.ranks = Ranks.join(self.config.nproc, self.directory, self.workspace.root)
-            self.ranks.share(self.found.to_json())
-        machine = self._machine(self.ranks)
-        prepare(machine)
-        shape = ModelConfig.of(self.config, vocabulary.n_vocab)
-        if not self.found.path:
-            machine = yield from self._tuned(shape, machine, self.ranks)
-        trainer = Trainer(self.config, shape, machine, self.inputs.dataset, self.ranks)
-        self.tokenizer = Tokenizer.from_vocabulary(vocabulary)
-        if self.found.path:
-            self.saver.has(self.found.step, self.found.path)
-            yield from self._restore(trainer, self.found.path)
-        elif self.config.init_from is not None:
-            yield from self._begin_with(trainer, self.config.init_from)
-        if machine.compiled:
-            yield from self._compile(trainer)
+        ranks = self.agreement.ranks
+        if ranks is None:
+            ranks = Ranks.join(self.config.nproc, self.directory, self.workspace.root)
+            self.agreement.ranks = ranks
+            ranks.share(self.found.to_json())
+        opening = Opening(
+            self.config, self.workspace, self.inputs, self.plan, self.found, ranks, self.saver
+        )
+        trainer = yield from self._relay(opening.trainer())
+        self.tokenizer = Tokenizer.from_vocabulary(self.inputs.vocabulary)
         # Of all processes; the others' metrics are not heard.
-        peak = peak_of(trainer.machine) if self.ranks.first else 1.0
-        self.peak = peak * self.ranks.count
+        peak = peak_of(trainer.machine) if ranks.first else 1.0
+        self.peak = peak * ranks.count
         self.trainer = trainer
-        yield from self.say(self._planned())
-
-    def _tuned(
-        self, shape: ModelConfig, machine: Machine, ranks: Ranks
-    ) -> Generator[Event, Command | None, Machine]:
-        """The fastest way to compute the run, if it is long enough to look for one, as the first
-        process finds it."""
-        from talm_core.training.machine import Machine
-
-        if ranks.first:
-            machine = yield from self._fastest(shape, machine)
-        return Machine(**json.loads(ranks.share(json.dumps(asdict(machine)))))
-
-    def _fastest(
-        self, shape: ModelConfig, machine: Machine
-    ) -> Generator[Event, Command | None, Machine]:
-        from talm_core.training import autotune
-
-        tuning = autotune.tune(self.config, self.plan, shape, machine, self.workspace.root)
-        while True:
-            try:
-                event = next(tuning)
-            except StopIteration as end:
-                chosen: Machine = end.value
-                return chosen
-            yield from self.say(event)
-
-    def _machine(self, ranks: Ranks) -> Machine:
-        """What this process computes on: as before, where there are as many processes as then."""
-        from talm_core.training.machine import Machine, check_shares, choose, choose_device
-
-        machine = choose(self.config, sharers=ranks.local_count)
-        if self.found.path:
-            kept = Machine(**self.found.state["machine"])
-            choose_device(kept.device)
-            alike = int(self.found.state.get("ranks", 1)) == ranks.count
-            fresh = replace(kept, threads=machine.threads, batch_size=0)
-            machine = kept if alike else fresh
-        check_shares(self.config, machine.device, ranks.count, ranks.local_count)
-        return machine
-
-    def _restore(self, trainer: Trainer, path: Path) -> Talk:
-        """Go on from a checkpoint; what was changed since, by override, is said once."""
-        state = dict(self.found.state)
-        changed = _changes(str(state.get("config", "")), self.config)
-        if not changed.keys().isdisjoint(_DATA):
-            # Where the loader stood means nothing in another order.
-            state["loader"] = trainer.loader.state
-        trainer.restore(path, self.found.step, state)
-        if changed:
-            self._saver.amend(self.found.step, trainer.state | {"config": dumps(self.config)})
-            told = ", ".join(f"{key} from {old} to {new}" for key, (old, new) in changed.items())
-            yield from self.say(Notice(message=f"changed since step {trainer.step:,}: {told}"))
-
-    def _compile(self, trainer: Trainer) -> Talk:
-        yield from self.say(Progress(phase="compiling", done=0))
-        while True:
-            try:
-                reason = trainer.compile()
-                break
-            except (RuntimeError, MemoryError) as error:
-                _require_out_of_memory(error)
-            yield from self._take_less(trainer)
-        if reason:
-            trainer.machine = replace(trainer.machine, compiled=False)
-            text = f"the model could not be compiled and runs as it is: {reason}"
-            yield from self.say(Notice(message=text, level="warning"))
+        yield from self.say(opening.planned(trainer))
 
     def _worries(self) -> Talk:
         # What no run should begin with was refused before this process was started.
         for concern in preflight.worries(self.config, self.inputs.manifest, self.workspace):
             if not concern.fatal:
                 yield from self.say(Notice(message=str(concern.problem), level="warning"))
-
-    def _begin_with(self, trainer: Trainer, source: str) -> Talk:
-        """Take the weights of another run's checkpoint."""
-        path = origin.find(self.workspace, source)
-        problems = origin.misfits(path, self.config, self.inputs.manifest)
-        if problems:
-            raise ConfigError(*problems)
-        checkpoint.verify(path)
-        trainer.begin_with(path)
-        yield from self.say(Notice(message=f"begins with the weights of {source}"))
-
-    def _planned(self) -> Planned:
-        machine, manifest = self._trainer.machine, self.inputs.manifest
-        return Planned(
-            parameters=self.plan.parameters.total,
-            vocab_size=self.plan.vocab_size,
-            device=machine.device,
-            precision=machine.precision,
-            compiled=machine.compiled,
-            tokens_per_step=self.plan.tokens_per_step,
-            max_steps=self.config.max_steps,
-            train_tokens=manifest.train_tokens,
-            val_tokens=manifest.val_tokens,
-            flops_per_token=self.plan.flops_per_token,
-            minutes=self.config.minutes,
-        )
 
     @property
     def _trainer(self) -> Trainer:
@@ -350,11 +216,21 @@ class _Run:
         """Yield an event with the clock held, and do what is answered."""
         with self.pace.waiting():
             command = yield event
-            self._said = time.monotonic()
-        if command is not None and self._alone:
+            self.signs.said()
+        if command is not None and self.agreement.alone:
             yield from self._obey(command)
         elif command is not None:
-            self._heard.append(command)
+            self.agreement.hear(command)
+
+    def _relay(self, telling: Generator[Event, None, T]) -> Generator[Event, Command | None, T]:
+        """Say all that is yielded; returns what is returned."""
+        while True:
+            try:
+                event = next(telling)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield from self.say(event)
 
     def _obey(self, command: Command) -> Talk:
         match command:
@@ -363,14 +239,14 @@ class _Run:
             case Checkpoint():
                 yield from self._at_once("save", "")
             case Sample():
-                yield from self._at_once("sample", command.prompt or self._prompts[0])
+                yield from self._at_once("sample", command.prompt or prompts_of(self.config)[0])
             case EvaluateEvery():
                 yield from self._evaluate_every(command.steps)
 
     def _at_once(self, kind: str, prompt: str) -> Talk:
         # While something is due its turn comes after; before the first step there is nothing.
-        waiting = bool(self.due)
-        self.due.append((kind, prompt))
+        waiting = bool(self.standing.due)
+        self.standing.due.append((kind, prompt))
         if self.trainer is not None and not waiting:
             yield from self.settle()
 
@@ -385,41 +261,16 @@ class _Run:
 
     # --- several processes -------------------------------------------------------------------
 
-    @property
-    def _alone(self) -> bool:
-        return self.ranks is None or self.ranks.alone
-
-    def _agree(self, *, metrics: bool = False, save: bool = False) -> _Agreed:
-        """Find out together what to do next. Every process comes here as often as the others;
-        whatever the first yields, and may be closed at, lies before an exchange."""
-        if self.ranks is None or self.ranks.alone:
-            return _Agreed(metrics, save, self.clock.now())
-        heard, self._heard = self._heard, []
-        stop = stop_reason() is not None or any(isinstance(item, Stop) for item in heard)
-        text = json.dumps([to_json(item) for item in heard]) if heard else ""
-        elapsed = self.clock.now() if self.ranks.first else 0.0
-        values = (stop or self._stop, len(text), metrics, save, elapsed)
-        stops, length, metrics_, save_, elapsed = self.ranks.highest(values)
-        self._stop = bool(stops)
-        if length:
-            lines = json.loads(self.ranks.share(text))
-            self._commands += filter(None, map(decode_command, lines))
-        return _Agreed(bool(metrics_), bool(save_), elapsed)
-
     def listen(self) -> Talk:
         """Do what was said to the first process, all together."""
-        if self._alone:
+        if self.agreement.alone:
             return
-        self._agree()
-        while not self._stop and self._commands:
-            yield from self._obey(self._commands.pop(0))
-            self._agree()
-        if self._stop:
+        self.agreement.reach()
+        while (command := self.agreement.next()) is not None:
+            yield from self._obey(command)
+            self.agreement.reach()
+        if self.agreement.ends:
             raise _StopError
-
-    def lost(self, error: BaseException) -> RunError | None:
-        """What an error means if it came because another process is gone; None if it did not."""
-        return None if self.ranks is None else self.ranks.lost(error)
 
     # --- signs of life -----------------------------------------------------------------------
 
@@ -431,23 +282,11 @@ class _Run:
     def _breathe(self, event: Event) -> Talk:
         """Yield an event if the last was some time ago."""
         yield from self._tell_written()
-        now = time.monotonic()
-        if now >= self._next_telemetry:
-            self._next_telemetry = now + 1
-            yield from self.say(self._telemetry())
-        if now - self._said >= self._interval:
+        if self.signs.look():
+            held = self.trainer.memory() if self.trainer is not None else None
+            yield from self.say(telemetry(held=held))
+        if self.signs.silent:
             yield from self.say(event)
-
-    def _telemetry(self) -> Telemetry:
-        return telemetry(held=self.trainer.memory() if self.trainer is not None else None)
-
-    @property
-    def _interval(self) -> float:
-        return min(_SELDOM, max(_OFTEN, self.clock.now() / 600))
-
-    @property
-    def _prompts(self) -> tuple[str, ...]:
-        return self.config.sample_prompt or ("",)
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -457,7 +296,7 @@ class _Run:
         self.clock.start()
         self.pace.begin()
         self._saved_at = time.monotonic()
-        while not self.over:
+        while not self.standing.over:
             failed = None
             try:
                 yield from self._step()
@@ -469,17 +308,23 @@ class _Run:
 
     def _step(self) -> Talk:
         trainer = self._trainer
-        elapsed = self.clock.now() if self._alone else self._elapsed
-        self.rate = self.schedule.rate(trainer.step, elapsed)
+        elapsed = self.clock.now() if self.agreement.alone else self._elapsed
+        self.standing.rate = self.schedule.rate(trainer.step, elapsed)
         while not (yield from self._pass()):
             yield from self.sign_of_life(self._progress())
-        trainer.update(self.rate)
+        trainer.update(self.standing.rate)
         self.pace.stepped(trainer.step)
-        agreed = self._agree(metrics=self._wants_metrics(), save=self._is_time_to_save)
+        agreed = self.agreement.reach(metrics=self._wants_metrics(), save=self._is_time_to_save)
         self._elapsed = agreed.elapsed
-        self.over = self.schedule.progress(trainer.step, agreed.elapsed) >= 1
-        self.due = self._due_now(time_to_save=agreed.save)
-        if self.due or agreed.metrics:
+        self.standing.over = self.schedule.progress(trainer.step, agreed.elapsed) >= 1
+        self.standing.due = due_after(
+            trainer.step,
+            self.config,
+            eval_every=self.eval_every,
+            last=self.standing.over,
+            time_to_save=agreed.save,
+        )
+        if self.standing.due or agreed.metrics:
             yield from self._metrics()
         yield from self.settle()
         yield from self.sign_of_life(self._progress())
@@ -489,81 +334,41 @@ class _Run:
         try:
             return self._trainer.forward_backward()
         except (RuntimeError, MemoryError) as error:
-            _require_out_of_memory(error)
-        # Out here, for the error holds on to all that the pass had allocated.
-        yield from self._take_less(self._trainer)
-        return False
+            from talm_core.training.shortage import require_out_of_memory, take_less
 
-    def _take_less(self, trainer: Trainer) -> Talk:
-        had = trainer.batch_size
-        if not self._alone:
-            # The others are in the middle of an exchange, which cannot be begun again.
-            passes = self.config.passes * self.config.batch_size // max(1, had // 2)
-            raise RunError(
-                f"out of memory with {had} windows in a pass of {trainer.ranks.count} processes; go"
-                f" on by --resume --override --batch-size {max(1, had // 2)} --grad-accum-steps"
-                f" {passes}"
-            )
-        trainer.take_less()
-        text = (
-            f"out of memory with {had} windows in a pass: goes on with {trainer.batch_size}, in"
-            f" {trainer.passes} passes a step"
-        )
-        yield from self.say(Notice(message=text, level="warning"))
+            require_out_of_memory(error)
+        # Out here, for the error holds on to all that the pass had allocated.
+        yield from self._relay(take_less(self._trainer))
+        return False
 
     def _roll_back(self, error: NonFiniteError) -> Talk:
         """Go back to the last good checkpoint and past the batches that led to `error` (Chowdhery
         et al. 2022, section 5.1, https://arxiv.org/abs/2204.02311)."""
         if self.config.non_finite != "rollback":
             raise error
-        if self.rollbacks >= self.config.max_rollbacks:
-            raise RunError(f"{error}. The run had gone back {self.rollbacks} times before")
+        if self.standing.rollbacks >= self.config.max_rollbacks:
+            raise RunError(f"{error}. The run had gone back {self.standing.rollbacks} times before")
         yield from self.written()
         yield from self.listen()
-        found = self._find()
+        found = self.agreement.find(self.directory)
         if found.path is None:
             raise RunError(f"{error}. There is no checkpoint yet to go back to")
         trainer = self._trainer
         trainer.restore(found.path, found.step, found.state)
         trainer.skip_to(error.step)
-        self._take(found.state)
-        self.rollbacks += 1
+        self.standing = Standing.of(found.state)
+        self.standing.rollbacks += 1
         self.pace.go_back(found.step)
         self._saver.has(found.step, found.path)
         # A process that dies now must not take those batches again.
-        yield from self._amend(trainer.state | {"rollbacks": self.rollbacks})
+        yield from self._amend(trainer.state | {"rollbacks": self.standing.rollbacks})
         yield from self.say(RolledBack(step=found.step, failed_step=error.step, reason=str(error)))
         text = (
             f"{error}. Back at step {found.step:,}, on with what comes after the batches of step"
-            f" {error.step:,} (rollback {self.rollbacks} of {self.config.max_rollbacks})"
+            f" {error.step:,} (rollback {self.standing.rollbacks} of {self.config.max_rollbacks})"
         )
         yield from self.say(Notice(message=text, level="warning"))
         yield from self.settle()
-
-    def _find(self) -> checkpoint.Found:
-        """The newest valid checkpoint, as the first process finds it."""
-        assert self.ranks is not None
-        found = checkpoint.find(self.directory) if self.ranks.first else checkpoint.Found()
-        text = self.ranks.share(found.to_json())
-        return checkpoint.Found.from_json(self.directory, text)
-
-    def _due_now(self, *, time_to_save: bool) -> list[tuple[str, str]]:
-        def every(count: int) -> bool:
-            return self.over or (count > 0 and self._trainer.step % count == 0)
-
-        evaluate = every(self.eval_every)
-        due = []
-        # What is judged is kept: the evaluation may end the process, or show it to be the best.
-        if every(self.config.checkpoint_every) or time_to_save or self._keeps(evaluate):
-            due.append(("checkpoint", ""))
-        if evaluate:
-            due.append(("evaluate", ""))
-        if every(self.config.sample_every):
-            due += [("sample", prompt) for prompt in self._prompts]
-        return due
-
-    def _keeps(self, evaluate: bool) -> bool:
-        return evaluate and self.config.checkpoint_every > 0
 
     @property
     def _is_time_to_save(self) -> bool:
@@ -572,17 +377,17 @@ class _Run:
 
     def settle(self) -> Talk:
         """Do what is due."""
-        finding_out = any(kind in _FINDS_OUT for kind, _ in self.due)
-        while self.due:
+        finding_out = any(kind in FINDS_OUT for kind, _ in self.standing.due)
+        while self.standing.due:
             yield from self.listen()
-            kind, prompt = self.due[0]
+            kind, prompt = self.standing.due[0]
             if kind == "evaluate":
                 yield from self._evaluate()
             elif kind == "sample":
                 yield from self._sample(prompt)
             else:
                 yield from self._metrics()
-                self.due.pop(0)
+                self.standing.due.pop(0)
                 yield from self._checkpoint(at_once=kind == "save")
         if finding_out:
             yield from self._amend(self._progress_state())
@@ -592,7 +397,7 @@ class _Run:
         if self.config.log_every:
             return step % self.config.log_every == 0
         first = step == self.pace.first_step + 1
-        return first or time.monotonic() - self._measured >= self._interval
+        return first or time.monotonic() - self._measured >= self.signs.interval
 
     def _metrics(self) -> Talk:
         readings = self._trainer.read()
@@ -609,7 +414,7 @@ class _Run:
                 tokens=self._trainer.tokens,
                 loss=readings.loss,
                 loss_ema=readings.loss_ema,
-                learning_rate=self.rate,
+                learning_rate=self.standing.rate,
                 grad_norm=readings.grad_norm,
                 tokens_per_second=speed,
                 elapsed=self.clock.now(),
@@ -636,9 +441,9 @@ class _Run:
             for score in evaluate(self._trainer, self.validation, inputs.vocabulary):
                 event = Progress(phase="evaluating", done=score.tokens, total=total, unit="tokens")
                 yield from self.sign_of_life(event)
-        self.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
-        self.evaluated_step = self._trainer.step
-        self.due.pop(0)
+        self.standing.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
+        self.standing.evaluated_step = self._trainer.step
+        self.standing.due.pop(0)
         yield from self.say(
             Evaluated(
                 step=self._trainer.step,
@@ -657,7 +462,7 @@ class _Run:
         total, pieces = self.config.sample_tokens, []
         model = self._trainer.whole_model()
         if model is None:
-            self.due.pop(0)
+            self.standing.due.pop(0)
             return
         with self.pace.costing("sample"):
             for step in stream(
@@ -674,7 +479,7 @@ class _Run:
                 pieces.append(step.text)
                 event = Progress(phase="sampling", done=len(pieces), total=total, unit="tokens")
                 yield from self._breathe(event)
-        self.due.pop(0)
+        self.standing.due.pop(0)
         yield from self.say(
             Sampled(
                 step=self._trainer.step,
@@ -711,7 +516,7 @@ class _Run:
         """Wait for the checkpoint that is being written, if there is one."""
         with self.pace.costing("checkpoint"):
             while self._saver.busy:
-                self._saver.wait(_OFTEN)
+                self._saver.wait(signs.OFTEN)
                 yield from self._breathe(Progress(phase="saving", done=0))
         yield from self._tell_written()
 
@@ -727,7 +532,7 @@ class _Run:
             yield from self.say(event)
 
     def _not_saved(self, error: RunError) -> Talk:
-        if self.over:
+        if self.standing.over:
             raise error
         # Training can go on; perhaps there is room again next time.
         yield from self.say(Notice(message=str(error), level="error"))
@@ -742,7 +547,7 @@ class _Run:
         except RunError as error:
             full = error
         save = saver.step != trainer.step and full is None and trainer.ranks.first
-        if not self._agree(save=save).save:
+        if not self.agreement.reach(save=save).save:
             if full is not None:
                 raise full
             saver.amend(trainer.step, self._progress_state())
@@ -768,8 +573,8 @@ class _Run:
             self._trainer.state
             | self._progress_state()
             | {
-                "rate": self.rate,
-                "rollbacks": self.rollbacks,
+                "rate": self.standing.rate,
+                "rollbacks": self.standing.rollbacks,
                 "ranks": self._trainer.ranks.count,
                 "machine": asdict(self._trainer.machine),
                 "config": dumps(self.config),
@@ -778,13 +583,9 @@ class _Run:
 
     def _progress_state(self) -> dict[str, Any]:
         """What may still change after the checkpoint of a step was written."""
-        return {
+        return self.standing.progress | {
             "elapsed": self.clock.now(),
-            "due": [list(item) for item in self.due if item[0] in _FINDS_OUT],
-            "over": self.over,
             "eval_every": [self.config.eval_every, self.eval_every],
-            "evaluated": self.evaluated,
-            "evaluated_step": self.evaluated_step,
         }
 
     # --- ends --------------------------------------------------------------------------------
@@ -819,8 +620,8 @@ class _Run:
             return
         saver = self._saver
         # Where the others wait next, they hear that this is the end.
-        self._stop = True
-        self._agree()
+        self.agreement.end()
+        self.agreement.reach()
         # Two waits: for what is in flight, and for what could not be saved while it was.
         saver.wait()
         with contextlib.suppress(RunError):
@@ -833,8 +634,7 @@ class _Run:
         """Leave nothing running."""
         if self.saver is not None:
             self.saver.close()
-        if self.ranks is not None:
-            self.ranks.close(failed=not self.in_order)
+        self.agreement.close(failed=not self.in_order)
 
     def summary(self) -> dict[str, Any]:
         """The few numbers worth listing."""
@@ -842,38 +642,10 @@ class _Run:
         best = checkpoint.best(self.directory)
         return {
             "step": trainer.step,
-            **self.evaluated,
+            **self.standing.evaluated,
             **({} if best is None else {"best_step": best[0], "best_val_loss": best[1]}),
             "parameters": self.plan.parameters.total,
             "tokens": trainer.tokens,
             "elapsed": self.clock.now(),
             "directory": self.workspace.relative(self.directory),
         }
-
-
-def _require_out_of_memory(error: BaseException) -> None:
-    from talm_core.training.trainer import out_of_memory
-
-    if not out_of_memory(error):
-        raise error
-
-
-def _changes(before: str, config: PretrainConfig) -> dict[str, tuple[object, object]]:
-    """Settings that are not free to differ and do: what they were and what they are. Nothing
-    where what was cannot be read."""
-    with contextlib.suppress(ConfigError):
-        old = loads(before, where=checkpoint.INDEX)
-        if isinstance(old, PretrainConfig):
-            return {
-                item.key: (getattr(old, item.key), getattr(config, item.key))
-                for item in settings_of(PretrainConfig)
-                if not item.setting.resume and getattr(old, item.key) != getattr(config, item.key)
-            }
-    return {}
-
-
-def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
-    """Steps between evaluations: as was said to the run before, unless its config has been
-    changed since."""
-    configured, said = state.get("eval_every", (None, 0))
-    return int(said) if configured == config.eval_every else config.eval_every

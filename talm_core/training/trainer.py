@@ -367,15 +367,6 @@ class Trainer:
         self.epoch = self.loader.epoch_progress
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is how a device, or the host, says that memory is used up."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # The CPU's and Apple's allocators have no exception of their own.
-    said = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in said)
-
-
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()

@@ -221,7 +221,7 @@ def test_stop_during_evaluation_is_heard_and_the_evaluation_done_later(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A sign of life after every batch, as on a slow machine.
-    monkeypatch.setattr("talm_core.training.pretrain._OFTEN", 0.0)
+    monkeypatch.setattr("talm_core.training.signs.OFTEN", 0.0)
     monkeypatch.setattr("talm_core.training.evaluation._CPU_TOKENS", 32)
 
     def stop(event: Event) -> Command | None:
@@ -324,9 +324,6 @@ class Ahead(Trainer):
     """A trainer that takes its device for one that works ahead."""
 
     _asynchronous = True
-
-    def _to_device(self, batch: Any) -> Tensor:
-        return torch.from_numpy(batch)
 
 
 def test_a_device_that_works_ahead_skips_the_step_and_says_it_later(workspace: Workspace) -> None:

@@ -1,0 +1,80 @@
+"""Where a run stands beside its weights: what is due at this step, and what is known so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from talm_core.config import PretrainConfig
+
+FINDS_OUT = ("evaluate", "sample")  # what is due after a step's checkpoint
+
+Due = list[tuple[str, str]]  # what is still to be done at a step, and a sample's prompt
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a checkpoint's state says of a run."""
+
+    due: Due
+    over: bool
+    evaluated: dict[str, float]
+    evaluated_step: int
+    rate: float
+    rollbacks: int
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Standing:
+        """Where a checkpoint's state says; at the beginning where it is empty."""
+        return cls(
+            due=[(str(kind), str(prompt)) for kind, prompt in state.get("due", ())],
+            over=bool(state.get("over", False)),
+            evaluated=dict(state.get("evaluated", {})),
+            evaluated_step=int(state.get("evaluated_step", 0)),
+            rate=float(state.get("rate", 0.0)),
+            rollbacks=int(state.get("rollbacks", 0)),
+        )
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What may still change after the checkpoint of a step was written."""
+        return {
+            "due": [list(item) for item in self.due if item[0] in FINDS_OUT],
+            "over": self.over,
+            "evaluated": self.evaluated,
+            "evaluated_step": self.evaluated_step,
+        }
+
+
+def due_after(
+    step: int, config: PretrainConfig, *, eval_every: int, last: bool, time_to_save: bool
+) -> Due:
+    """What is to be done after a step, in order."""
+
+    def every(count: int) -> bool:
+        return last or (count > 0 and step % count == 0)
+
+    evaluate = every(eval_every)
+    due: Due = []
+    # What is judged is kept: the evaluation may end the process, or show it to be the best.
+    keeps = evaluate and config.checkpoint_every > 0
+    if every(config.checkpoint_every) or time_to_save or keeps:
+        due.append(("checkpoint", ""))
+    if evaluate:
+        due.append(("evaluate", ""))
+    if every(config.sample_every):
+        due += [("sample", prompt) for prompt in prompts_of(config)]
+    return due
+
+
+def prompts_of(config: PretrainConfig) -> tuple[str, ...]:
+    """What samples begin with; one that begins with nothing where nothing is said."""
+    return config.sample_prompt or ("",)
+
+
+def interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
+    """Steps between evaluations: as was said to the run before, unless its config has been
+    changed since."""
+    configured, said = state.get("eval_every", (None, 0))
+    return int(said) if configured == config.eval_every else config.eval_every
