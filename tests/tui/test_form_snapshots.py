@@ -1,4 +1,4 @@
-"""Pictures of the forms' places. A picture that changed was looked at."""
+"""Pictures of finding and of browsing in a form. A picture that changed was looked at."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.config import TokenizerConfig
-from talm_core.events import Merged, Progress, Started
-from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.train import TrainScreen
-from tests.tui import canned
-from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
+from tests.tui.form_pilot import add_manifest, app_at, settled, until
 
 SIZES = [(80, 24), (120, 40)]
 SnapCompare = Callable[..., bool]
@@ -51,59 +47,6 @@ def shown(
         await pilot.pause()
 
     return before
-
-
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_train(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    add_manifest(workspace)
-
-    async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
-        assert isinstance(place, TrainScreen)
-        # Unlike nano's, its values are not tuned any more.
-        place.load_preset("talm")
-        await type_into(pilot, place, "max_steps", "2k")
-        await settled(pilot, place)
-        await type_into(pilot, place, "n_embd", "130")
-
-    assert snap_compare(app_at(workspace, "train"), terminal_size=size, run_before=shown(steps))
-
-
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_data(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
-        place.fill({"source": "text", "path": ("texts",)})
-        await settled(pilot, place)
-        place.fill({"path": ()})
-        await pilot.press("down")
-
-    assert snap_compare(app_at(workspace, "data"), terminal_size=size, run_before=shown(steps))
-
-
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_tokenizer(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    config = TokenizerConfig(name="other", vocab_size=1000)
-    started = [
-        Started(job="tokenizer", name="other"),
-        Progress(
-            phase="reading", done=31_200_000, total=40_000_000, unit="bytes", rate=14e6, eta=1.0
-        ),
-        Progress(phase="merging", done=300, total=744, unit="tokens"),
-        Merged(
-            vocab_size=556,
-            newest=[" re", "self", " return", "__init", "        if"],
-            bytes_per_token=2.4146,
-        ),
-    ]
-    directory = canned.artifact(workspace, config, started)
-
-    async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
-        place.fill({"text_file": ("texts",)})
-        await settled(pilot, place)
-        await until(pilot, lambda: "newest" in text_of(place, "#job"))
-
-    with Lock.acquire(directory):
-        app = app_at(workspace, "tokenizer")
-        assert snap_compare(app, terminal_size=size, run_before=shown(steps))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

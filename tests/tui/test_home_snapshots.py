@@ -1,4 +1,4 @@
-"""Home as it looks, at two sizes, dark and light, empty and full."""
+"""Home as it looks when it is empty, at work, and asks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from textual.pilot import Pilot
 from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.theme import DARK, LIGHT
 from tests.tui.app_pilot import until
 from tests.tui.test_home import quickstart
 
@@ -23,14 +22,6 @@ async def looked(pilot: Pilot[None]) -> None:
     assert isinstance(app, TalmApp)
     await until(pilot, lambda: app.snapshot.complete)
     await pilot.pause()
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", [DARK, LIGHT])
-def test_home(snap_compare: Any, workspace: Workspace, size: tuple[int, int], theme: str) -> None:
-    app = TalmApp(workspace)
-    app.theme = theme
-    assert snap_compare(app, terminal_size=size, run_before=looked)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -45,12 +45,6 @@ def prompted(samples: int, beside: str = "", keys: tuple[str, ...] = ()) -> Any:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_play(models: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
-    before = prompted(1, keys=("tab", "left", "left"))
-    assert snap_compare(TalmApp(models), terminal_size=size, run_before=before)
-
-
-@pytest.mark.parametrize("size", SIZES)
 def test_four_samples(models: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(TalmApp(models), terminal_size=size, run_before=prompted(4))
 

@@ -50,11 +50,6 @@ async def runs(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_run(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=runs)
-
-
 async def overlaid(pilot: Pilot[None]) -> None:
     await runs(pilot)
     screen = pilot.app.screen

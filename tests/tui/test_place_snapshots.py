@@ -1,0 +1,102 @@
+"""Every place at three sizes, dark and light. A picture that changed was looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from talm_core.config import TokenizerConfig
+from talm_core.events import Merged, Progress, Started
+from talm_core.lock import Lock
+from talm_core.workspace import Workspace
+from talm_tui.forms.place import FormPlace
+from talm_tui.places import PLACES
+from talm_tui.screens.train import TrainScreen
+from talm_tui.theme import DARK, LIGHT
+from tests.tui import canned
+from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
+from tests.tui.play_pilot import child, models
+from tests.tui.test_form_snapshots import shown
+from tests.tui.test_home_snapshots import looked
+from tests.tui.test_play_snapshots import prompted
+from tests.tui.test_runs_snapshot import runs
+
+__all__ = ["child", "models"]
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture
+def busy(models: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """The canned workspace with a tokenizer in training and a dataset to learn from, in one time
+    zone; it is the usual workspace, and texts lie where the app is started."""
+    monkeypatch.setenv("TALM_HOME", str(models.root))
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    texts = models.root.parent / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("some text\n" * 50_000)
+    monkeypatch.chdir(texts.parent)
+    add_manifest(models)
+    newest = [" re", "self", " return", "__init", "        if"]
+    started = [
+        Started(job="tokenizer", name="other"),
+        Progress(
+            phase="reading", done=31_200_000, total=40_000_000, unit="bytes", rate=14e6, eta=1.0
+        ),
+        Progress(phase="merging", done=300, total=744, unit="tokens"),
+        Merged(vocab_size=556, newest=newest, bytes_per_token=2.4146),
+    ]
+    config = TokenizerConfig(name="other", vocab_size=1000)
+    with Lock.acquire(canned.artifact(models, config, started)):
+        yield models
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def tokenizer(pilot: Pilot[Any], place: FormPlace) -> None:
+    place.fill({"text_file": ("texts",)})
+    await settled(pilot, place)
+    await until(pilot, lambda: "newest" in text_of(place, "#job"))
+
+
+async def data(pilot: Pilot[Any], place: FormPlace) -> None:
+    place.fill({"source": "text", "path": ("texts",)})
+    await settled(pilot, place)
+    place.fill({"path": ()})
+    await pilot.press("down")
+
+
+async def train(pilot: Pilot[Any], place: FormPlace) -> None:
+    assert isinstance(place, TrainScreen)
+    # Unlike nano's, its values are not tuned any more.
+    place.load_preset("talm")
+    await type_into(pilot, place, "max_steps", "2k")
+    await settled(pilot, place)
+    await type_into(pilot, place, "n_embd", "130")
+
+
+STORIES: dict[str, Callable[[Pilot[Any]], Awaitable[None]]] = {
+    "home": looked,
+    "tokenizer": shown(tokenizer),
+    "data": shown(data),
+    "train": shown(train),
+    "runs": runs,
+    "play": prompted(1, keys=("tab", "left", "left")),
+}
+"""What is done at a place before it is looked at."""
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("place", [entry.mode for entry in PLACES])
+def test_a_place(
+    busy: Workspace, snap_compare: Any, place: str, size: tuple[int, int], theme: str
+) -> None:
+    app = app_at(busy, place if place in ("tokenizer", "data", "train") else "home")
+    app.theme = theme
+    assert snap_compare(app, terminal_size=size, run_before=STORIES[place])
