@@ -12,11 +12,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from talm_core import preflight, rank
-from talm_core.config import PretrainConfig, dumps
+from talm_core.config import PretrainConfig
 from talm_core.data.loader import Windows
 from talm_core.errors import NonFiniteError, RunError, TalmError
 from talm_core.events import (
@@ -26,7 +25,6 @@ from talm_core.events import (
     EvaluateEvery,
     Event,
     Finished,
-    Metrics,
     Notice,
     Progress,
     RolledBack,
@@ -39,12 +37,14 @@ from talm_core.hardware import telemetry
 from talm_core.training import checkpoint, signs
 from talm_core.training.agreement import Agreement
 from talm_core.training.inputs import Inputs
+from talm_core.training.keeping import Keeping
+from talm_core.training.meter import Meter
 from talm_core.training.pace import Clock, Pace
 from talm_core.training.plan import plan
 from talm_core.training.saver import Saver
 from talm_core.training.schedule import Schedule
 from talm_core.training.signs import Signs
-from talm_core.training.standing import FINDS_OUT, Standing, due_after, interval_of, prompts_of
+from talm_core.training.standing import FINDS_OUT, Standing, due_after, prompts_of
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -138,8 +138,9 @@ class _Run:
         self.schedule = Schedule.of(config)
         self.trainer: Trainer | None = None
         self.saver: Saver | None = None
-        self.standing = Standing.of(found.state)
-        self.eval_every = interval_of(config, found.state)
+        self.standing = Standing.of(found.state, config)
+        self.keeping: Keeping | None = None
+        self.meter: Meter | None = None
         self.clock = Clock(float(found.state.get("elapsed", 0.0)))
         # Only the first of several processes talks, hears and saves.
         self.agreement = Agreement(self.clock, ranks)
@@ -149,15 +150,13 @@ class _Run:
             max_steps=config.max_steps,
             seconds=self.schedule.seconds,
             every={
-                "evaluate": self.eval_every,
+                "evaluate": self.standing.eval_every,
                 "sample": config.sample_every,
                 "checkpoint": config.checkpoint_every,
             },
         )
         self._elapsed = self.clock.now()
         self.signs = Signs(self.clock)
-        self._measured = 0.0
-        self._saved_at = time.monotonic()
 
     # --- before the first step ---------------------------------------------------------------
 
@@ -195,8 +194,25 @@ class _Run:
         self.tokenizer = Tokenizer.from_vocabulary(self.inputs.vocabulary)
         # Of all processes; the others' metrics are not heard.
         peak = peak_of(trainer.machine) if ranks.first else 1.0
-        self.peak = peak * ranks.count
         self.trainer = trainer
+        self.meter = Meter(
+            self.config,
+            self.plan,
+            trainer,
+            self.standing,
+            self.pace,
+            self.signs,
+            peak=peak * ranks.count,
+        )
+        self.keeping = Keeping(
+            self.config,
+            self.inputs.vocabulary,
+            trainer,
+            self.saver,
+            self.standing,
+            self.agreement,
+            self.pace,
+        )
         yield from self.say(opening.planned(trainer))
 
     def _worries(self) -> Talk:
@@ -209,6 +225,16 @@ class _Run:
     def _trainer(self) -> Trainer:
         assert self.trainer is not None
         return self.trainer
+
+    @property
+    def _meter(self) -> Meter:
+        assert self.meter is not None
+        return self.meter
+
+    @property
+    def _keeping(self) -> Keeping:
+        assert self.keeping is not None
+        return self.keeping
 
     # --- talking -----------------------------------------------------------------------------
 
@@ -255,7 +281,7 @@ class _Run:
             message = f"cannot evaluate every {steps} steps: 0 or more"
             yield from self.say(Notice(message=message, level="warning"))
             return
-        self.eval_every = self.pace.every["evaluate"] = steps
+        self.standing.eval_every = self.pace.every["evaluate"] = steps
         when = f"every {steps:,} steps" if steps else "only at the end"
         yield from self.say(Notice(message=f"evaluates {when} from now on"))
 
@@ -295,7 +321,7 @@ class _Run:
         yield from self.settle()
         self.clock.start()
         self.pace.begin()
-        self._saved_at = time.monotonic()
+        self._keeping.begin()
         while not self.standing.over:
             failed = None
             try:
@@ -311,23 +337,23 @@ class _Run:
         elapsed = self.clock.now() if self.agreement.alone else self._elapsed
         self.standing.rate = self.schedule.rate(trainer.step, elapsed)
         while not (yield from self._pass()):
-            yield from self.sign_of_life(self._progress())
+            yield from self.sign_of_life(self._meter.progress)
         trainer.update(self.standing.rate)
         self.pace.stepped(trainer.step)
-        agreed = self.agreement.reach(metrics=self._wants_metrics(), save=self._is_time_to_save)
+        agreed = self.agreement.reach(metrics=self._meter.is_time, save=self._keeping.is_time)
         self._elapsed = agreed.elapsed
         self.standing.over = self.schedule.progress(trainer.step, agreed.elapsed) >= 1
         self.standing.due = due_after(
             trainer.step,
             self.config,
-            eval_every=self.eval_every,
+            eval_every=self.standing.eval_every,
             last=self.standing.over,
             time_to_save=agreed.save,
         )
         if self.standing.due or agreed.metrics:
             yield from self._metrics()
         yield from self.settle()
-        yield from self.sign_of_life(self._progress())
+        yield from self.sign_of_life(self._meter.progress)
 
     def _pass(self) -> Generator[Event, Command | None, bool]:
         """One forward and backward pass; returns whether it was the step's last."""
@@ -356,7 +382,7 @@ class _Run:
         trainer = self._trainer
         trainer.restore(found.path, found.step, found.state)
         trainer.skip_to(error.step)
-        self.standing = Standing.of(found.state)
+        self.standing.go_back(found.state)
         self.standing.rollbacks += 1
         self.pace.go_back(found.step)
         self._saver.has(found.step, found.path)
@@ -369,11 +395,6 @@ class _Run:
         )
         yield from self.say(Notice(message=text, level="warning"))
         yield from self.settle()
-
-    @property
-    def _is_time_to_save(self) -> bool:
-        minutes = self.config.checkpoint_minutes
-        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def settle(self) -> Talk:
         """Do what is due."""
@@ -390,45 +411,12 @@ class _Run:
                 self.standing.due.pop(0)
                 yield from self._checkpoint(at_once=kind == "save")
         if finding_out:
-            yield from self._amend(self._progress_state())
-
-    def _wants_metrics(self) -> bool:
-        step = self._trainer.step
-        if self.config.log_every:
-            return step % self.config.log_every == 0
-        first = step == self.pace.first_step + 1
-        return first or time.monotonic() - self._measured >= self.signs.interval
+            yield from self._amend(self._keeping.progress)
 
     def _metrics(self) -> Talk:
-        readings = self._trainer.read()
-        if readings is None:
-            return
-        self._measured = time.monotonic()
-        step, per_step = self._trainer.step, self.plan.tokens_per_step
-        speed = self.pace.speed(step) * per_step
-        yield from self.say(
-            Metrics(
-                step=step,
-                max_steps=self.config.max_steps,
-                steps=readings.steps,
-                tokens=self._trainer.tokens,
-                loss=readings.loss,
-                loss_ema=readings.loss_ema,
-                learning_rate=self.standing.rate,
-                grad_norm=readings.grad_norm,
-                tokens_per_second=speed,
-                elapsed=self.clock.now(),
-                epoch=self._trainer.epoch,
-                mfu=speed * self.plan.flops_per_token / self.peak,
-                eta=self.pace.eta(step),
-            )
-        )
-
-    def _progress(self) -> Progress:
-        step, total = self._trainer.step, self.config.max_steps
-        return Progress(
-            phase="training", done=step, total=total, unit="steps", eta=self.pace.eta(step)
-        )
+        event = self._meter.read()
+        if event is not None:
+            yield from self.say(event)
 
     # --- what is due -------------------------------------------------------------------------
 
@@ -503,7 +491,7 @@ class _Run:
         try:
             yield from self.written()
             yield from self.listen()
-            self._hand_over()
+            self._keeping.save()
         except RunError as error:
             yield from self._not_saved(error)
             return
@@ -537,56 +525,12 @@ class _Run:
         # Training can go on; perhaps there is room again next time.
         yield from self.say(Notice(message=str(error), level="error"))
 
-    def _hand_over(self) -> None:
-        """Copy everything and let it be written, unless this step is saved already."""
-        trainer, saver = self._trainer, self._saver
-        self._saved_at = time.monotonic()
-        full = None
-        try:
-            saver.require_space()
-        except RunError as error:
-            full = error
-        save = saver.step != trainer.step and full is None and trainer.ranks.first
-        if not self.agreement.reach(save=save).save:
-            if full is not None:
-                raise full
-            saver.amend(trainer.step, self._progress_state())
-            return
-        with self.pace.costing("checkpoint"):
-            snapshot = trainer.snapshot(self.inputs.vocabulary)
-            if snapshot is None:
-                saver.step = trainer.step
-            else:
-                saver.write(trainer.step, snapshot.write, self._state())
-
     def _amend(self, state: dict[str, Any]) -> Talk:
         """Add what was found out at this step to its checkpoint, if it has one."""
-        if self.saver is None or self.trainer is None:
-            return
         try:
-            self.saver.amend(self.trainer.step, state)
+            self._saver.amend(self._trainer.step, state)
         except RunError as error:
             yield from self._not_saved(error)
-
-    def _state(self) -> dict[str, Any]:
-        return (
-            self._trainer.state
-            | self._progress_state()
-            | {
-                "rate": self.standing.rate,
-                "rollbacks": self.standing.rollbacks,
-                "ranks": self._trainer.ranks.count,
-                "machine": asdict(self._trainer.machine),
-                "config": dumps(self.config),
-            }
-        )
-
-    def _progress_state(self) -> dict[str, Any]:
-        """What may still change after the checkpoint of a step was written."""
-        return self.standing.progress | {
-            "elapsed": self.clock.now(),
-            "eval_every": [self.config.eval_every, self.eval_every],
-        }
 
     # --- ends --------------------------------------------------------------------------------
 
@@ -604,7 +548,7 @@ class _Run:
         # Metrics that were not said yet.
         with contextlib.suppress(_StopError):
             yield from self._metrics()
-        self._hand_over()
+        self._keeping.save()
         with contextlib.suppress(_StopError):
             yield from self.tell_last()
 
@@ -626,7 +570,7 @@ class _Run:
         saver.wait()
         with contextlib.suppress(RunError):
             saver.collect()
-        self._hand_over()
+        self._keeping.save()
         saver.wait()
         saver.collect()
 

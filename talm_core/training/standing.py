@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from talm_core.config import PretrainConfig
@@ -17,24 +17,29 @@ Due = list[tuple[str, str]]  # what is still to be done at a step, and a sample'
 class Standing:
     """What a checkpoint's state says of a run."""
 
-    due: Due
-    over: bool
-    evaluated: dict[str, float]
-    evaluated_step: int
-    rate: float
-    rollbacks: int
+    eval_every: int
+    due: Due = field(default_factory=list)
+    over: bool = False
+    evaluated: dict[str, float] = field(default_factory=dict)
+    evaluated_step: int = 0
+    rate: float = 0.0
+    rollbacks: int = 0
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> Standing:
+    def of(cls, state: Mapping[str, Any], config: PretrainConfig) -> Standing:
         """Where a checkpoint's state says; at the beginning where it is empty."""
-        return cls(
-            due=[(str(kind), str(prompt)) for kind, prompt in state.get("due", ())],
-            over=bool(state.get("over", False)),
-            evaluated=dict(state.get("evaluated", {})),
-            evaluated_step=int(state.get("evaluated_step", 0)),
-            rate=float(state.get("rate", 0.0)),
-            rollbacks=int(state.get("rollbacks", 0)),
-        )
+        standing = cls(_interval_of(config, state))
+        standing.go_back(state)
+        return standing
+
+    def go_back(self, state: Mapping[str, Any]) -> None:
+        """Be where a checkpoint's state says; how often to evaluate stays as it is."""
+        self.due = [(str(kind), str(prompt)) for kind, prompt in state.get("due", ())]
+        self.over = bool(state.get("over", False))
+        self.evaluated = dict(state.get("evaluated", {}))
+        self.evaluated_step = int(state.get("evaluated_step", 0))
+        self.rate = float(state.get("rate", 0.0))
+        self.rollbacks = int(state.get("rollbacks", 0))
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def prompts_of(config: PretrainConfig) -> tuple[str, ...]:
     return config.sample_prompt or ("",)
 
 
-def interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
+def _interval_of(config: PretrainConfig, state: Mapping[str, Any]) -> int:
     """Steps between evaluations: as was said to the run before, unless its config has been
     changed since."""
     configured, said = state.get("eval_every", (None, 0))
