@@ -1,29 +1,34 @@
-"""Every place at three sizes, dark and light. A picture that changed was looked at."""
+"""Every place at three sizes, dark, light, and without colour. A changed picture was looked at."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from textual.color import Color
+from textual.filter import Monochrome
 from textual.pilot import Pilot
 
 from talm_core.config import TokenizerConfig
 from talm_core.events import Merged, Progress, Started
 from talm_core.lock import Lock
 from talm_core.workspace import Workspace
+from talm_tui.app import TalmApp
 from talm_tui.forms.place import FormPlace
 from talm_tui.places import PLACES
 from talm_tui.screens.train import TrainScreen
 from talm_tui.theme import DARK, LIGHT
 from tests.tui import canned
+from tests.tui.app_pilot import play, screen_text
 from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
 from tests.tui.play_pilot import child, models
 from tests.tui.test_form_snapshots import shown
 from tests.tui.test_home_snapshots import looked
 from tests.tui.test_play_snapshots import prompted
-from tests.tui.test_runs_snapshot import runs
+from tests.tui.test_runs_snapshot import overlaid, runs
 
 __all__ = ["child", "models"]
 
@@ -100,3 +105,34 @@ def test_a_place(
     app = app_at(busy, place if place in ("tokenizer", "data", "train") else "home")
     app.theme = theme
     assert snap_compare(app, terminal_size=size, run_before=STORIES[place])
+
+
+def marks(text: str, *names: str) -> list[str]:
+    """The character before each name where a line begins with them."""
+    found = [re.search(rf"^\W*?(\S) +{re.escape(name)}\b", text, re.MULTILINE) for name in names]
+    return [match[1] if match else "" for match in found]
+
+
+def test_nothing_relies_on_colour(busy: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = ("nano", "try-3", "talm-1", "try-2")
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        home = screen_text(app)
+        recent = home[home.index("Recent runs") :]
+        assert marks(recent, *names) == ["▶", "◐", "●", "✕"]
+        await overlaid(pilot)
+        # Each line on the chart carries the glyph it has in the legend.
+        series = re.findall(r"(\S) (nano|try-3|talm-1) +\d\.\d{3}\b", screen_text(app))
+        assert dict(series) == {"━": "nano", "b": "try-3", "c": "talm-1"}
+        (grey,) = (line for line in app._filters if isinstance(line, Monochrome))
+        shown = {
+            tuple(color.triplet)
+            for strip in app.screen._compositor.render_strips()
+            for segment in strip.apply_filter(grey, Color(0, 0, 0))
+            if segment.style and (color := segment.style.color) and color.triplet
+        }
+        assert shown
+        assert all(len(set(parts)) == 1 for parts in shown)
+
+    play(busy, story, size=(120, 40))
