@@ -28,6 +28,11 @@ SPECIAL_TOKENS = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>")
 """End of text first, then the roles of a conversation. Ids follow the vocabulary in this order."""
 
 
+_WITH_SAMPLES = tuple(
+    name for name in get_args(CorpusName) if name in SOURCES and SOURCES[name].samples
+)
+
+
 class TokenizerConfig(JobConfig):
     """Train a byte-level BPE tokenizer."""
 
@@ -73,10 +78,64 @@ class TokenizerConfig(JobConfig):
             "Corpus",
             "Corpus to learn from when no file is given.",
             more="stdlib: the Python standard library's sources and documentation topics on this"
-            " machine, about 9 MB. The others come from the network: of large ones the first"
-            " max_bytes, 200 MB if that is none.",
+            " machine, about 9 MB. dataset: one of this workspace, read back from its shards"
+            " without its validation part. The others come from the network, hub any dataset"
+            " there. Of large ones the first max_bytes, 200 MB if that is none.",
         ),
     ] = "stdlib"
+    data_dir: Annotated[
+        str | None,
+        Field(min_length=1),
+        Setting(
+            "Corpus",
+            "Dataset: a name in the workspace or a directory.",
+            more="Its training part is decoded document by document with its own tokenizer.",
+            flags=("-d",),
+            picks="dataset",
+            only_with=("corpus", ("dataset",)),
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Dataset on the Hugging Face Hub, such as roneneldan/TinyStories.",
+            more="HF_TOKEN opens gated ones, HF_ENDPOINT names a mirror.",
+            only_with=("corpus", ("hub",)),
+        ),
+    ] = None
+    subset: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Subset of the dataset; none means its default.",
+            more="What the Hub also calls a config.",
+            only_with=("corpus", ("hub",)),
+        ),
+    ] = None
+    split: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Split of the dataset.",
+            more="Nearly all have train.",
+            advanced=True,
+            only_with=("corpus", ("hub",)),
+        ),
+    ] = "train"
+    revision: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Setting(
+            "Corpus",
+            "Branch, tag or commit of the dataset.",
+            advanced=True,
+            only_with=("corpus", ("hub",)),
+        ),
+    ] = "main"
     corpus_sample: Annotated[
         str | None,
         Field(min_length=1, max_length=200),
@@ -86,10 +145,11 @@ class TokenizerConfig(JobConfig):
             more="As ds_sample in data preparation: "
             + " ".join(
                 f"{name}: {', '.join(SOURCES[name].sample_names)}."
-                for name in get_args(CorpusName)
+                for name in _WITH_SAMPLES
                 if len(SOURCES[name].samples) > 1
             ),
             advanced=True,
+            only_with=("corpus", _WITH_SAMPLES),
         ),
     ] = None
     text_field: Annotated[
@@ -97,7 +157,7 @@ class TokenizerConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Corpus",
-            "Field that holds the text, in rows of JSON Lines and parquet files.",
+            "Field that holds the text, in rows of hub datasets, JSON Lines and parquet files.",
             more="Most datasets call it text.",
             advanced=True,
         ),
@@ -158,9 +218,14 @@ class TokenizerConfig(JobConfig):
         return self.name
 
     def contradictions(self) -> list[Problem]:
-        problems = []
-        source = SOURCES[self.corpus]
-        if source.sample(self.corpus_sample) is None:
+        problems = self.misplaced()
+        if not self.text_file:
+            if self.corpus == "hub":
+                problems += _dataset_problems("corpus", self.dataset)
+            if self.corpus == "dataset" and self.data_dir is None:
+                problems.append(Problem("data_dir", "corpus dataset needs the name of one"))
+        source = SOURCES.get(self.corpus)
+        if source and source.samples and source.sample(self.corpus_sample) is None:
             message = f"{self.corpus} has {', '.join(source.sample_names)}"
             hint = source.hint(str(self.corpus_sample))
             problems.append(Problem("corpus_sample", message, self.corpus_sample, hint))
@@ -401,20 +466,12 @@ class DataConfig(JobConfig):
         if self.source == "text" and not self.path:
             problems.append(Problem("path", "source text needs at least one file or directory"))
         if self.source == "hub":
-            problems += self._dataset_problems()
-        values = self.model_dump()
-        for item in settings_of(type(self)):
-            value = values[item.key]
-            if value != item.default and not item.counts(values):
-                _, wanted = item.setting.only_with or ("", ())
-                source = " or ".join(wanted)
-                message = f"only source {source} has it"
-                shown = list(value) if isinstance(value, tuple) else value
-                problems.append(Problem(item.key, message, shown, f"use source {source}"))
-        source_ = SOURCES[self.source]
-        if source_.samples and source_.sample(self.ds_sample) is None:
-            hint = source_.hint(self.sample)
-            message = f"{self.source} has {', '.join(source_.sample_names)}"
+            problems += _dataset_problems("source", self.dataset)
+        problems += self.misplaced()
+        source = SOURCES[self.source]
+        if source.samples and source.sample(self.ds_sample) is None:
+            hint = source.hint(self.sample)
+            message = f"{self.source} has {', '.join(source.sample_names)}"
             problems.append(Problem("ds_sample", message, self.sample, hint))
         if self.val_tokens is not None and self.val_tokens >= (self.max_tokens or math.inf):
             message = f"must be below max_tokens ({self.max_tokens:,})"
@@ -429,13 +486,15 @@ class DataConfig(JobConfig):
         same = {key: getattr(self, key) for key in free}
         return longer and done.sample == self.sample and done.model_copy(update=same) == self
 
-    def _dataset_problems(self) -> list[Problem]:
-        if self.dataset is None:
-            return [Problem("dataset", "source hub needs the id of a dataset")]
-        if _DATASET_ID.fullmatch(self.dataset) is None:
-            message = "must be the id of a dataset, such as roneneldan/TinyStories"
-            return [Problem("dataset", message, self.dataset)]
-        return []
+
+def _dataset_problems(key: str, dataset: str | None) -> list[Problem]:
+    """What is wrong with the dataset that a setting `key` of the value hub needs."""
+    if dataset is None:
+        return [Problem("dataset", f"{key} hub needs the id of a dataset")]
+    if _DATASET_ID.fullmatch(dataset) is None:
+        message = "must be the id of a dataset, such as roneneldan/TinyStories"
+        return [Problem("dataset", message, dataset)]
+    return []
 
 
 # An owner and a name, or the name alone of the Hub's first datasets; no dots that lead elsewhere.

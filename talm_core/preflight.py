@@ -34,7 +34,7 @@ def check(config: JobConfig, workspace: Workspace) -> list[Problem]:
     problems = list(_collected(lambda: workspace.directory_of(config)))
     match config:
         case TokenizerConfig():
-            problems += _tokenizer(config)
+            problems += _tokenizer(config, workspace)
         case DataConfig():
             problems += _data(config, workspace)
         case PretrainConfig():
@@ -99,12 +99,17 @@ def _reading(config: TokenizerConfig | DataConfig | QuickstartConfig) -> dict[st
     return {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
 
 
-def _tokenizer(config: TokenizerConfig) -> Iterator[Problem]:
+def _tokenizer(config: TokenizerConfig, workspace: Workspace) -> Iterator[Problem]:
     if config.name == RESERVED:
         message = "is the tokenizer that ships with talm"
         yield Problem("name", message, config.name, "choose another name")
     if config.text_file:
         yield from _corpus("text", config.text_file, "text_file", **_reading(config))
+    elif config.corpus == "dataset":
+        for problem in _collected(
+            lambda: Manifest.load(workspace.locate("data", str(config.data_dir), key="data_dir"))
+        ):
+            yield Problem("data_dir", problem.message, config.data_dir, problem.hint)
     elif not SOURCES[config.corpus].network:
         sample = config.corpus_sample or "all"
         yield from _corpus(config.corpus, (), "corpus", sample=sample)

@@ -116,6 +116,21 @@ class JobConfig(BaseModel):
         """What is wrong between fields that are each right by themselves."""
         return []
 
+    def misplaced(self) -> list[Problem]:
+        """Settings that were given beside a value of another with which they mean nothing."""
+        problems = []
+        values = self.model_dump()
+        for item in settings_of(type(self)):
+            value = values[item.key]
+            if value != item.default and not item.counts(values):
+                key, wanted = item.setting.only_with or ("", ())
+                allowed = f"{key} {' or '.join(wanted)}"
+                shown = list(value) if isinstance(value, tuple) else value
+                problems.append(
+                    Problem(item.key, f"only {allowed} has it", shown, f"use {allowed}")
+                )
+        return problems
+
     def extends(self, done: Self) -> bool:  # noqa: ARG002
         """Whether what a finished job has made is to be gone on with, because this asks for more
         of the same."""

@@ -6,6 +6,7 @@ one only the first tokens are decoded. Nothing here loads an encoder.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,29 @@ class Documents:
             # The last character may be cut in two.
             text = text.rstrip("\ufffd")
         return Excerpt(number, shard.split, shard.file, tokens, size, text, complete)
+
+    def training_parts(self) -> Iterator[tuple[bool, str]]:
+        """The text of the training part, document by document and long ones in parts, each with
+        whether it begins a document. A document that begins in the validation part counts from
+        where training does; of a character that is cut there nothing is left.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        begins = True
+        for place, shard in enumerate(self.manifest.shards):
+            if shard.split != "train":
+                continue
+            for _, tokens in self._parts(place, 0):
+                ends = np.flatnonzero(tokens == self._end_of_text)
+                for number, part in enumerate(np.split(tokens, ends)):
+                    if number:
+                        decoder.reset()
+                        begins, part = True, part[1:]
+                    if text := decoder.decode(self._text(part, shard)):
+                        yield begins, text
+                        begins = False
 
     def _begin(self, number: int) -> tuple[int, int]:
         """The shard a document begins in, and the place after its end-of-text token."""

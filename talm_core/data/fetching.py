@@ -1,4 +1,4 @@
-"""The beginning of a source on the network, as a file on this machine.
+"""The beginning of a source on the network or of a prepared dataset, as a file on this machine.
 
 A tokenizer learns from a part of a corpus and reads it in its own way, several times. What it
 needs of a dataset is fetched first, into a file of JSON Lines that is removed with the rest of what
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from talm_core.config import DataConfig
 from talm_core.data import texts
 from talm_core.data.corpus import Corpus, byte_length, open_corpus
+from talm_core.data.documents import Documents
 from talm_core.data.room import Expected, Room
 from talm_core.data.sources import SOURCES, FileSource
 from talm_core.errors import CorpusError, Problem
@@ -72,6 +73,44 @@ def fetched(
         return open_corpus("text", paths=[str(path)])
     finally:
         network.stop()
+
+
+def decoded(
+    dataset: Path, directory: Path, *, max_bytes: int
+) -> Generator[Event, Command | None, Corpus]:
+    """The documents of a prepared dataset's training part, at least `max_bytes` of text if it has
+    so much, read back from its shards. A temporary file is left in `directory`.
+
+    Raises:
+        ArtifactError: the dataset is damaged.
+        WorkspaceError: the disk has too little room.
+    """
+    documents = Documents(dataset)
+    total = min(max_bytes, documents.manifest.train_bytes)
+    Room(directory, 1).check(Expected(total, 0))
+    path = directory / f"{PREFIX}corpus.jsonl"
+    began = said = time.monotonic()
+    done = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for begins, text in documents.training_parts():
+            if begins:
+                file.write('"}\n{"text": "' if done else '{"text": "')
+            file.write(json.dumps(text, ensure_ascii=False)[1:-1])
+            done += byte_length(text)
+            now = time.monotonic()
+            if now - said >= _YIELD_SECONDS:
+                said = now
+                rate = done / (now - began)
+                eta = max(0, total - done) / rate
+                yield Progress(
+                    phase="decoding", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                )
+            if done >= max_bytes:
+                break
+        if not done:
+            raise CorpusError(Problem("data_dir", "has no text in its training part"))
+        file.write('"}\n')
+    return open_corpus("text", paths=[str(path)])
 
 
 def _written(stream: Stream, network: Network, file: TextIO, max_bytes: int) -> Events:

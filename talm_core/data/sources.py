@@ -25,8 +25,18 @@ SourceName = Literal[
     "hub",
 ]
 
-CorpusName = Literal["stdlib", "tiny-shakespeare", "tinystories", "fineweb", "fineweb-edu", "smol"]
-"""Those that a tokenizer can learn from by name; whatever else there is it reads as files."""
+CorpusName = Literal[
+    "stdlib",
+    "tiny-shakespeare",
+    "tinystories",
+    "fineweb",
+    "fineweb-edu",
+    "smol",
+    "hub",
+    "dataset",
+]
+"""Those that a tokenizer can learn from by name, and `dataset` for one that is prepared already;
+whatever else there is it reads as files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,7 @@ def _text(config: TokenizerConfig | None) -> tuple[str, bool, list[str]]:
             corpus = open_corpus(
                 source,
                 paths=config.text_file,
+                sample=config.corpus_sample or "all",
                 text_field=config.text_field,
                 encoding_errors=config.encoding_errors,
             )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from talm_core import publish
 from talm_core.config import DataConfig, TokenizerConfig
@@ -18,11 +18,12 @@ from talm_core.data.corpus import (
     training_parts,
     validation_parts,
 )
-from talm_core.data.fetching import fetched
+from talm_core.data.fetching import decoded, fetched
 from talm_core.data.sources import SOURCES
 from talm_core.data.texts import CORPORA
 from talm_core.errors import ConfigError, Problem
 from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
+from talm_core.settings import build
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from talm_core.tokenizer.counting import Part
     from talm_core.tokenizer.merging import Pieces
 
-_NETWORK_BYTES = 200_000_000
+_MOST_BYTES = 200_000_000
 _TICK_SECONDS = 0.1
 _NEWEST = 12
 _SAMPLE_CHARACTERS = 500_000
@@ -143,13 +144,17 @@ def _trained(
 def _opened(
     config: TokenizerConfig, workspace: Workspace
 ) -> Generator[Event, Command | None, Corpus]:
-    """The corpus; what comes from the network is fetched."""
-    if not config.text_file and SOURCES[config.corpus].network:
+    """The corpus; what comes from the network is fetched, what is prepared decoded."""
+    source = SOURCES.get(config.corpus)
+    if not config.text_file and (source is None or source.network):
         directory = workspace.directory_of(config)
         directory.mkdir(parents=True, exist_ok=True)
         publish.sweep(directory)
-        data = DataConfig(source=config.corpus, ds_sample=config.corpus_sample)
-        limit = config.max_bytes or _NETWORK_BYTES
+        limit = config.max_bytes or _MOST_BYTES
+        if source is None:
+            dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
+            return (yield from decoded(dataset, directory, max_bytes=limit))
+        data = _source(config)
         return (yield from fetched(data, workspace.root / CORPORA, directory, max_bytes=limit))
     return open_corpus(
         "text" if config.text_file else config.corpus,
@@ -158,6 +163,15 @@ def _opened(
         text_field=config.text_field,
         encoding_errors=config.encoding_errors,
     )
+
+
+def _source(config: TokenizerConfig) -> DataConfig:
+    """The corpus as data preparation names it."""
+    values: dict[str, Any] = {"source": config.corpus, "ds_sample": config.corpus_sample}
+    if config.corpus == "hub":
+        keys = ("dataset", "subset", "split", "revision", "text_field")
+        values |= {key: getattr(config, key) for key in keys}
+    return build(DataConfig, values)
 
 
 def _prepared(corpus: Corpus) -> Iterator[Event]:

@@ -75,3 +75,15 @@ def test_a_part_of_the_standard_library_can_be_named(tmp_path: Path) -> None:
     last = train(Workspace(tmp_path), corpus_sample="docs")[-1]
     assert isinstance(last, Finished)
     assert last.summary["bytes"] < 2_000_000
+
+
+def test_any_dataset_of_the_hub_teaches(served: HubServer, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    served.repos["some/one"] = Repo(files={"data/train-0.parquet": parquet(TEXTS)})
+    train(workspace, corpus="hub", dataset="some/one")
+    train(workspace, name="known", corpus="fineweb")
+    made, known = (
+        Vocabulary.load(workspace.directory("tokenizer", name) / "tokencoder.json").ranks
+        for name in ("n", "known")
+    )
+    assert made == known
