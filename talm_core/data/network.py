@@ -20,6 +20,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
@@ -187,13 +189,27 @@ def _asked_pause(error: Exception) -> float | None:
     if not isinstance(error, HfHubHTTPError) or error.response is None:
         return None
     headers = error.response.headers
-    retry_after = headers.get("Retry-After", "").strip()
-    if retry_after.isdigit():
-        return float(retry_after)
+    retry_after = _retry_after(headers.get("Retry-After", "").strip())
+    if retry_after is not None:
+        return retry_after
     limit = parse_ratelimit_headers(headers)
     if error.response.status_code == 429 and limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
     return None
+
+
+def _retry_after(text: str) -> float | None:
+    """The seconds a `Retry-After` asks for (RFC 9110, 10.2.3): a number, or a date, of which the
+    past is now; None for anything else."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # A date without a zone is in GMT, as HTTP's are.
+    seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time()
+    return max(0.0, seconds)
 
 
 class Workers:

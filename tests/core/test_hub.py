@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +384,21 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(
     server.faults = [Fault(429, headers={"Retry-After": "3600"})]
     with pytest.raises(RunError, match="429, too many requests and asks to wait 60 minutes"):
         prepare(workspace, CONFIG)
+
+
+def test_a_server_may_name_the_time_it_is_to_be_asked_again(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = some_thing()
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    server.faults = [Fault(503, headers={"Retry-After": past})]
+    job = Preparation(CONFIG, workspace, patience=Patience(pauses=(3_600,)))
+    told = [event.message for event in job.events() if isinstance(event, Notice)]
+    assert any("retrying in 0 s" in message for message in told)
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=2, seconds=20), usegmt=True)
+    server.faults = [Fault(503, headers={"Retry-After": later})]
+    with pytest.raises(RunError, match="503, not available and asks to wait 120 minutes"):
+        prepare(workspace, CONFIG.model_copy(update={"dir_prefix": "again"}))
 
 
 def test_a_host_that_does_not_exist_is_told(
