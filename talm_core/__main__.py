@@ -14,7 +14,7 @@ from pathlib import Path
 
 from talm_core import inbox, jobs, rank
 from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
-from talm_core.events import Finished
+from talm_core.events import Finished, done
 from talm_core.journal import last_record
 from talm_core.kinds import KINDS, share_cores
 from talm_core.lock import Lock
@@ -72,7 +72,7 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
     if held is None:
         # By hand: whatever is there is gone on with.
         record = last_record(directory)
-        if record is not None and isinstance(record.event, Finished):
+        if record is not None and done(record.event):
             raise ArtifactError(Problem(str(directory), "is finished"))
         check_unchanged(config, directory, override=override)
         held = Lock.acquire(directory)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from talm_core.errors import RunError, TalmError
+from talm_core.errors import InputError, RunError, TalmError
 from talm_core.events import (
     ENDS,
     Checkpoint,
@@ -49,11 +49,15 @@ _ANSWERS: dict[type[Command], type[Event]] = {Checkpoint: Checkpointed, Sample: 
 class Driver:
     """One job from its first event to its end."""
 
-    def __init__(self, kind: JobKind, job: Job, directory: Path, inbox: Inbox) -> None:
+    def __init__(
+        self, kind: JobKind, job: Job, directory: Path, inbox: Inbox, *, grows: bool = False
+    ) -> None:
+        """`grows` tells that a finished artifact is gone on with."""
         self._kind = kind
         self._job = job
         self._log = directory / LOG_FILE
         self._inbox = inbox
+        self._grows = grows
         self._writer = JournalWriter(directory)
         self._paused = False
         self._stopping = False
@@ -74,7 +78,8 @@ class Driver:
             self._close_quietly()
             raise
         except TalmError as error:
-            yield self._say(Failed(message=str(error), kind=type(error).__name__))
+            kept = self._grows and isinstance(error, InputError)
+            yield self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
             raise
         except Exception as error:
             yield self._say(self._broken(error))

@@ -267,10 +267,17 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
-    """The job ended by an error. `message` is for people; `log.txt` has the rest."""
+    """The job ended by an error. `message` is for people; `log.txt` has the rest. `kept` tells that
+    it was refused, and that the finished artifact it was to go on with is as good as before."""
 
     message: str
     kind: str = ""
+    kept: bool = False
+
+
+def done(event: Event | None) -> bool:
+    """Whether an artifact is complete whose last event this is."""
+    return isinstance(event, Finished) or (isinstance(event, Failed) and event.kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,11 +23,18 @@ from pathlib import Path
 from talm_core import inbox, journal, lock
 from talm_core.driver import LOG_FILE, Driver
 from talm_core.errors import ArtifactError, InputError, Problem, RunError
-from talm_core.events import ENDS, Command, Event, Failed, Finished, Paused, Record, Stopped
+from talm_core.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
 from talm_core.inbox import Inbox, request_stop
 from talm_core.kinds import KINDS, Job, JobKind
 from talm_core.lock import Lock
-from talm_core.opening import CONFIG_FILE, discard, open_artifact, read_config, resumed_config
+from talm_core.opening import (
+    CONFIG_FILE,
+    FINISHED_FILE,
+    discard,
+    open_artifact,
+    read_config,
+    resumed_config,
+)
 from talm_core.settings import JobConfig
 from talm_core.workspace import FOLDERS, Artifact, Workspace
 
@@ -90,7 +97,7 @@ def status(directory: Path) -> Status:
     held = lock.held(directory)
     record = journal.last_record(directory)
     event = record.event if record else None
-    if isinstance(event, Finished):
+    if done(event):
         return Status.DONE
     # And again, for one that began in between.
     if held or (not isinstance(event, ENDS) and lock.held(directory)):
@@ -152,12 +159,19 @@ def run(
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
     kind = KINDS[config.kind]
+    finished = directory / FINISHED_FILE
+    grows = finished.exists()
     try:
         job = kind.open(config, workspace)
-        yield from Driver(kind, job, directory, Inbox([directory, *listen])).events()
+        heard = Inbox([directory, *listen])
+        yield from Driver(kind, job, directory, heard, grows=grows).events()
+        if grows and status(directory) is Status.DONE:
+            finished.unlink(missing_ok=True)
     except InputError:
         if fresh:
             discard(directory, workspace)
+        if grows:
+            finished.replace(directory / CONFIG_FILE)
         raise
     finally:
         held.release()

@@ -24,7 +24,7 @@ from talm_core.errors import (
     Problem,
     WorkspaceError,
 )
-from talm_core.events import Finished
+from talm_core.events import done
 from talm_core.kinds import KINDS
 from talm_core.lock import Lock
 from talm_core.preflight import check, settle
@@ -33,7 +33,10 @@ from talm_core.training import checkpoint
 from talm_core.workspace import MAIN_FILES, Workspace, name_key
 
 CONFIG_FILE = "config.toml"
-_OWN = {CONFIG_FILE, LOG_FILE, inbox.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
+FINISHED_FILE = "config-finished.toml"
+"""What a finished artifact was asked while it is being made longer: taken back when that is
+refused."""
+_OWN = {CONFIG_FILE, FINISHED_FILE, LOG_FILE, inbox.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ def open_artifact(
     try:
         if not fresh:
             _check_existing(config, directory, resume=resume, override=override)
+            _remember_finished(directory)
         publish.sweep(directory)
         inbox.forget(directory)
         publish.write_text(directory / CONFIG_FILE, dumps(config))
@@ -125,7 +129,7 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     name, key = config.artifact, name_key(config.kind)
     record = journal.last_record(directory)
     kind = KINDS[config.kind]
-    if record is not None and isinstance(record.event, Finished):
+    if record is not None and done(record.event):
         if _extends(config, directory):
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
@@ -143,13 +147,20 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
         check_unchanged(config, directory, override=override)
 
 
+def _remember_finished(directory: Path) -> None:
+    record = journal.last_record(directory)
+    if record is not None and done(record.event):
+        text = (directory / CONFIG_FILE).read_text(encoding="utf-8")
+        publish.write_text(directory / FINISHED_FILE, text)
+
+
 def _extends(config: JobConfig, directory: Path) -> bool:
     """Whether a finished artifact is to be made longer."""
     try:
-        done = read_config(directory)
+        finished = read_config(directory)
     except InputError:
         return False
-    return type(config) is type(done) and config.extends(done)
+    return type(config) is type(finished) and config.extends(finished)
 
 
 def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:

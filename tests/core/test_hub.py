@@ -21,8 +21,16 @@ from talm_core.data import blocks, preparation, sources, streams
 from talm_core.data.manifest import Manifest
 from talm_core.data.network import Patience
 from talm_core.data.preparation import Preparation
-from talm_core.errors import ConfigError, CorpusError, InputError, RunError, WorkspaceError
-from talm_core.events import Event, Finished, Notice, Started
+from talm_core.errors import (
+    ArtifactError,
+    ConfigError,
+    CorpusError,
+    InputError,
+    RunError,
+    WorkspaceError,
+)
+from talm_core.events import Event, Failed, Finished, Notice, Started
+from talm_core.journal import last_record
 from talm_core.workspace import Workspace
 from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, decode, files, ids, read
@@ -615,3 +623,32 @@ def test_a_longer_one_is_let_in_by_the_command_and_nothing_else_is(
     last = list(jobs.run(CONFIG.model_copy(update={"keep_downloads": False}), workspace))[-1]
     assert isinstance(last, Finished)
     assert last.summary["documents"] == 180
+
+
+def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = some_thing()
+    short = CONFIG.model_copy(update={"max_tokens": 2_500})
+    list(jobs.run(short, workspace))
+    directory = workspace.directory_of(short)
+    own = ("events.jsonl", "lock", "position.json")
+    before = {name: value for name, value in files(directory).items() if name not in own}
+    position = (directory / "position.json").read_text()
+    (directory / "position.json").unlink()
+    for _ in range(2):
+        events: list[Event] = []
+        with pytest.raises(ArtifactError, match="cannot be made longer"):
+            events.extend(jobs.run(CONFIG, workspace))
+        assert jobs.status(directory) is jobs.Status.DONE
+        after = files(directory)
+        assert {name: value for name, value in after.items() if name not in own} == before
+        last = last_record(directory)
+        assert last is not None
+        assert isinstance(last.event, Failed)
+        assert last.event.kept
+    (directory / "position.json").write_text(position)
+    last_event = list(jobs.run(CONFIG, workspace))[-1]
+    assert isinstance(last_event, Finished)
+    assert last_event.summary["documents"] == 180
+    assert not (directory / "config-finished.toml").exists()
