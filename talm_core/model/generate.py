@@ -20,6 +20,9 @@ from talm_core.tokenizer.tokenizer import Tokenizer
 
 ALTERNATIVES = 5
 
+# Divided by less, the logarithms of all probabilities are minus infinity.
+_COLDEST = 1e-300
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -104,7 +107,7 @@ def choose(
 ) -> int:
     """One token id out of probabilities (V,), sharpened by 1 / temperature and cut to the `top_k`
     likeliest, then to the fewest likeliest that together have `top_p`."""
-    if temperature == 0:
+    if temperature < _COLDEST:
         return int(likelihood.argmax())
     logits = likelihood.log() / temperature
     ordered, ids = logits.softmax(-1).sort(descending=True, stable=True)
