@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import App, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -113,7 +112,7 @@ class TalmApp(App[None]):
         frame is on the screen."""
         super().__init__()
         self._workspace = workspace
-        self._drawn: Size | None = None
+        self._sized = False
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -208,12 +207,12 @@ class TalmApp(App[None]):
         except OSError as error:
             self._say(f"The theme cannot be remembered: {error}")
 
-    def on_resize(self, event: events.Resize) -> None:
-        # A window made small and large again at once comes here as no change at all, but the
-        # terminal has forgotten what it cut off.
-        if event.size == self._drawn:
+    def on_resize(self) -> None:
+        # A window made small and large again at once is no change to a screen, which hears of the
+        # last size only, but the terminal has forgotten what it cut off.
+        if self._sized:
             self.refresh()
-        self._drawn = event.size
+        self._sized = True
 
     def action_redraw(self) -> None:
         """Draw the whole screen again, after another program has written over it."""
