@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -207,12 +209,19 @@ class TalmApp(App[None]):
         except OSError as error:
             self._say(f"The theme cannot be remembered: {error}")
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         # A window made small and large again at once is no change to a screen, which hears of the
         # last size only, but the terminal has forgotten what it cut off.
         if self._sized:
             self.refresh()
         self._sized = True
+        # The terminal's signal can interrupt its own handler between asking for the size and
+        # posting it; then the older size comes last. A terminal that reports its size as input,
+        # which is how smooth scrolling is known, sends it in order.
+        if not (self.is_headless or self.is_web or self.supports_smooth_scrolling):
+            size = Size(*shutil.get_terminal_size(event.size))
+            if size != event.size:
+                self.post_message(events.Resize(size, size))
 
     def action_redraw(self) -> None:
         """Draw the whole screen again, after another program has written over it."""

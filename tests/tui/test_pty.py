@@ -165,6 +165,34 @@ def test_noise_on_the_descriptors_stays_off_the_screen(workspace: Workspace) -> 
     assert "NOISE from a child" in log.read_text()
 
 
+LATE = """
+import sys
+from textual import events
+from textual.geometry import Size
+from talm_tui.__main__ import main
+from talm_tui.app import TalmApp
+
+before = TalmApp.on_workspace_changed
+def changed(self, message):
+    before(self, message)
+    TalmApp.on_workspace_changed = before
+    self.post_message(events.Resize(Size(20, 5), Size(20, 5)))
+    self.call_later(self.notify, "an old size came")
+TalmApp.on_workspace_changed = changed
+sys.exit(main(["--workspace", sys.argv[1]]))
+"""
+
+
+def test_an_old_size_that_comes_last_is_not_believed(workspace: Workspace) -> None:
+    with PseudoTerminal([sys.executable, "-P", "-c", LATE, str(workspace.root)]) as terminal:
+        terminal.wait("an old size came")
+        terminal.screen.reset()
+        terminal.press("6")
+        terminal.wait("5 Runs  6 Play")
+        terminal.press("ctrl+q")
+        assert terminal.wait_end() == 0
+
+
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
     import subprocess
 
