@@ -6,6 +6,7 @@ none, which is no error. Every number a driver does not give is None.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -116,6 +117,18 @@ def telemetry(
         cpu=psutil.cpu_percent(interval=None) / 100,
         devices=devices(held),
     )
+
+
+@cache
+def processor() -> str:
+    """The CPU's model as its maker calls it, `AMD EPYC 7B13`; its architecture where that is not
+    told."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return _apple_chip() or platform.processor() or platform.machine()
 
 
 # --- NVML ------------------------------------------------------------------------------------

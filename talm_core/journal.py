@@ -11,13 +11,15 @@ import errno
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from talm_core.events import Event, Record, decode, to_json
 
 FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
+_FAR_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_WAITING = 10_000  # events, a few megabytes
 _READ_BYTES = 256 * 1024
@@ -112,18 +114,34 @@ class JournalReader:
 
 def last_record(directory: Path) -> Record | None:
     """The newest readable record, found from the end of the file."""
+    return next(_backwards(directory), None)
+
+
+E = TypeVar("E", bound=Event)
+
+
+def last_of(directory: Path, kind: type[E]) -> E | None:
+    """The newest event of a kind, looked for in the last megabyte or so."""
+    for record in _backwards(directory, most=_FAR_BYTES):
+        if isinstance(record.event, kind):
+            return record.event
+    return None
+
+
+def _backwards(directory: Path, most: int | None = None) -> Iterator[Record]:
+    """Readable records from the newest on, of the last `most` bytes or some more; None: of all."""
     try:
         with (directory / FILE_NAME).open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            size = _TAIL_BYTES
-            while True:
-                file.seek(max(0, end - size))
-                for line in reversed(file.read(min(size, end)).split(b"\n")):
+            end, size, rest = file.seek(0, os.SEEK_END), _TAIL_BYTES, b""
+            start = end
+            while start > 0 and (most is None or end - start < most):
+                # A sample can be longer than the first part.
+                stop, start = start, max(0, start - size)
+                file.seek(start)
+                rest, *lines = (file.read(stop - start) + rest).split(b"\n")
+                for line in reversed(lines if start else [rest, *lines]):
                     if (record := decode(line)) is not None:
-                        return record
-                if size >= end:
-                    return None
-                # A sample can be longer than that.
+                        yield record
                 size *= 16
     except OSError:
-        return None
+        return

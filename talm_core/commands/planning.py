@@ -14,6 +14,7 @@ from talm_core.errors import InputError, Problem
 from talm_core.presets import find_preset
 from talm_core.settings import build
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from talm_core.training.measured import like, measured, ran
 from talm_core.training.plan import Plan, plan
 from talm_core.training.reasons import Concern, Reason, concerns, reasons
 
@@ -37,7 +38,10 @@ def show_plan(call: Call) -> int:
     planned = plan(config, manifest, vocab_size)
     directory = call.workspace.folder("pretrain")
     found = concerns(config, planned, hardware.room(config.device, directory))
-    lines = reasons(config, planned)
+    speed = measured(config, vocab_size, call.workspace.root) or like(
+        planned.flops_per_token, ran(call.workspace, vocab_size)
+    )
+    lines = reasons(config, planned, speed)
     call.say(_json(planned, lines, found) if call.as_json else _table(lines))
     if not call.as_json:
         for concern in found:

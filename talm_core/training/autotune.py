@@ -4,18 +4,14 @@ Each candidate computes a few passes of the run's own shape on random tokens. On
 at a time, in the order in which they matter: number format, attention, windows of a pass, compiler;
 the fastest so far is kept. The tokens of a step stay the same whatever is chosen.
 
-What was found is remembered in the workspace for this machine, shape and version of torch. A run
-keeps its choice in its checkpoints, and so do two runs with the same settings on one machine: the
-second takes what the first found.
+What was found is remembered in the workspace for this machine, shape and version of torch
+(`measured`). A run keeps its choice in its checkpoints, and so do two runs with the same settings
+on one machine: the second takes what the first found.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import os
-import platform
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -28,13 +24,11 @@ from torch import Tensor
 from talm_core.config import PretrainConfig
 from talm_core.events import Event, Progress, Tried, Tuned
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.publish import write_text
 from talm_core.training.machine import Machine, computes_bf16, peak_of, prepare, set_attention
+from talm_core.training.measured import Choice, key_of, recall, remember
+from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import Plan
 from talm_core.training.shortage import out_of_memory
-
-FILE = "autotune.json"
-VERSION = 1
 
 # A run that takes less than this, at the speed to be expected, is not worth the search.
 _WORTHWHILE_SECONDS = 600.0
@@ -51,7 +45,8 @@ _ATTENTION = {"cpu": ("math",), "cuda": ("cudnn", "efficient"), "mps": ()}
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate and how many tokens a second it computed; None and why where it could not."""
+    """A candidate and how many tokens a second whole steps of it would compute, the optimizer's
+    part included; None and why where it could not."""
 
     machine: Machine
     tokens_per_second: float | None
@@ -66,8 +61,8 @@ def tune(
     if not worthwhile(config, plan, start):
         return start
     began = time.monotonic()
-    key = key_of(config, shape, start)
-    found = recall(root, key)
+    key = key_of(config, shape.vocab_size)
+    found = recalled(root, key, start.device)
     remembered = found is not None
     if found is None:
         yield Progress(phase="tuning", done=0)
@@ -78,10 +73,24 @@ def tune(
                 **_way(trial.machine), tokens_per_second=trial.tokens_per_second, note=trial.note
             )
         found = best(trials, start)
-        remember(root, key, found)
+        speed = next((t.tokens_per_second for t in trials if t.machine == found), None)
+        remember(root, key, Choice(asdict(found), speed))
     prepare(found)
     yield Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered)
     return found
+
+
+def recalled(root: Path, key: str, device: str) -> Machine | None:
+    """The machine that was found before, if there is one and it is of this device."""
+    choice = recall(root, key)
+    if choice is None:
+        return None
+    try:
+        found = Machine(**choice.machine)
+    except TypeError:
+        # Of another version, with other fields.
+        return None
+    return found if found.device == device else None
 
 
 def _way(machine: Machine) -> dict[str, Any]:
@@ -182,12 +191,15 @@ class _Bench:
     """Computes passes of a run's shape, one candidate after the other, on one set of weights."""
 
     def __init__(self, config: PretrainConfig, shape: ModelConfig, machine: Machine) -> None:
+        self._config = config
         self._context = config.context_len
+        self._windows = config.passes * config.batch_size
         self._device = torch.device(machine.device)
         self._attention = machine.attention
         self._model = Transformer(shape, dtype=machine.dtype)
         self._model.initialise(config.seed)
         self._model.to(self._device)
+        self._update: float | None = None
 
     def measure(self, machine: Machine) -> Trial:
         """A candidate's speed. Nothing of it stays but the memory the compiler keeps."""
@@ -208,7 +220,9 @@ class _Bench:
         try:
             if machine.compiled:
                 hidden = torch.compile(hidden)
-            return Trial(machine, tokens.numel() / self._seconds(one_pass))
+            passes = self._windows / machine.batch_size
+            step = passes * self._seconds(one_pass) + self._update_seconds()
+            return Trial(machine, self._windows * self._context / step)
         except (RuntimeError, MemoryError, OSError, ImportError) as error:
             why = "not enough memory" if out_of_memory(error) else _first_line(error)
             return Trial(machine, None, why)
@@ -229,6 +243,22 @@ class _Bench:
             fastest, spent, passes = min(fastest, taken), spent + taken, passes + 1
         return fastest
 
+    def _update_seconds(self) -> float:
+        """Seconds of an optimizer step, the same for all candidates. Needs gradients."""
+        if self._update is None:
+            optimizers = Optimizers(self._model, self._config)
+
+            def update() -> None:
+                # At a rate of zero everything is computed and nothing changed.
+                optimizers.step(0.0)
+                self._wait(self._model.norm)
+
+            update()
+            began = time.perf_counter()
+            update()
+            self._update = time.perf_counter() - began
+        return self._update
+
     @staticmethod
     def _wait(value: Tensor | None) -> None:
         assert value is not None
@@ -237,44 +267,3 @@ class _Bench:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0] or type(error).__name__
-
-
-# --- what is remembered ------------------------------------------------------------------------
-
-
-def key_of(config: PretrainConfig, shape: ModelConfig, start: Machine) -> str:
-    """What a choice depends on: machine, torch, shape, tokens of a step and what was asked for."""
-    name = platform.processor() or platform.machine()
-    if start.device == "cuda":
-        name = torch.cuda.get_device_name()
-    elif start.device == "cpu":
-        name = f"{name} {torch.backends.cpu.get_cpu_capability()}"
-    asked = (config.precision, config.compile, config.batch_size, config.passes)
-    facts = [name, torch.__version__, asdict(start), asdict(shape), asked]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-def recall(root: Path, key: str) -> Machine | None:
-    """What was found before, if anything. A file that cannot be used is as good as none."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        return Machine(**_read(root)[key])
-    return None
-
-
-def remember(root: Path, key: str, machine: Machine) -> None:
-    """Keep what was found, beside what was found for other runs. Where that is not possible the
-    next run searches again."""
-    known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        known = _read(root)
-    document = {"version": VERSION, "choices": known | {key: asdict(machine)}}
-    with contextlib.suppress(OSError):
-        write_text(root / FILE, json.dumps(document, indent=1) + "\n")
-
-
-def _read(root: Path) -> dict[str, Any]:
-    document = json.loads((root / FILE).read_bytes())
-    if document["version"] != VERSION:
-        raise ValueError("another version")
-    choices: dict[str, Any] = document["choices"]
-    return choices

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from talm_core.config import PretrainConfig
 from talm_core.errors import Problem
 from talm_core.hardware import Room
-from talm_core.terminal import count, size
+from talm_core.terminal import count, duration, one_line, size
 from talm_core.training.plan import Plan, largest_batch
+
+if TYPE_CHECKING:
+    from talm_core.training.measured import Speed
 
 # A text read four times teaches nearly as much as four texts, read sixteen times hardly more than
 # before (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264).
@@ -34,8 +38,9 @@ class Concern:
     fatal: bool
 
 
-def reasons(config: PretrainConfig, plan: Plan) -> list[Reason]:
-    """Every number of a plan with its reason, in the order in which one follows from another."""
+def reasons(config: PretrainConfig, plan: Plan, speed: Speed | None = None) -> list[Reason]:
+    """Every number of a plan with its reason, in the order in which one follows from another.
+    `speed` is what to expect of the machine, None: not known."""
     parts, used = plan.parameters, plan.memory
     found = [
         Reason(
@@ -84,8 +89,21 @@ def reasons(config: PretrainConfig, plan: Plan) -> list[Reason]:
             f"{config.keep_checkpoints} checkpoints of {size(plan.checkpoint_bytes)} (weights and"
             " optimizer), the best one, and one while it is written",
         ),
+        _time(config, plan, speed),
     ]
     return found
+
+
+def _time(config: PretrainConfig, plan: Plan, speed: Speed | None) -> Reason:
+    limit = None if config.minutes is None else 60 * config.minutes
+    if speed is None:
+        value = "not known" if limit is None else f"at most {duration(limit)}"
+        return Reason("time", value, "neither measured by autotune nor by a run of about its size")
+    seconds = plan.tokens / speed.tokens_per_second
+    why = f"at {count(speed.tokens_per_second)} tokens/s ({one_line(speed.source)})"
+    if limit is not None and limit < seconds:
+        return Reason("time", duration(limit), f"cut by minutes; whole: {duration(seconds)} {why}")
+    return Reason("time", f"about {duration(seconds)}", f"{why}, evaluations not included")
 
 
 def concerns(config: PretrainConfig, plan: Plan, room: Room, *, kept: int = 0) -> list[Concern]:

@@ -14,6 +14,7 @@ from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import InputError, Problem
 from talm_core.hardware import Room, room
 from talm_core.settings import JobConfig
+from talm_core.training.measured import Speed, measured
 from talm_core.workspace import Workspace, there
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Findings:
     bytes_per_token: float | None = None
     free_disk: int | None = None
     room: Room = field(default_factory=Room)
+    speed: Speed | None = None
 
 
 def look(config: JobConfig, workspace: Workspace) -> Findings:
@@ -70,7 +72,14 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
             )
         case PretrainConfig():
             manifest = _manifest(config, workspace)
-            return Findings(config, problems, manifest=manifest, room=_room(config, workspace))
+            size = manifest.tokenizer.n_vocab if manifest else None
+            return Findings(
+                config,
+                problems,
+                manifest=manifest,
+                room=_room(config, workspace),
+                speed=None if size is None else measured(config, size, workspace.root),
+            )
     return Findings(config, problems)
 
 

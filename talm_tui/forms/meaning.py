@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from talm_core.config import PretrainConfig, TokenizerConfig
-from talm_core.overview import Overview
+from talm_core.training.measured import Speed
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.quantity import count, duration, size
 
@@ -83,29 +82,6 @@ def guessed_ratio(vocab_size: int) -> float:
         if bits <= high:
             return small + (large - small) * (bits - low) / (high - low)
     return _RATIOS[-1][1]
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Tokens a second of an earlier run, scaled to this one's work a token."""
-
-    tokens_per_second: float
-    run: str
-
-
-def expected_speed(flops_per_token: float, runs: Iterable[tuple[Overview, float]]) -> Speed | None:
-    """The speed to expect of a run, from the earlier one whose work a token is nearest; None
-    where none is within a factor of eight. `runs` are with their FLOPs a token."""
-    best: tuple[float, Speed] | None = None
-    for overview, flops in runs:
-        metrics = overview.metrics
-        if metrics is None or flops <= 0 or metrics.tokens_per_second <= 0:
-            continue
-        distance = abs(math.log(flops_per_token / flops))
-        if distance <= math.log(8) and (best is None or distance < best[0]):
-            speed = metrics.tokens_per_second * flops / flops_per_token
-            best = distance, Speed(speed, overview.name)
-    return best[1] if best else None
 
 
 def time_left(config: PretrainConfig, speed: Speed | None) -> str:

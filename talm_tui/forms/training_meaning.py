@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from talm_core.config import PretrainConfig
 from talm_core.hardware import Room
 from talm_core.overview import Overview
+from talm_core.training.measured import Ran, Speed, key_of, like
 from talm_core.training.plan import Plan, plan
 from talm_core.training.reasons import concerns
 from talm_tui.forms.checker import Findings
-from talm_tui.forms.meaning import Meaning, Part, Row, expected_speed, time_left
+from talm_tui.forms.meaning import Meaning, Part, Row, time_left
 from talm_tui.forms.quantity import count, memory, size
 from talm_tui.theme import line
 
@@ -28,12 +29,9 @@ def of_training(
     manifest = findings.manifest if findings else None
     vocab_size = manifest.tokenizer.n_vocab if manifest else USUAL_VOCABULARY
     planned = plan(config, manifest, vocab_size)
-    runs = [
-        (overview, plan(overview.config, None, vocab_size).flops_per_token)
-        for overview in models
-        if overview.metrics is not None and isinstance(overview.config, PretrainConfig)
-    ]
-    speed = expected_speed(planned.flops_per_token, runs)
+    speed = _measured(config, findings, vocab_size) or like(
+        planned.flops_per_token, _ran(models, vocab_size)
+    )
     room = findings.room if findings else Room()
     used = planned.memory
     need = memory(used.on_device if room.accelerator else used.total)
@@ -56,7 +54,7 @@ def of_training(
         Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
     ]
     if speed is not None:
-        rows.append(Row("", f"measured on {line(speed.run)}"))
+        rows.append(Row("", line(speed.source)))
     disk = size(planned.disk_bytes)
     rows.append(Row("disk", f"{disk} for {config.keep_checkpoints} checkpoints", f"{disk} on disk"))
     bar = (
@@ -73,6 +71,21 @@ def of_training(
         if not concern.fatal
     ]
     return Meaning(tuple(rows), bar, float(available), tuple(warnings))
+
+
+def _measured(config: PretrainConfig, findings: Findings | None, vocab_size: int) -> Speed | None:
+    """What was found measured, where what it depends on has not been changed since."""
+    if findings is None or findings.speed is None or not isinstance(findings.of, PretrainConfig):
+        return None
+    same = key_of(findings.of, vocab_size) == key_of(config, vocab_size)
+    return findings.speed if same else None
+
+
+def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[Ran]:
+    for overview in models:
+        if overview.metrics is not None and isinstance(overview.config, PretrainConfig):
+            flops = plan(overview.config, None, vocab_size).flops_per_token
+            yield Ran(overview.name, overview.metrics.tokens_per_second, flops)
 
 
 def _tokens(planned: Plan) -> Row:

@@ -17,11 +17,12 @@ from talm_core.model.transformer import ModelConfig
 from talm_core.training import autotune, checkpoint
 from talm_core.training.autotune import Trial
 from talm_core.training.machine import Machine, peak_of, prepare, set_attention
+from talm_core.training.measured import FILE, measured
 from talm_core.training.plan import plan
 from talm_core.training.pretrain import pretrain
 from talm_core.workspace import Workspace
 from tests.core.test_pretrain import Ahead, tensors
-from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
+from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 MACHINE = Machine("cpu", "fp32", compiled=False, threads=1)
 TUNED = {"autotune": "on", "compile": "off"}
@@ -65,6 +66,14 @@ def test_every_candidate_is_measured_and_the_step_stays_the_same() -> None:
     assert 1.02 * speeds[found] >= max(speeds.values()) / 1.02**2
 
 
+def test_a_speed_is_of_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune._Bench, "_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(autotune._Bench, "_update_seconds", lambda _: 1.0)
+    config = tiny_config(batch_size=4, total_batch_size=4 * 32 * 16, **TUNED)
+    trial, *_ = autotune.search(config, shape_of(config), MACHINE)
+    assert trial.tokens_per_second == 64 * 32 / (16 * 0.5 + 1.0)
+
+
 def test_only_what_is_clearly_faster_is_taken() -> None:
     slow, same, fast, broken = (
         Trial(Machine("cpu", "fp32", compiled=False, threads=1, batch_size=n), speed)
@@ -105,44 +114,32 @@ def test_only_long_runs_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not worth(autotune="on")
 
 
-def test_choices_are_remembered_beside_each_other(tmp_path: Path) -> None:
-    other = Machine("cpu", "bf16", compiled=True, threads=2, batch_size=8, attention="math")
-    assert autotune.recall(tmp_path, "a") is None
-    autotune.remember(tmp_path, "a", MACHINE)
-    autotune.remember(tmp_path, "b", other)
-    assert autotune.recall(tmp_path, "a") == MACHINE
-    assert autotune.recall(tmp_path, "b") == other
-    assert autotune.recall(tmp_path, "c") is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"version": 2}', '{"version": 1, "choices": {"a": {"x": 1}}}']
-)
-def test_a_file_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / autotune.FILE).write_text(text)
-    assert autotune.recall(tmp_path, "a") is None
-    autotune.remember(tmp_path, "a", MACHINE)
-    assert autotune.recall(tmp_path, "a") == MACHINE
-
-
-def test_the_key_is_of_all_that_a_choice_depends_on() -> None:
-    config = tiny_config()
-    key = autotune.key_of(config, shape_of(config), MACHINE)
-    for changed in (tiny_config(batch_size=2), tiny_config(n_layer=1), tiny_config(compile="off")):
-        assert autotune.key_of(changed, shape_of(changed), MACHINE) != key
-    assert autotune.key_of(tiny_config(seed=2), shape_of(config), MACHINE) == key
-
-
 def said(events: list[Event], kind: type[Event]) -> list[Event]:
     return [event for event in events if isinstance(event, kind)]
 
 
+def speed_of(trials: list[Event], tuned: Tuned) -> float | None:
+    """What was measured of the way that was taken."""
+    way = ("precision", "attention", "batch_size", "compiled")
+    (tried,) = (
+        trial
+        for trial in trials
+        if isinstance(trial, Tried) and all(getattr(trial, k) == getattr(tuned, k) for k in way)
+    )
+    return tried.tokens_per_second
+
+
 def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace) -> None:
     config = tiny_config(model_name="whole", total_batch_size=1_024, **TUNED)
+    assert measured(config, VOCABULARY.n_vocab, workspace.root) is None
     whole = list(pretrain(config, workspace))
     assert len(said(whole, Tried)) >= 2
     (tuned,) = said(whole, Tuned)
     assert isinstance(tuned, Tuned)
+    known = measured(config, VOCABULARY.n_vocab, workspace.root)
+    assert known is not None
+    assert known.tokens_per_second == speed_of(said(whole, Tried), tuned)
+    assert known.source == "measured by autotune"
     assert not tuned.remembered
     assert whole.index(tuned) < whole.index(said(whole, Planned)[0])
 
@@ -159,7 +156,7 @@ def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace)
     events.append(job.send(Stop()))
     events += list(job)
     # What is found later is another's: a resumed run keeps its own.
-    (workspace.root / autotune.FILE).unlink()
+    (workspace.root / FILE).unlink()
     resumed = list(pretrain(parted, workspace))
     assert not said(resumed, Tuned)
     assert isinstance(resumed[-1], Finished)

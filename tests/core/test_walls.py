@@ -15,7 +15,13 @@ LIGHT = (
     *("config", "errors", "events", "journal", "lock", "publish", "workspace", "jobs", "history"),
     *("overview", "preflight", "presets", "quickstart", "hardware", "cli", "terminal", "output"),
     *("tokenizer.vocabulary", "data.corpus", "data.manifest", "training.plan"),
-    *("training.checkpoint", "commands.work", "commands.listing", "commands.watching"),
+    *(
+        "training.checkpoint",
+        "training.measured",
+        "commands.work",
+        "commands.listing",
+        "commands.watching",
+    ),
 )
 HEAVY = {"torch", "tiktoken", "numba", "datasets", "pyarrow", "transformers"}
 

@@ -15,17 +15,18 @@ from talm_core.hardware import Room
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.settings import build
+from talm_core.training.measured import Speed
 from talm_core.training.plan import plan
 from talm_core.workspace import Artifact
 from talm_tui.forms.checker import Corpus, Findings
 from talm_tui.forms.data_meaning import of_data, published
 from talm_tui.forms.meaning import (
     Meaning,
-    expected_speed,
     guessed_ratio,
     of_tokenizer,
     time_left,
 )
+from talm_tui.forms.quantity import duration
 from talm_tui.forms.training_meaning import of_training
 
 
@@ -169,19 +170,25 @@ def test_a_run() -> None:
     assert said(bare)["time"] == "not known before a first run"
 
 
-def test_the_nearest_earlier_run_tells_the_speed() -> None:
-    runs = [(run("small", 100.0), 1e6), (run("near", 10.0), 2e7), (run("none", 0.0), 1e7)]
-    speed = expected_speed(1e7, runs)
-    assert speed is not None
-    assert (speed.run, speed.tokens_per_second) == ("near", 20.0)
-    assert expected_speed(1e9, runs) is None
+def test_what_autotune_measured_comes_before_earlier_runs() -> None:
+    config = build(PretrainConfig, {"model_name": "a", "data_dir": "d", "max_steps": 900})
+    found = Findings(config, manifest=manifest(), speed=Speed(41_000.0))
+    other = run("before", 40_000.0, config)
+    rows = said(of_training(config, found, [other]))
+    tokens = 900 * config.tokens_per_step
+    assert rows["time"] == f"about {duration(tokens / 41_000)} at 41,000 tokens/s"
+    assert rows[""] == "measured by autotune"
+    # Of another name it is the same run, of another width it is not.
+    renamed = config.model_copy(update={"model_name": "b"})
+    assert said(of_training(renamed, found, [other]))[""] == "measured by autotune"
+    wider = config.model_copy(update={"n_embd": 2 * config.n_embd})
+    assert said(of_training(wider, found, [other]))[""] == "measured on before"
 
 
 def test_time_is_cut_by_minutes() -> None:
     values = {"model_name": "a", "data_dir": "d", "max_steps": 900, "minutes": 0.5}
     config = build(PretrainConfig, values)
-    speed = expected_speed(1.0, [(run("a", 1000.0), 1.0)])
-    assert time_left(config, speed) == "0:30, cut by minutes"
+    assert time_left(config, Speed(1000.0)) == "0:30, cut by minutes"
     assert time_left(config, None) == "at most 0:30"
 
 

@@ -1,0 +1,128 @@
+"""Speeds that were measured: kept, found again by all they depend on, and told of earlier runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from talm_core import hardware
+from talm_core.config import dumps
+from talm_core.events import Event, Metrics, Notice
+from talm_core.jobs import CONFIG_FILE
+from talm_core.journal import JournalWriter
+from talm_core.training.measured import (
+    FILE,
+    Choice,
+    Ran,
+    Speed,
+    key_of,
+    like,
+    measured,
+    ran,
+    recall,
+    remember,
+)
+from talm_core.training.plan import plan
+from talm_core.workspace import Workspace
+from tests.core.tiny_runs import tiny_config
+
+CHOICE = Choice({"device": "cpu", "batch_size": 4}, 41_000.0)
+
+
+def test_choices_are_remembered_beside_each_other(tmp_path: Path) -> None:
+    other = Choice({"device": "cuda"})
+    assert recall(tmp_path, "a") is None
+    remember(tmp_path, "a", CHOICE)
+    remember(tmp_path, "b", other)
+    assert recall(tmp_path, "a") == CHOICE
+    assert recall(tmp_path, "b") == other
+    assert recall(tmp_path, "c") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{", "[" * 100_000, '{"version": 1, "choices": {"a": {"device": "cpu"}}}'),
+        '{"version": 2, "choices": {"a": {"x": 1}}}',
+    ],
+)
+def test_a_file_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert recall(tmp_path, "a") is None
+    remember(tmp_path, "a", CHOICE)
+    assert recall(tmp_path, "a") == CHOICE
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 2}, {"n_layer": 1}, {"compile": "off"}])
+def test_the_key_is_of_all_that_a_choice_depends_on(
+    changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = key_of(tiny_config(), 259)
+    assert key_of(tiny_config(**changes), 259) != key
+    assert key_of(tiny_config(), 260) != key
+    assert key_of(tiny_config(), 259, processes=2) != key
+    assert key_of(tiny_config(seed=2, learning_rate=1.0), 259) == key
+    monkeypatch.setattr(hardware, "processor", lambda: "another")
+    assert key_of(tiny_config(), 259) != key
+
+
+def test_a_speed_is_known_for_what_was_measured_alone(tmp_path: Path) -> None:
+    config = tiny_config()
+    remember(tmp_path, key_of(config, 259), CHOICE)
+    remember(tmp_path, key_of(config, 300), Choice({"device": "cpu"}))
+    assert measured(config, 259, tmp_path) == Speed(41_000.0)
+    assert measured(config, 300, tmp_path) is None
+    assert measured(tiny_config(n_layer=1), 259, tmp_path) is None
+
+
+def test_the_nearest_earlier_run_tells_the_speed() -> None:
+    runs = [Ran("small", 100.0, 1e6), Ran("near", 10.0, 2e7), Ran("none", 0.0, 1e7)]
+    assert like(1e7, runs) == Speed(20.0, "near")
+    assert like(1e9, runs) is None
+    assert like(1e7, []) is None
+
+
+def metrics(speed: float) -> Metrics:
+    return Metrics(
+        step=1,
+        max_steps=2,
+        steps=1,
+        tokens=1,
+        loss=1.0,
+        loss_ema=1.0,
+        learning_rate=1e-3,
+        grad_norm=1.0,
+        tokens_per_second=speed,
+        elapsed=1.0,
+        epoch=0.1,
+    )
+
+
+def test_runs_say_what_they_last_said(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    journals: dict[str, list[Event]] = {
+        "two": [metrics(5.0), metrics(7.0), Notice(message="x" * 200_000)],
+        "silent": [Notice(message="nothing")],
+    }
+    for name, events in journals.items():
+        config = tiny_config(model_name=name)
+        directory = workspace.directory_of(config)
+        directory.mkdir(parents=True)
+        (directory / CONFIG_FILE).write_text(dumps(config))
+        with JournalWriter(directory) as journal:
+            for event in events:
+                journal.write(event)
+    broken = workspace.directory("pretrain", "broken")
+    broken.mkdir()
+    (broken / CONFIG_FILE).write_text("job =")
+    flops = plan(tiny_config(), None, 259).flops_per_token
+    assert ran(workspace, 259) == [Ran("two", 7.0, flops)]
+
+
+def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+    remember(tmp_path, "a", CHOICE)
+    document = json.loads((tmp_path / FILE).read_text())
+    assert document == {"version": 2, "choices": {"a": asdict(CHOICE)}}
