@@ -25,7 +25,9 @@ from textual.widget import Widget
 from talm_tui.widgets import axis, plot
 from talm_tui.widgets.plot import Curve, Kind, View
 
-SMOOTHING = (0.0, 0.6, 0.9, 0.97, 0.99)
+SMOOTHING = (0.0, 0.8, 0.95, 0.99, 0.998)
+"""How much a step weighs of the next: an average over about 1, 5, 20, 100 or 500 steps."""
+
 _STYLED = (plot.RAW, plot.BRIGHT, plot.MARK, plot.AXIS, plot.LABEL, plot.CURSOR)
 _ZOOM = 1.6
 _PAN = 0.2

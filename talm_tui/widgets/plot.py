@@ -58,6 +58,11 @@ class Curve:
     smooth: bool = True
     trace: Trace | None = None
 
+    @property
+    def steps(self) -> array[float] | None:
+        """Where each value lies, in the steps that its average counts; None: one step a value."""
+        return self.xs.get("step")
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -67,7 +72,7 @@ class View:
     x: str = "step"
     kind: Kind = "whole"
     log: bool = False
-    beta: float = 0.9
+    beta: float = 0.95
     span: float | None = None
     right: float | None = None
     cursor: float | None = None
@@ -215,7 +220,7 @@ def readings(curves: Sequence[Curve], view: View) -> list[Reading]:
             index -= 1
         average = None
         if view.beta and curve.smooth and not curve.marker:
-            average = float(_average(curve.y, index, index + 1, view.beta)[0])
+            average = float(_average(curve, index, index + 1, view.beta)[0])
         found.append(Reading(curve.label, xs[index], curve.y[index], average))
     return found
 
@@ -277,19 +282,25 @@ def _part(
 
     xs = curve.xs[view.x]
     if curve.trace is not None and last - first > _DENSE:
-        x, y = curve.trace.points(xs, curve.y, first, last, beta)
+        x, y = curve.trace.points(xs, curve.y, first, last, beta, curve.steps)
     else:
         x = raster.floats(xs, first, last)
         smooth = beta and not curve.marker
-        y = _average(curve.y, first, last, beta) if smooth else raster.floats(curve.y, first, last)
+        y = _average(curve, first, last, beta) if smooth else raster.floats(curve.y, first, last)
     return x, _scaled(y, view)
 
 
-def _average(values: array[float], first: int, last: int, beta: float) -> Floats:
-    from talm_tui.widgets import raster
+def _average(curve: Curve, first: int, last: int, beta: float) -> Floats:
+    from talm_tui.widgets import average, raster
 
-    begin = max(0, first - raster.warm_up(beta))
-    return raster.smooth(raster.floats(values, begin, last), beta)[first - begin :]
+    steps, reach = curve.steps, average.warm_up(beta)
+    if steps is None:
+        begin, gaps = max(0, first - reach), None
+    else:
+        begin = bisect_left(steps, steps[first] - reach) if first < len(steps) else first
+        before = steps[begin - 1] if begin else 0.0
+        gaps = average.gaps(raster.floats(steps, begin, last), before)
+    return average.smooth(raster.floats(curve.y, begin, last), beta, gaps)[first - begin :]
 
 
 def _scaled(values: Floats, view: View) -> Floats:

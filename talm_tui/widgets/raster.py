@@ -11,7 +11,6 @@ import takes 0.1 s, so the widgets import this module only when there is somethi
 
 from __future__ import annotations
 
-import math
 from array import array
 
 import numpy as np
@@ -145,44 +144,6 @@ def braille(grid: Grid) -> NDArray[np.uint8]:
     blocks = grid.reshape(width // 2, 2, height // 4, 4).astype(np.uint8)
     cells: NDArray[np.uint8] = np.einsum("crhk,rk->hc", blocks, _WEIGHTS)
     return cells[::-1]
-
-
-def smooth(values: Floats, beta: float) -> Floats:
-    """The debiased exponential moving average: the mean of all values so far, each weighing
-    `beta` times as much as the next. What is not finite stays as it is and counts for nothing."""
-    result = values.copy()
-    good = np.isfinite(values)
-    result[good], _, _ = averaged(values[good], beta)
-    return result
-
-
-def averaged(
-    values: Floats, beta: float, count: int = 0, carried: float = 0.0
-) -> tuple[Floats, int, float]:
-    """The averages of finite values that follow `count` others, whose weighted sum is `carried`;
-    then that count and sum for what follows these."""
-    total = values.copy()
-    # Each pass doubles how far back a sum reaches, so few passes do for any length.
-    reach = 1
-    while reach < len(total) and (weight := beta**reach) > 1e-12:
-        total[reach:] += weight * total[:-reach]
-        reach *= 2
-    places = np.arange(1, len(total) + 1, dtype=np.float64)
-    if carried and beta > 0:
-        near = places[: math.ceil(math.log(1e-16) / math.log(beta))]
-        total[: len(near)] += carried * beta**near
-    if len(total):
-        carried = float(total[-1])
-    if beta > 0:
-        early = places[: max(0, math.ceil(math.log(1e-16) / math.log(beta)) - count)] + count
-        total[: len(early)] /= -np.expm1(early * math.log(beta))
-        total *= 1 - beta
-    return total, count + len(total), carried
-
-
-def warm_up(beta: float) -> int:
-    """How many values before the first one shown decide about its average to one in a million."""
-    return math.ceil(math.log(1e-6) / math.log(beta)) if beta > 0 else 0
 
 
 def finite_range(values: Floats) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from talm_tui.widgets import raster
+from talm_tui.widgets import average
 from talm_tui.widgets.raster import Floats, Ints
 
 BUCKET = 64
@@ -63,25 +63,28 @@ class _Average:
         self.beta = beta
         self._values: NDArray[np.float32] = np.empty(1024, dtype=np.float32)
         self._done = 0
-        self._count = 0
-        self._total = 0.0
+        self._carried = average.Carried()
 
-    def extend(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """All averages, up to the newest value."""
+    def extend(
+        self, values: NDArray[np.floating], steps: NDArray[np.floating] | None
+    ) -> NDArray[np.float32]:
+        """All averages, up to the newest value; `steps` says where each lies."""
         if len(values) > len(self._values):
             grown = np.empty(len(values) * 3 // 2, dtype=np.float32)
             grown[: self._done] = self._values[: self._done]
             self._values = grown
         if len(values) > self._done:
-            self._take(values[self._done :].astype(np.float64))
+            new = values[self._done :].astype(np.float64)
+            self._take(new, np.ones(len(new)) if steps is None else self._gaps(steps))
         return self._values[: self._done]
 
-    def _take(self, new: Floats) -> None:
+    def _gaps(self, steps: NDArray[np.floating]) -> Floats:
+        before = float(steps[self._done - 1]) if self._done else 0.0
+        return average.gaps(steps[self._done :].astype(np.float64), before)
+
+    def _take(self, new: Floats, gap: Floats) -> None:
         good = np.isfinite(new)
-        total, self._count, self._total = raster.averaged(
-            new[good], self.beta, self._count, self._total
-        )
-        new[good] = total
+        new[good], self._carried = average.averaged(new[good], self.beta, gap[good], self._carried)
         self._values[self._done : self._done + len(new)] = new
         self._done += len(new)
 
@@ -107,16 +110,27 @@ class Trace:
         return self
 
     def points(
-        self, xs: array[float], values: array[float], first: int, last: int, beta: float = 0.0
+        self,
+        xs: array[float],
+        values: array[float],
+        first: int,
+        last: int,
+        beta: float = 0.0,
+        steps: array[float] | None = None,
     ) -> tuple[Floats, Floats]:
-        """Few points that draw as the values `first` to `last`, or their averages, would."""
-        source: NDArray[np.floating] = np.frombuffer(values, dtype=values.typecode)
+        """Few points that draw as the values `first` to `last`, or their averages, would. Without
+        `steps`, averages count every value once."""
+        source = _seen(values)
         extremes = self._raw
         if beta:
             if beta != self._average.beta:
                 self._average, self._smooth = _Average(beta), _Extremes()
-            source, extremes = self._average.extend(source), self._smooth
+            at = None if steps is None else _seen(steps)
+            source, extremes = self._average.extend(source, at), self._smooth
         extremes.extend(source)
         index = extremes.between(first, last)
-        x: NDArray[np.floating] = np.frombuffer(xs, dtype=xs.typecode)
-        return x[index].astype(np.float64), source[index].astype(np.float64)
+        return _seen(xs)[index].astype(np.float64), source[index].astype(np.float64)
+
+
+def _seen(values: array[float]) -> NDArray[np.floating]:
+    return np.frombuffer(values, dtype=values.typecode)

@@ -134,32 +134,6 @@ def test_braille_has_each_dot_where_it_belongs() -> None:
         assert raster.braille(grid).tolist() == [[bit, 0], [0, 0]]
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.6, 0.9, 0.99])
-def test_smooth_is_the_debiased_average(beta: float) -> None:
-    rng = np.random.default_rng(3)
-    values = rng.normal(3, 1, 5000)
-    values[[0, 17, 18, 900]] = [np.nan, np.nan, np.inf, -np.inf]
-    want = values.copy()
-    total = weight = 0.0
-    for i, value in enumerate(values):
-        if math.isfinite(value):
-            total, weight = beta * total + (1 - beta) * value, beta * weight + (1 - beta)
-            want[i] = total / weight
-    np.testing.assert_allclose(raster.smooth(values, beta), want, rtol=1e-9)
-    assert np.isnan(values[0])
-
-
-def test_smooth_of_a_constant_is_that_constant_from_the_first_value_on() -> None:
-    np.testing.assert_allclose(raster.smooth(np.full(2000, 4.2), 0.97), 4.2, rtol=1e-12)
-
-
-def test_average_started_late_agrees_after_its_warm_up() -> None:
-    values = np.random.default_rng(5).normal(3, 1, 4000)
-    begin = 4000 - 100 - raster.warm_up(0.97)
-    late, whole = raster.smooth(values[begin:], 0.97)[-100:], raster.smooth(values, 0.97)[-100:]
-    np.testing.assert_allclose(late, whole, rtol=1e-5)
-
-
 def test_floats_lets_the_array_grow_again() -> None:
     values = array("d", [1.0, 2.0])
     assert float(raster.floats(values).sum()) == 3.0

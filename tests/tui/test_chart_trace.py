@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_tui.widgets import plot, raster
+from talm_tui.widgets import average, plot, raster
 from talm_tui.widgets.plot import LETTERS, Curve, View
 from talm_tui.widgets.trace import BUCKET, Trace
 
@@ -31,7 +31,7 @@ def test_grown_in_parts_it_has_every_parts_extremes(parts: list[int], beta: floa
         values.extend(noise(part, len(values)))
         xs.extend(range(len(xs) + 1, len(values) + 1))
         x, y = trace.points(xs, values, 0, len(values), beta)
-        expected = raster.smooth(raster.floats(values), beta) if beta else raster.floats(values)
+        expected = average.smooth(raster.floats(values), beta) if beta else raster.floats(values)
         assert list(x) == sorted(x)
         assert np.allclose(y, expected[x.astype(int) - 1], rtol=1e-5)
         full = len(values) // BUCKET * BUCKET

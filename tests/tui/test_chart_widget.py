@@ -67,13 +67,13 @@ def lines(chart: Chart) -> list[str]:
 
 def test_title_legend_and_axes_say_what_is_shown() -> None:
     async def check(pilot: Pilot[None], chart: Chart) -> None:
-        assert str(chart.border_title) == "loss (nats/token)  x step  y linear  smooth 0.9"
+        assert str(chart.border_title) == "loss (nats/token)  x step  y linear  smooth 0.95"
         assert str(chart.border_subtitle) == "⠒ loss  ━ smoothed  ◆ validation"
         assert [len(line) for line in lines(chart)] == [78] * 18
         assert lines(chart)[-1].split() == [str(n) for n in range(0, 401, 50)]
         assert sum(line.count("◆") for line in lines(chart)) == 4
         await pilot.press("y", "x", "s")
-        assert str(chart.border_title) == "loss (nats/token)  x tokens  y log  smooth 0.97"
+        assert str(chart.border_title) == "loss (nats/token)  x tokens  y log  smooth 0.99"
         assert lines(chart)[-1].split()[-1] == "M"
         await pilot.press("x", "s", "s")
         assert str(chart.border_title) == "loss (nats/token)  x time  y log  raw"
@@ -135,7 +135,7 @@ def test_values_by_keyboard() -> None:
         assert chart.reading() == ""
         await pilot.press("i")
         assert cursor(chart) == 400
-        assert chart.reading() == "step 400  loss 3.148  smoothed 3.259  validation 3.148"
+        assert chart.reading() == "step 400  loss 3.148  smoothed 3.281  validation 3.148"
         await pilot.press("left")
         assert 390 < (cursor(chart) or 0) < 400
         assert chart.view.span is None

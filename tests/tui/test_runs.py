@@ -291,7 +291,7 @@ def test_the_charts_keys_work_from_the_list(workspace: Workspace) -> None:
         assert chart.view.span == pytest.approx(450 / 1.6)
         assert chart.view.right is not None
         await pilot.press("0", "x", "y", "s", "i")
-        assert (chart.view.x, chart.view.log, chart.view.beta) == ("tokens", True, 0.97)
+        assert (chart.view.x, chart.view.log, chart.view.beta) == ("tokens", True, 0.99)
         assert chart.reading().startswith("tokens 844 k  loss 2.922")
         await pilot.press("escape")
         assert chart.reading() == ""
