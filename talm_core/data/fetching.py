@@ -19,7 +19,7 @@ from talm_core.data.corpus import Corpus, byte_length, open_corpus
 from talm_core.data.documents import Documents
 from talm_core.data.room import Expected, Room
 from talm_core.data.sources import SOURCES, FileSource
-from talm_core.errors import CorpusError, Problem
+from talm_core.errors import CorpusError, Problem, RunError
 from talm_core.events import Command, Event, Progress
 from talm_core.publish import PREFIX
 
@@ -114,23 +114,31 @@ def decoded(
 
 
 def _written(stream: Stream, network: Network, file: TextIO, max_bytes: int) -> Events:
+    from talm_core.data.network import GoneError
+
     began = said = time.monotonic()
     done = 0
-    for document in stream.documents():
-        if document is not None and document.text:
-            file.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
-            done += byte_length(document.text)
-        yield from network.told()
-        now = time.monotonic()
-        if now - said >= _YIELD_SECONDS:
-            said = now
-            rate = done / (now - began)
-            total = min(max_bytes, stream.total_bytes(done))
-            eta = max(0, total - done) / rate if rate else None
-            yield Progress(
-                phase="fetching", done=done, total=total, unit="bytes", rate=rate, eta=eta
-            )
-        if done >= max_bytes:
-            return
+    try:
+        for document in stream.documents():
+            if document is not None and document.text:
+                file.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
+                done += byte_length(document.text)
+            yield from network.told()
+            now = time.monotonic()
+            if now - said >= _YIELD_SECONDS:
+                said = now
+                rate = done / (now - began)
+                total = min(max_bytes, stream.total_bytes(done))
+                eta = max(0, total - done) / rate if rate else None
+                yield Progress(
+                    phase="fetching", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                )
+            if done >= max_bytes:
+                return
+    except GoneError as error:
+        if not done:
+            raise
+        here = f"what is on this machine is {done:,} bytes of text"
+        raise RunError(f"{error}; {here}, which max_bytes = {done} asks for") from None
     if not done:
         raise CorpusError(Problem("corpus", "has no text in it"))

@@ -8,6 +8,9 @@ them and tell nobody.
 
 Whatever waits here waits for `stop` as well, and all threads are daemons, so that a job ends at
 once even while a server keeps silent.
+
+A network that stays away, or that `HF_HUB_OFFLINE` forbids, is a `GoneError`: whoever has something
+on this machine to go on with does.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -38,6 +41,9 @@ S = TypeVar("S")
 _BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 _WAIT_SECONDS = 0.05
 
+# Pauses before something that is only asked to be up to date is given up.
+_BRIEF_PAUSES = 3
+
 _KEPT = "run the same again to go on from there"
 
 
@@ -53,6 +59,14 @@ class Patience:
     pauses: tuple[float, ...] = (1, 2, 4, 8, 16, 30, 60, 60, 60, 60)
     longest: float = 900
     silence: float = 30
+
+
+class GoneError(RunError):
+    """The network is needed and cannot be had. `reason` says why, without what to do."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}: {advice}")
 
 
 class StoppedError(Exception):
@@ -75,7 +89,19 @@ class Network:
         self._lock = threading.Lock()
         self._failures = 0
         self._again_at = 0.0
-        self._given_up: RunError | None = None
+        self._given_up: GoneError | None = None
+
+    def briefly(self) -> Network:
+        """The same network for what can be done without: given up after a few tries, and only for
+        that. `stop` ends both."""
+        pauses = self.patience.pauses[:_BRIEF_PAUSES]
+        other = Network(replace(self.patience, pauses=pauses))
+        other.notices, other._stop = self.notices, self._stop
+        return other
+
+    def tell(self, message: str) -> None:
+        """Have a warning told with the next events."""
+        self.notices.put(Notice(message=message, level="warning"))
 
     def stop(self) -> None:
         """Let everything that waits or fetches end."""
@@ -95,7 +121,7 @@ class Network:
         """What the action returns, tried until it works.
 
         Raises:
-            RunError: it still fails after the last pause, or never will work.
+            GoneError: it still fails after the last pause, or the network is forbidden.
             StoppedError: `stop` was called.
         """
         while True:
@@ -115,8 +141,8 @@ class Network:
     def _bear(self, error: Exception) -> None:
         """Wait as long as this fault asks for; raise it if it will not pass."""
         if isinstance(error, OfflineModeIsEnabled):
-            message = "the network is needed and HF_HUB_OFFLINE forbids it: unset it and"
-            raise RunError(f"{message} {_KEPT}") from None
+            reason = "the network is needed and HF_HUB_OFFLINE forbids it"
+            raise GoneError(reason, f"unset it and {_KEPT}") from None
         what = _fault(error)
         if what is None:
             raise error
@@ -131,20 +157,18 @@ class Network:
         pauses = self.patience.pauses
         asked = _asked_pause(error)
         if asked is not None and asked > self.patience.longest:
-            message = f"{what} and asks to wait {asked / 60:,.0f} minutes: {_KEPT} later"
-            self._given_up = RunError(message)
+            reason = f"{what} and asks to wait {asked / 60:,.0f} minutes"
+            self._given_up = GoneError(reason, f"{_KEPT} later")
             raise self._given_up from None
         if self._failures == len(pauses):
-            tries = len(pauses) + 1
-            message = f"{what}, {tries} times in a row: check the network, then {_KEPT}"
-            self._given_up = RunError(message)
+            reason = f"{what}, {len(pauses) + 1} times in a row"
+            self._given_up = GoneError(reason, f"check the network, then {_KEPT}")
             raise self._given_up from None
         pause = pauses[self._failures] if asked is None else asked
         self._failures += 1
         self.retries += 1
         count = f"try {self._failures + 1} of {len(pauses) + 1}"
-        message = f"{what}: retrying in {_seconds(pause)} ({count})"
-        self.notices.put(Notice(message=message, level="warning"))
+        self.tell(f"{what}: retrying in {_seconds(pause)} ({count})")
         return pause
 
 

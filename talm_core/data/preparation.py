@@ -43,7 +43,7 @@ from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabular
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from talm_core.data.network import Network, Patience
+    from talm_core.data.network import GoneError, Network, Patience
     from talm_core.data.streams import Stream
 
 _YIELD_SECONDS = 0.1
@@ -95,6 +95,7 @@ class Preparation:
         self._network: Network | None = None
         self._corpus: Corpus | None = texts.local_corpus(config)
         self._stream: Stream | None = None
+        self._gone: GoneError | None = None
         self._made_of = _made_of(config, self._corpus)
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
@@ -198,9 +199,27 @@ class Preparation:
 
     def _documents(self, cursor: Cursor) -> Iterator[Located | None]:
         if self._stream is not None:
-            return self._stream.documents(cursor.part, cursor.row)
+            return self._reachable(self._stream.documents(cursor.part, cursor.row))
         assert self._corpus is not None
         return texts.located(self._corpus, cursor.row)
+
+    def _reachable(self, documents: Iterator[Located | None]) -> Iterator[Located | None]:
+        """Documents until the network is gone; that is raised when those before it are written,
+        which may be all that are wanted."""
+        from talm_core.data.network import GoneError
+
+        try:
+            yield from documents
+        except GoneError as error:
+            self._gone = error
+
+    def _ended_early(self, gone: GoneError) -> RunError:
+        """That the network is gone, and how far what is on this machine reaches."""
+        tokens, val_tokens = self._tokens, self._config.val_tokens or 1
+        if tokens <= val_tokens or not self._config.keep_downloads:
+            return gone
+        here = f"what is on this machine reaches for {tokens:,} tokens"
+        return RunError(f"{gone}; {here}, which max_tokens = {tokens} asks for")
 
     def _likely_bytes(self, done: int) -> int:
         """How much text there is, for all that is known after `done` bytes of it."""
@@ -336,6 +355,8 @@ class Preparation:
                         if self._tokens == self._limit:
                             break
                     yield from self._told()
+            if self._gone is not None and self._tokens < self._limit:
+                raise self._ended_early(self._gone)
             end = place.of(self._tokens)
         self._check_halves()
         shards = before + writer.shards

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from talm_core.config import DataConfig
 from talm_core.data.corpus import Corpus, open_corpus
+from talm_core.data.listings import Listings
 from talm_core.data.position import Listing, Located
-from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource
+from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
 from talm_core.publish import new_file
 
 # What reaches for the network is loaded where it is used: half a second that local text saves.
@@ -98,11 +99,12 @@ def _sha256(data: bytes) -> str:
 def hub_stream(
     config: DataConfig, corpora: Path, network: Network, listing: Listing | None
 ) -> Stream:
-    """The documents of a Hub dataset: of the `listing` it was begun with, else as it is now.
+    """The documents of a Hub dataset: of the `listing` it was begun with, else as it is now, or,
+    where the Hub cannot be asked, as it last was; that is told.
 
     Raises:
         CorpusError: it is not there, not for us, or has no such part.
-        RunError: the network is gone.
+        GoneError: the network is gone, and nothing is known of the dataset.
     """
     from talm_core.data.hub import Hub
     from talm_core.data.streams import Stream
@@ -110,26 +112,57 @@ def hub_stream(
     source = SOURCES[config.source]
     assert isinstance(source, HubSource)
     sample = source.sample(config.ds_sample) if source.samples else None
-    hub = Hub(network, key="source" if source.dataset else "dataset")
-    column = source.column
-    if sample is None:
-        column = config.text_field
-        assert config.dataset is not None
-        listing = listing or hub.split(
-            config.dataset, subset=config.subset, split=config.split, revision=config.revision
-        )
+    column = config.text_field if sample is None else source.column
     heritage = isinstance(sample, HeritageSample)
     if isinstance(sample, HeritageSample):
         column = sample.column
-    if sample is not None:
-        listing = listing or hub.sample(source.dataset, sample.files)
-    assert listing is not None
     return Stream(
-        hub,
-        listing,
+        Hub(network, key=_dataset_key(source)),
+        listing or _listing(config, source, sample, corpora, network),
         network,
         column=column,
         corpora=corpora,
         heritage=heritage,
         keep=config.keep_downloads,
     )
+
+
+def _dataset_key(source: HubSource) -> str:
+    """The setting that named the dataset."""
+    return "source" if source.dataset else "dataset"
+
+
+def _listing(
+    config: DataConfig, source: HubSource, sample: Sample | None, corpora: Path, network: Network
+) -> Listing:
+    """Ask the Hub which files a sample or split has; its last answer where it is out of reach."""
+    from talm_core.data.hub import Hub
+    from talm_core.data.network import GoneError
+
+    dataset = source.dataset or config.dataset
+    assert dataset is not None
+    asked: dict[str, str | None]
+    if sample is not None:
+        asked = {"files": sample.files}
+    else:
+        asked = {"subset": config.subset, "split": config.split, "revision": config.revision}
+    answers = Listings(corpora, dataset)
+    known = answers.find(asked)
+    hub = Hub(network if known is None else network.briefly(), key=_dataset_key(source))
+    try:
+        if sample is not None:
+            found = hub.sample(dataset, sample.files)
+        else:
+            found = hub.split(
+                dataset, subset=config.subset, split=config.split, revision=config.revision
+            )
+    except GoneError as error:
+        if known is None:
+            raise
+        network.tell(
+            f"{error.reason}: {dataset} is taken as it was known, at {known.revision[:12]}"
+        )
+        return known
+    if config.keep_downloads:
+        answers.keep(asked, found)
+    return found

@@ -133,6 +133,8 @@ def serving() -> Iterator[HubServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else a body waits up to 40 ms for the other side to confirm its headers.
+    disable_nagle_algorithm = True
     server: HubServer
 
     def log_message(self, *args: Any) -> None:
@@ -145,6 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
+        if self.server.released.is_set():
+            # Connections that were kept open end with the server.
+            self.close_connection = True
+            return
         url = urlsplit(self.path)
         path = unquote(url.path)
         fault = self.server.fault(path)

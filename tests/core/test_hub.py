@@ -32,7 +32,7 @@ from talm_core.errors import (
 from talm_core.events import Event, Failed, Finished, Notice, Started
 from talm_core.journal import last_record
 from talm_core.workspace import Workspace
-from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
+from tests.core.hub_server import SHA, Fault, HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, decode, files, ids, read
 
 HASTY = Patience(pauses=(0.01,) * 4, silence=5)
@@ -53,12 +53,16 @@ def server(running: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     running.faults.clear()
     running.asked.clear()
     running.bytes_sent = 0
-    monkeypatch.setenv("HF_ENDPOINT", running.url)
+    make_small(running, monkeypatch)
+    return running
+
+
+def make_small(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1024)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
-    monkeypatch.setattr(streams, "HERITAGE", f"{running.url}/content/")
-    return running
+    monkeypatch.setattr(streams, "HERITAGE", f"{server.url}/content/")
 
 
 @pytest.fixture
@@ -97,18 +101,24 @@ def stream_of(directory: Path) -> list[int]:
     ]
 
 
-@pytest.fixture
-def calm(server: HubServer, tmp_path: Path) -> dict[str, str]:
-    """What a good network gives."""
-    server.repos[ID] = some_thing()
-    home = made_workspace(tmp_path / "calm")
-    prepare(home, CONFIG)
+@pytest.fixture(scope="module")
+def calm_files(running: HubServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_small(running, monkeypatch)
+        running.repos[ID] = some_thing()
+        home = made_workspace(tmp_path_factory.mktemp("calm"))
+        prepare(home, CONFIG)
     directory = home.directory_of(CONFIG)
     assert stream_of(directory) == [token for text in TRAIN for token in ids(text)]
     assert len(read(directory, "train")) > 5
-    server.asked.clear()
-    server.bytes_sent = 0
     return files(directory)
+
+
+@pytest.fixture
+def calm(calm_files: dict[str, str], server: HubServer) -> dict[str, str]:
+    """What a good network gives of the dataset that is served now."""
+    server.repos[ID] = some_thing()
+    return calm_files
 
 
 # --- what is read ----------------------------------------------------------------------------
@@ -406,7 +416,7 @@ def test_a_server_may_name_the_time_it_is_to_be_asked_again(
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2, seconds=20), usegmt=True)
     server.faults = [Fault(503, headers={"Retry-After": later})]
     with pytest.raises(RunError, match="503, not available and asks to wait 120 minutes"):
-        prepare(workspace, CONFIG.model_copy(update={"dir_prefix": "again"}))
+        prepare(made_workspace(workspace.root / "other"), CONFIG)
 
 
 def test_a_host_that_does_not_exist_is_told(
@@ -484,13 +494,83 @@ def test_a_gated_dataset_says_how_to_get_in(
     assert Manifest.load(workspace.directory_of(CONFIG)).documents == 180
 
 
-def test_offline_nothing_is_asked_and_what_is_there_is_used(
+# --- offline ---------------------------------------------------------------------------------
+
+OFFLINE = "huggingface_hub.constants.HF_HUB_OFFLINE"
+
+
+def test_offline_what_was_never_asked_for_is_refused(
     server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(OFFLINE, True)
     with pytest.raises(RunError, match="HF_HUB_OFFLINE forbids it: unset it and run the same"):
         prepare(workspace, CONFIG)
     assert server.asked == []
+
+
+def test_offline_another_tokenizer_reads_the_text_that_is_here(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(workspace, CONFIG)
+    server.asked.clear()
+    monkeypatch.setattr(OFFLINE, True)
+    again = CONFIG.model_copy(update={"dir_prefix": "again"})
+    told = [event.message for event in prepare(workspace, again) if isinstance(event, Notice)]
+    known = f"{ID} is taken as it was known, at {SHA[:12]}"
+    assert told == [f"the network is needed and HF_HUB_OFFLINE forbids it: {known}"]
+    assert files(workspace.directory_of(again)) == calm
+    with pytest.raises(RunError, match="HF_HUB_OFFLINE forbids it"):
+        prepare(workspace, CONFIG.model_copy(update={"split": "test"}))
+    assert server.asked == []
+
+
+def test_offline_reading_goes_as_far_as_what_is_here_and_says_how_far(
+    server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(workspace, CONFIG.model_copy(update={"dir_prefix": "before"}))
+    for path in (workspace.root / "corpora").rglob("*train-00002.parquet*"):
+        path.unlink()
+    everything = [token for text in TRAIN for token in ids(text)]
+    tokens = len([token for text in TRAIN[:120] for token in ids(text)])
+    directory = workspace.directory_of(CONFIG)
+    server.asked.clear()
+    with monkeypatch.context() as off:
+        off.setattr(OFFLINE, True)
+        with pytest.raises(RunError, match=f"HF_HUB_OFFLINE .* max_tokens = {tokens} asks for"):
+            prepare(workspace, CONFIG)
+        assert len(list(directory.glob("*.npy"))) == tokens // 1000 > 3
+        # Going on reads what is here once more, and ends where it ends.
+        with pytest.raises(RunError, match=f"max_tokens = {tokens} asks for"):
+            prepare(workspace, CONFIG)
+        enough = CONFIG.model_copy(update={"max_tokens": tokens, "dir_prefix": "enough"})
+        prepare(workspace, enough)
+        assert stream_of(workspace.directory_of(enough)) == everything[:tokens]
+        assert server.asked == []
+    prepare(workspace, CONFIG)
+    assert files(directory) == calm
+
+
+def test_a_hub_that_was_turned_off_is_done_without(
+    workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as other:
+        other.repos[ID] = some_thing()
+        monkeypatch.setenv("HF_ENDPOINT", other.url)
+        begun = CONFIG.model_copy(update={"dir_prefix": "begun"})
+        job = Preparation(begun, workspace, threads=2, patience=HASTY).events()
+        while len(list(workspace.directory_of(begun).glob("*.npy"))) < 3:
+            next(job)
+        job.close()
+        prepare(workspace, CONFIG.model_copy(update={"dir_prefix": "whole"}))
+    # One that was begun asks nothing; a new one tries to, and not for long.
+    assert not [event for event in prepare(workspace, begun) if isinstance(event, Notice)]
+    assert files(workspace.directory_of(begun)) == calm
+    patience = Patience(pauses=(0.01,) * 3 + (3_600,))
+    events = prepare(workspace, CONFIG, patience=patience)
+    told = [event.message for event in events if isinstance(event, Notice)]
+    assert len(told) == 4
+    assert told[-1].endswith(f"4 times in a row: {ID} is taken as it was known, at {SHA[:12]}")
+    assert files(workspace.directory_of(CONFIG)) == calm
 
 
 def test_less_text_than_is_to_be_kept_for_validation_is_told(
@@ -522,10 +602,11 @@ def test_only_what_is_needed_is_fetched_and_only_once(
     server: HubServer, workspace: Workspace, calm: dict[str, str]
 ) -> None:
     # Rows as long as FineWeb's, so that the index is a small part of the file.
-    long = [f"{row} " + os.urandom(600).hex() for row in range(1000)]
+    long = [f"{row} " + os.urandom(600).hex() for row in range(300)]
     server.repos[ID] = Repo(files={"a.parquet": parquet(long), "b.parquet": parquet(long)})
     size = sum(map(len, server.repos[ID].files.values()))
-    config = CONFIG.model_copy(update={"max_tokens": 60_000, "val_tokens": 1000})
+    values = {"max_tokens": 20_000, "val_tokens": 1000, "shard_size": 10_000}
+    config = CONFIG.model_copy(update=values)
     prepare(workspace, config)
     assert server.bytes_sent < size / 4
     sent = server.bytes_sent

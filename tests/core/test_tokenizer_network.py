@@ -10,7 +10,7 @@ import pytest
 from talm_core.config import DataConfig, TokenizerConfig
 from talm_core.data import blocks
 from talm_core.data.preparation import Preparation
-from talm_core.errors import ConfigError, CorpusError
+from talm_core.errors import ConfigError, CorpusError, RunError
 from talm_core.events import Event, Finished, Notice
 from talm_core.settings import build
 from talm_core.tokenizer.training import train_tokenizer
@@ -56,6 +56,23 @@ def test_a_tokenizer_of_a_dataset_is_that_of_its_texts(served: HubServer, tmp_pa
     config = DataConfig(source="fineweb", tokenizer_path="n")
     list(Preparation(config, workspace).events())
     assert served.bytes_sent - sent < 2_000
+
+
+def test_offline_it_learns_from_the_text_that_is_here(
+    served: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    served.repos["HuggingFaceFW/fineweb"].files["sample/10BT/1.parquet"] = parquet(TEXTS)
+    train(workspace, corpus="fineweb")
+    for path in (tmp_path / "corpora").rglob("*1.parquet*"):
+        path.unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    size = sum(map(len, TEXTS))
+    with pytest.raises(RunError, match=f"HF_HUB_OFFLINE .* max_bytes = {size} asks for"):
+        train(workspace, name="again", corpus="fineweb")
+    events = train(workspace, name="enough", corpus="fineweb", max_bytes=size)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].summary["bytes"] == size
 
 
 def test_no_more_than_is_asked_for_is_read(served: HubServer, tmp_path: Path) -> None:
