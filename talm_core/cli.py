@@ -92,6 +92,18 @@ COMMANDS = {
     ),
     "attach": Command("Watch a job that runs elsewhere.", "watching:attach", takes_name=True),
     "stop": Command("Have a job save and end.", "watching:stop", takes_name=True),
+    "rename": Command(
+        "Give a tokenizer or a model another name.",
+        "upkeep:rename",
+        extra=("NEW",),
+        takes_name=True,
+    ),
+    "delete": Command(
+        "Delete something for good, after asking.",
+        "upkeep:delete",
+        extra=("YES",),
+        takes_name=True,
+    ),
     "version": Command("The version of talm.", ""),
 }
 _BY_NAME = {name: command for key, command in COMMANDS.items() for name in (key, *command.aliases)}

@@ -19,11 +19,13 @@ def full_name(artifact: Artifact) -> str:
     return f"{FOLDERS[artifact.kind]}/{artifact.name}"
 
 
-def resolve(workspace: Workspace, text: str, *, active: bool = False) -> Artifact:
+def resolve(
+    workspace: Workspace, text: str, *, active: bool = False, whole: bool = True
+) -> Artifact:
     """The artifact called `text`: `nano`, `stdlib/all`, `all`, or with its kind `models/nano`.
 
-    A quick start stands for the parts of the same name. With `active`, one that is being worked
-    on goes before others.
+    A quick start stands for the parts of the same name, unless `whole` is False. With `active`,
+    one that is being worked on goes before others.
 
     Raises:
         ArtifactError: there is none (names the nearest), or several fit (names them).
@@ -33,9 +35,9 @@ def resolve(workspace: Workspace, text: str, *, active: bool = False) -> Artifac
     if active and len(fitting) > 1:
         working = [item for item in fitting if status(item.directory).active]
         fitting = working or fitting
-    if len(fitting) > 1:
-        whole = [item for item in fitting if item.kind == "quickstart"]
-        fitting = whole or fitting
+    if len(fitting) > 1 and whole:
+        quick = [item for item in fitting if item.kind == "quickstart"]
+        fitting = quick or fitting
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

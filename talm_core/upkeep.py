@@ -11,8 +11,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from talm_core import jobs, publish
-from talm_core.config import dumps
+from talm_core import jobs, lock, publish
+from talm_core.config import PretrainConfig, dumps
 from talm_core.errors import ArtifactError, BusyError, InputError, Problem, WorkspaceError
 from talm_core.lock import Lock
 from talm_core.opening import CONFIG_FILE
@@ -75,9 +75,11 @@ def delete(workspace: Workspace, kind: str, name: str) -> int:
     Raises:
         ArtifactError: there is no such artifact.
         WorkspaceError: the disk refuses.
-        BusyError: a process works in it.
+        BusyError: a process works in it, or a run learns from it.
     """
     directory = _existing(workspace, kind, name)
+    if kind == "data":
+        _refuse_what_is_read(workspace, directory)
     with _held(directory):
         freed = size(directory)
         # Out of sight in one step: what is half removed must not look like an artifact.
@@ -92,6 +94,23 @@ def delete(workspace: Workspace, kind: str, name: str) -> int:
     if parent != workspace.folder(kind) and not any(parent.iterdir()):
         parent.rmdir()
     return freed
+
+
+def _refuse_what_is_read(workspace: Workspace, dataset: Path) -> None:
+    """A run opens shards as it comes to them."""
+    for artifact in workspace.artifacts("pretrain"):
+        if lock.held(artifact.directory) and _learns_from(workspace, artifact.directory, dataset):
+            message = f"is what {artifact.name} learns from: stop that first"
+            raise BusyError(Problem(dataset.name, message))
+
+
+def _learns_from(workspace: Workspace, run: Path, dataset: Path) -> bool:
+    try:
+        config = jobs.read_config(run)
+        assert isinstance(config, PretrainConfig)
+        return workspace.locate("data", config.data_dir, key="data_dir") == dataset
+    except InputError:
+        return False
 
 
 def _existing(workspace: Workspace, kind: str, name: str) -> Path:

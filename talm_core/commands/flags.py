@@ -69,6 +69,8 @@ SEED = Flag("seed", "Which ones: the same seed draws the same.", "Run", names=("
 OVERRIDE = Flag(
     "override", "With --resume: take settings that were changed since.", "Run", "switch"
 )
+NEW = Flag("new", "What it is to be called.", "Run", positional=True)
+YES = Flag("yes", "Delete without asking.", "Run", "switch", names=("-y",))
 PRESET = Flag(
     "preset", "Recipe to start from, or d1 to d48 by depth; other flags change it.", "Run"
 )
@@ -229,7 +231,7 @@ def _is_number(flag: Flag) -> bool:
 
 
 def at_once(words: Sequence[str], flags: tuple[Flag, ...]) -> Given | None:
-    """What simple words say: at most one name, switches, `--flag value`. None where that is not
+    """What simple words say: names in their order, switches, `--flag value`. None where that is not
     enough. Loading cyclopts would take longer than what `talm list` does."""
     if any(flag.setting is not None for flag in flags):
         return None
@@ -241,7 +243,7 @@ def at_once(words: Sequence[str], flags: tuple[Flag, ...]) -> Given | None:
         word = left.pop(0)
         flag = by_long.get(word)
         if flag is None and not word.startswith("-") and free:
-            flag, left = free.pop(), [word, *left]
+            flag, left = free.pop(0), [word, *left]
         if flag is None or flag.key in values:
             return None
         if flag.kind == "switch":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -22,6 +23,7 @@ from talm_core.events import (
     Started,
     Stopped,
 )
+from talm_core.jobs import read_config
 from talm_core.journal import JournalWriter
 from talm_core.kinds import KINDS, JobKind
 from talm_core.lock import Lock
@@ -233,9 +235,74 @@ def test_only_what_runs_can_be_stopped(talm: Talm) -> None:
     assert err == "talm: name = 'nano': is not running; it is done (argument NAME)\n"
 
 
+def test_renaming(talm: Talm) -> None:
+    make_model(talm.workspace)
+    code, out, err = talm("rename", "nano", "best")
+    assert (code, out, err) == (0, "models/nano is now called best\n", "")
+    assert [item.name for item in talm.workspace.artifacts("pretrain")] == ["best"]
+    assert read_config(talm.workspace.directory("pretrain", "best")).artifact == "best"
+    assert "model_name = 'a/b': " in talm("rename", "best", "a/b")[2]
+    # Words that cyclopts binds.
+    assert talm.objects("rename", "--new=again", "best") == [
+        {"name": "again", "directory": str(talm.workspace.directory("pretrain", "again"))}
+    ]
+    make(talm.workspace, "data", "stdlib/all")
+    code, _, err = talm("rename", "stdlib/all", "mine")
+    assert code == 2
+    assert "only tokenizers and models can be renamed" in err
+    with Lock.acquire(talm.workspace.directory("pretrain", "again")):
+        code, _, err = talm("rename", "again", "third")
+    assert (code, err) == (2, "talm: again: is running: stop it first\n")
+
+
+def test_deleting_says_what_it_frees(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = make_model(talm.workspace)
+    (directory / "weights").write_bytes(b"x" * 2_000_000)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    code, _, err = talm("delete", "nano")
+    assert code == 2
+    assert "yes: must be given where nobody can be asked (it frees 2 MB; flag --yes)" in err
+    with Lock.acquire(directory):
+        code, _, err = talm("delete", "nano", "--yes")
+    assert code == 2
+    assert "is running: stop it first" in err
+    code, out, err = talm("delete", "nano", "--yes")
+    assert (code, out, err) == (0, "models/nano is deleted; 2 MB are free\n", "")
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [("y", True), ("", False), ("n", False)])
+def test_a_terminal_is_asked_before_anything_is_deleted(
+    talm: Talm, monkeypatch: pytest.MonkeyPatch, answer: str, deleted: bool
+) -> None:
+    directory = make_model(talm.workspace)
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    code, _, err = talm("delete", "nano")
+    assert "Delete models/nano for good? It frees " in err
+    assert directory.exists() is not deleted
+    assert code == (0 if deleted else 130)
+
+
+def test_a_name_of_several_things_deletes_none(talm: Talm) -> None:
+    make_model(talm.workspace, "first")
+    make(talm.workspace, "quickstart", "first")
+    code, _, err = talm("delete", "first", "--yes")
+    assert code == 2
+    assert "say which: models/first, quickstarts/first" in err
+    assert talm("delete", "quickstarts/first", "--yes")[0] == 0
+    assert talm("show", "first")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["delete"], "name: must be given: which one (argument NAME)"),
+        (["rename", "nano"], "new: must be given: the new name (argument NEW)"),
         (["lst"], "lst: there is no such command (did you mean 'list'?)"),
         (["list", "--jsn"], "--jsn: there is no such flag (did you mean '--json'?)"),
         (["show"], "name: must be given: which one (argument NAME)"),

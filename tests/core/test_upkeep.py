@@ -103,3 +103,20 @@ def test_a_dataset_takes_its_empty_folder_along(workspace: Workspace) -> None:
     assert workspace.folder("data").joinpath("text").is_dir()
     upkeep.delete(workspace, "data", "text/b")
     assert not workspace.folder("data").joinpath("text").exists()
+
+
+def test_a_dataset_is_kept_while_a_run_learns_from_it(workspace: Workspace) -> None:
+    for name in ("all", "other"):
+        directory = workspace.directory("data", f"stdlib/{name}")
+        directory.mkdir(parents=True)
+        (directory / "manifest.json").touch()
+    with (
+        Lock.acquire(workspace.directory("pretrain", "nano")),
+        pytest.raises(InputError, match="is what nano learns from: stop that first"),
+    ):
+        upkeep.delete(workspace, "data", "stdlib/all")
+    with Lock.acquire(workspace.directory("pretrain", "nano")):
+        upkeep.delete(workspace, "data", "stdlib/other")
+    assert [item.name for item in workspace.artifacts("data")] == ["stdlib/all"]
+    upkeep.delete(workspace, "data", "stdlib/all")
+    assert not list(workspace.artifacts("data"))
