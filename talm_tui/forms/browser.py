@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 from talm_tui.forms.folder import Entry, Listing, expanded, listing, shortened
 from talm_tui.forms.quantity import size
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 _UP = ".."
 
@@ -72,7 +73,13 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="browse") as box:
             box.border_title = Content(plain(self._title))
-            box.border_subtitle = Content("space marks · → opens · ← up · enter takes · esc")
+            box.border_subtitle = Content(
+                plain_keys(
+                    self.app,
+                    "{browse.mark} marks · {browse.open} opens · {browse.up} up · enter takes"
+                    " · {browse.close}",
+                )
+            )
             yield Static("", id="browse-folder", markup=False)
             yield _Typed(placeholder="type to filter, or a path", compact=True, id="browse-text")
             yield OptionList(id="browse-list", compact=True, markup=False)

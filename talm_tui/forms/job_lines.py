@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -16,7 +17,6 @@ from talm_tui.theme import line, plain
 
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")
-_HIDE = "esc  hide"
 _WHITE = re.compile(r"\s")
 _STYLES = {
     Status.RUNNING: "$accent bold",
@@ -100,25 +100,32 @@ def newest_words(tokens: list[str], width: int) -> str:
 
 
 def lines(
-    kind: str, name: str, status: Status, history: History, width: int, *, next_step: str = ""
+    kind: str,
+    name: str,
+    status: Status,
+    history: History,
+    width: int,
+    key: Callable[[str], str],
+    *,
+    next_step: str = "",
 ) -> Content:
-    """Everything to be said about a job in `width` columns. `next_step` is what to do once it
-    is done."""
+    """Everything to be said about a job in `width` columns. `key` tells the key of an action,
+    `next_step` is what to do once the job is done."""
+    hide, log = f"{key('place.leave')}  hide", f"{key('form.log')}  log"
+    anew = f"{key('form.start')} starts it anew"
     head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
     tail, body = "", []
     match history.end:
         case Finished(seconds=seconds):
-            tail = "   ".join(
-                part for part in (f"in {duration(seconds)}", next_step, _HIDE) if part
-            )
+            tail = "   ".join(part for part in (f"in {duration(seconds)}", next_step, hide) if part)
             body = [_summary(history, width)]
         case Failed(message=message):
-            tail = f"l  log   {_HIDE}"
+            tail = f"{log}   {hide}"
             body = [f"  {text}" for text in plain(message).splitlines()[:4]]
         case Stopped(reason=reason):
-            tail = f"{plain(reason)}   ^r starts it anew"
+            tail = f"{plain(reason)}   {anew}"
         case _ if status.active:
-            tail = "k  stop"
+            tail = f"{key('form.stop')}  stop"
             for progress in history.progress.values():
                 body += [phase_line(progress, width), counts_line(progress, width)]
             if history.merged:
@@ -126,7 +133,7 @@ def lines(
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
                 body.append(f"  {'note'.ljust(11)}  {line(said.message)}")
         case _:
-            tail = "its process died   l  log   ^r starts it anew"
+            tail = f"its process died   {log}   {anew}"
     word = f"{status.glyph} {status.value}"
     first = Content.assemble(
         (word, _STYLES.get(status, "$text-warning bold")), f"  {head}  ", (tail, "dim")

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from talm_tui.forms.suggest import PathSuggester
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 
 class PickScreen(ModalScreen[str | None]):
@@ -53,7 +54,9 @@ class PickScreen(ModalScreen[str | None]):
         suggester = PathSuggester() if self._free else None
         with Vertical(id="pick") as box:
             box.border_title = Content(plain(self._title))
-            box.border_subtitle = Content("↑↓ enter esc")
+            box.border_subtitle = Content(
+                plain_keys(self.app, "{pick.previous}{pick.next} enter {pick.close}")
+            )
             yield Input(
                 self._text,
                 placeholder=hint,

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 
 class AskScreen(ModalScreen[str | None]):
@@ -36,7 +37,9 @@ class AskScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="ask") as box:
             box.border_title = Content(self._question)
-            box.border_subtitle = Content(f"enter {self._yes}, esc leaves")
+            box.border_subtitle = Content(
+                plain_keys(self.app, f"enter {self._yes}, {{ask.close}} leaves")
+            )
             yield Static(self._detail, markup=False)
             yield Input(self._value, compact=True, id="ask-answer")
             yield Static("", id="ask-wrong", markup=False)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import with_keys
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -35,10 +36,10 @@ class ConfirmScreen(ModalScreen[bool]):
         parts: list[tuple[str, str] | str] = [(self._question, "bold")]
         if self._detail:
             parts.append(f"\n{self._detail}")
-        parts += ["\n\n", ("y", "bold $accent"), f"  {self._yes}      "]
-        parts += [("n", "bold $accent"), f"  {self._no}"]
+        yes, no = (with_keys(self.app, key) for key in ("{confirm.yes}", "{confirm.no}"))
+        answers = Content.assemble(yes, f"  {self._yes}      ", no, f"  {self._no}")
         with Vertical(classes="dialog"):
-            yield Static(Content.assemble(*parts), markup=False)
+            yield Static(Content.assemble(*parts, "\n\n", answers), markup=False)
 
     def action_answer(self, answer: bool) -> None:
         """Close with the answer."""

@@ -37,7 +37,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         parts = [*self._texts, Content.styled("Keys", "bold $accent"), *self._keys]
         with VerticalScroll(classes="dialog", id="help-text") as dialog:
-            dialog.border_subtitle = Content("esc  close")
+            dialog.border_subtitle = Content(plain_keys(self.app, "{help.close}  close"))
             yield Static(Content("\n").join(parts), markup=False)
 
     def action_close(self) -> None:

@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from talm_tui.places import PLACES
+from talm_tui.widgets.hint import plain_keys
 
 if TYPE_CHECKING:
     from talm_tui.app import TalmApp
@@ -53,7 +54,7 @@ class JumpScreen(ModalScreen[Widget]):
         self.targets: dict[str, Widget] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static("jump: type a letter, esc leaves", id="jump-hint", markup=False)
+        yield Static(self._hint("jump: type a letter"), id="jump-hint", markup=False)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._label)
@@ -72,8 +73,11 @@ class JumpScreen(ModalScreen[Widget]):
         self.mount(
             *(Letter(label, region) for label, (_, region) in zip(self.targets, found, strict=True))
         )
-        text = "jump: type a letter, esc leaves" if found else "nothing to jump to here, esc leaves"
-        self.query_one("#jump-hint", Static).update(text)
+        text = "jump: type a letter" if found else "nothing to jump to here"
+        self.query_one("#jump-hint", Static).update(self._hint(text))
+
+    def _hint(self, text: str) -> str:
+        return plain_keys(self.app, text + ", {jump.leave} leaves")
 
     def on_key(self, event: events.Key) -> None:
         """A letter of a label, or the key of a place."""

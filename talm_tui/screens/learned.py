@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 
 from talm_tui.asking import Said, ask
 from talm_tui.theme import line, plain
+from talm_tui.widgets.hint import plain_keys
 
 
 class Told(Message):
@@ -57,7 +58,7 @@ class LearnedScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="learned") as page:
             page.border_title = Content(f"What {line(self.tokenizer)} has learned")
-            page.border_subtitle = Content("esc  close")
+            page.border_subtitle = Content(plain_keys(self.app, "{learned.close}  close"))
             yield Static("measuring …", markup=False)
 
     def on_mount(self) -> None:

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Log, Static
 
 from talm_tui.theme import line, plain
+from talm_tui.widgets.hint import plain_keys
 
 _TAIL_BYTES = 256 * 1024
 _LOOK_SECONDS = 0.5
@@ -42,7 +43,7 @@ class LogScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="log") as dialog:
             dialog.border_title = Content(line(str(self.path)))
-            dialog.border_subtitle = Content("esc  close")
+            dialog.border_subtitle = Content(plain_keys(self.app, "{log.close}  close"))
             yield Log(highlight=False, max_lines=10_000)
             yield Static("", id="log-empty", markup=False)
 

@@ -17,6 +17,7 @@ from talm_core.presets import Preset, save_preset
 from talm_core.workspace import Workspace
 from talm_tui.forms.field import reason
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 
 class SavePresetScreen(ModalScreen[Preset | None]):
@@ -36,7 +37,7 @@ class SavePresetScreen(ModalScreen[Preset | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="save") as box:
             box.border_title = Content("Save preset")
-            box.border_subtitle = Content("enter saves, esc leaves")
+            box.border_subtitle = Content(plain_keys(self.app, "enter saves, {save.close} leaves"))
             yield Input(placeholder="name", compact=True, id="save-name")
             yield Input(placeholder="what it is good for", compact=True, id="save-about")
             names = ", ".join(self._values) or "nothing: all values are the defaults"

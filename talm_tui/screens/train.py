@@ -68,7 +68,7 @@ class TrainScreen(FormPlace):
         self._presets: list[Preset] = []
 
     def compose_head(self) -> ComposeResult:
-        yield Static("f3 preset", id="preset-label", markup=False)
+        yield Static(f"{self.talm.key('train.preset')} preset", id="preset-label", markup=False)
         yield PickEditor("preset", FIRST_PRESET, self._preset_options)
 
     def options(self) -> dict[str, Options]:

@@ -13,6 +13,7 @@ from talm_tui.forms.quantity import count, duration, size
 from talm_tui.theme import line
 from talm_tui.widgets.axis import short_number
 from talm_tui.widgets.cells import left
+from talm_tui.widgets.hint import with_keys
 from talm_tui.widgets.status import bar, colour, percent
 from talm_tui.widgets.step import figure
 
@@ -107,25 +108,14 @@ class StageProgress(Widget):
         lines = [_stage_line(stage, width) for stage in self._stages]
         if whole.status.value == "failed":
             style = colour("failed")
-            lines.append(
-                Content.assemble(
-                    ("✕ ", style),
-                    (
-                        left(whole.message[:1000] or "failed", max(0, width - 11)).rstrip(),
-                        "$text-error",
-                    ),
-                    ("  l", "bold $accent"),
-                    "  log",
-                )
-            )
+            log = with_keys(self.app, "  {home.log}  log")
+            said = left(whole.message[:1000] or "failed", max(0, width - 4 - log.cell_length))
+            lines.append(Content.assemble(("✕ ", style), (said.rstrip(), "$text-error"), log))
         elif not whole.status.active:
             lines.append(
                 Content.assemble(
                     (f"{whole.status.glyph} {whole.status.value}", colour(whole.status.value)),
-                    ("  r", "bold $accent"),
-                    "  go on   ",
-                    ("l", "bold $accent"),
-                    "  log",
+                    with_keys(self.app, "  {home.resume}  go on   {home.log}  log"),
                 )
             )
         return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, cast
 
 from textual.message import Message
 from textual.timer import Timer
@@ -15,6 +16,9 @@ from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.workspace import Artifact
 from talm_tui.forms.job_lines import lines
+
+if TYPE_CHECKING:
+    from talm_tui.app import TalmApp
 
 REDRAW = 0.25
 
@@ -119,6 +123,7 @@ class JobView(Static):
                     self.status,
                     self._history,
                     self.content_size.width,
+                    cast("TalmApp", self.app).key,
                     next_step=self._next_step,
                 )
             )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -23,6 +23,7 @@ from talm_tui.widgets.status import ago, colour, percent
 
 if TYPE_CHECKING:
     from talm_core.overview import Overview
+    from talm_tui.app import TalmApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class RunTable(ScrollView):
         if index < 0:
             content = Content.styled(_head(columns), "$secondary bold")
         else:
-            content = _row(self._rows[index], columns)
+            content = _row(self._rows[index], columns, cast("TalmApp", self.app).key)
             if index == self._cursor:
                 content = content.stylize_before("bold on $primary 18%")
         return self._strip(content, width)
@@ -168,7 +169,7 @@ def _head(columns: Columns) -> str:
     )
 
 
-def _row(run: Overview, columns: Columns) -> Content:
+def _row(run: Overview, columns: Columns, key: Callable[[str], str]) -> Content:
     style = colour(run.status.value)
     middle = columns.step + columns.loss + columns.bits + columns.rate + columns.spark + 2
     numbers: Content
@@ -183,7 +184,7 @@ def _row(run: Overview, columns: Columns) -> Content:
         " ",
         (left(run.status.value, columns.state), style),
         numbers,
-        (right(_end(run), columns.end), "$secondary"),
+        (right(_end(run, key), columns.end), "$secondary"),
     )
 
 
@@ -229,14 +230,14 @@ def _short(number: float) -> str:
     return f"{number:.0f}"
 
 
-def _end(run: Overview) -> str:
+def _end(run: Overview, key: Callable[[str], str]) -> str:
     match run.status.value:
         case "running":
             return f"{duration(run.eta)} left" if run.eta is not None else run.phase
         case "paused":
             return "paused"
         case "stopped" | "interrupted":
-            return "r  resume"
+            return f"{key('home.resume')}  resume"
         case "failed":
-            return "l  log"
+            return f"{key('home.log')}  log"
     return ago(run.updated) if run.updated else ""

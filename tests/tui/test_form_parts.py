@@ -27,6 +27,14 @@ from talm_tui.forms.suggest import complete
 from talm_tui.widgets.meaning_panel import _widths
 from talm_tui.widgets.setting_help import facts, usage
 
+KEYS = {
+    "place.leave": "esc",
+    "form.log": "l",
+    "form.stop": "f9",
+    "form.start": "^r",
+}
+key = KEYS.__getitem__
+
 
 def test_names() -> None:
     assert free("nano", {"nano", "nano-2"}) == "nano-3"
@@ -139,7 +147,7 @@ def test_a_running_job_shows_its_newest_note() -> None:
         Progress(phase="tokenizing", done=5),
         Notice(message="the Hub is busy:\n retrying in 8 s", level="warning"),
     )
-    text = lines("data", "a", Status.RUNNING, said, 80).plain
+    text = lines("data", "a", Status.RUNNING, said, 80, key).plain
     assert "note         the Hub is busy: retrying in 8 s" in text
     assert "first" not in text
 
@@ -164,23 +172,25 @@ def test_a_running_job_shows_every_phase_and_the_newest_tokens() -> None:
         Progress(phase="merging", done=5, total=20, unit="tokens"),
         Merged(vocab_size=300, newest=["th", "the"]),
     )
-    text = lines("tokenizer", "a", Status.RUNNING, said, 100).plain
+    text = lines("tokenizer", "a", Status.RUNNING, said, 100, key).plain
     assert [line.split()[0] for line in text.splitlines()] == ["▶", "reading", "merging", "newest"]
-    assert "k  stop" in text
+    assert "f9  stop" in text
 
 
 def test_how_a_job_ended() -> None:
     started = Started(job="tokenizer", name="a")
     done = history(started, Finished(seconds=61, summary={"merges": 3840, "bytes": 9_258_180}))
-    text = lines("tokenizer", "a", Status.DONE, done, 100, next_step="d  go on").plain
+    text = lines("tokenizer", "a", Status.DONE, done, 100, key, next_step="d  go on").plain
     assert (
         text == "● done  Tokenizer a  in 1:01   d  go on   esc  hide\n  merges 3,840 · bytes 9.3 MB"
     )
     failed = history(started, Failed(message="\x1b[31mno\nspace [bold]left"))
-    text = lines("data", "a", Status.FAILED, failed, 100).plain
+    text = lines("data", "a", Status.FAILED, failed, 100, key).plain
     assert text == "✕ failed  Dataset a  l  log   esc  hide\n  no\n  space [bold]left"
     stopped = history(started, Stopped(reason="asked to stop"))
-    assert "asked to stop" in lines("data", "a", Status.STOPPED, stopped, 100).plain
+    assert "asked to stop" in lines("data", "a", Status.STOPPED, stopped, 100, key).plain
     died = history(started, Progress(phase="reading", done=1))
-    assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100).plain
-    assert all(line.cell_length <= 20 for line in lines("data", "a", Status.DONE, done, 20).split())
+    assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100, key).plain
+    assert all(
+        line.cell_length <= 20 for line in lines("data", "a", Status.DONE, done, 20, key).split()
+    )

@@ -165,6 +165,27 @@ def test_footer_header_help_and_hints_show_the_keys_that_work(empty_workspace: W
     play(empty_workspace, story)
 
 
+def test_lists_and_dialogs_name_the_keys_that_work(workspace: Workspace) -> None:
+    write(
+        '[home]\nresume = "f6"\nlog = "f7"\n[confirm]\nyes = "j"\nno = "f9"\n'
+        '[log]\nclose = "f10"\n[train]\npreset = "f12"\n'
+    )
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        runs = screen_text(app)
+        assert "f6  resume" in runs
+        assert "f7  log" in runs
+        await pilot.press("k")
+        await until(pilot, lambda: "j  stop" in screen_text(app))
+        assert "f9  let it run" in screen_text(app)
+        await pilot.press("f9", "f7")
+        await until(pilot, lambda: "f10  close" in screen_text(app))
+        await pilot.press("f10", "4")
+        await until(pilot, lambda: "f12 preset" in screen_text(app))
+
+    play(workspace, story)
+
+
 def test_a_bad_line_is_told_and_the_rest_holds(workspace: Workspace) -> None:
     write('[home]\nquickstrat = "f5"\nlog = "r"\nstop = "f9"\n')
 
