@@ -124,8 +124,8 @@ class FormPlace(Place):
     def propose(self) -> None:
         """Fill fields nobody has typed into, such as a free name."""
 
-    def meaning(self) -> Meaning:
-        """What the values amount to."""
+    def meaning(self) -> Meaning | None:
+        """What the values amount to; None while they are none that could be reckoned with."""
         return Meaning()
 
     def overviews(self) -> tuple[Overview, ...]:
@@ -139,7 +139,7 @@ class FormPlace(Place):
 
     @property
     def meant(self) -> Meaning:
-        """The consequences shown last: they stay while a value is being typed."""
+        """The consequences shown last: they stay, marked, while a value cannot be."""
         return self.query_one(MeaningPanel).meaning
 
     def go_on(self, kind: str, key: str) -> None:

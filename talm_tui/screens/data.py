@@ -118,10 +118,10 @@ class DataScreen(FormPlace):
         }
         self.state.fill("dir_prefix", free(wanted, used))
 
-    def meaning(self) -> Meaning:
+    def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, DataConfig)
-        return self.meant if config is None else of_data(config, self.findings)
+        return None if config is None else of_data(config, self.findings)
 
     # --- documents read back ---------------------------------------------------------------
 

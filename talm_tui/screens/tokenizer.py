@@ -51,10 +51,10 @@ class TokenizerScreen(FormPlace):
         taken = {overview.name for overview in self.overviews()} | {RESERVED}
         self.state.fill("name", free(source, taken))
 
-    def meaning(self) -> Meaning:
+    def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, TokenizerConfig)
-        return self.meant if config is None else of_tokenizer(config, self.findings)
+        return None if config is None else of_tokenizer(config, self.findings)
 
     def action_playground(self) -> None:
         """Try the tokenizer that was made here, or the newest there is."""

@@ -118,11 +118,11 @@ class TrainScreen(FormPlace):
         self.query_one("#edit-preset", PickEditor).show_text(self.state.preset or FIRST_PRESET)
         super().judge()
 
-    def meaning(self) -> Meaning:
+    def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, PretrainConfig)
         if config is None:
-            return self.meant
+            return None
         memory = self.snapshot.machine.memory_total
         return of_training(config, self.findings, self.snapshot.models, memory)
 

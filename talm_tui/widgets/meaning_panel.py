@@ -14,17 +14,21 @@ from talm_tui.widgets.sheet import Sheet
 
 _FILLS = ("█", "▓", "▒", "░", "╱")
 _COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$foreground 45%")
+_TITLE = "What this means"
+_STALE = "What the last valid values mean"
 
 
 class MeaningPanel(Sheet):
-    """Consequences as a list with a bar of memory; `brief` says them in two lines."""
+    """Consequences as a list with a bar of memory; `brief` says them in two lines. They are
+    `stale` while the values they are of are not those of the form: dim, and under another title."""
 
     brief: reactive[bool] = reactive(False)
 
     def __init__(self) -> None:
         super().__init__("", id="meaning", markup=False)
-        self.border_title = Content("What this means")
+        self.border_title = Content(_TITLE)
         self.meaning = Meaning()
+        self.stale = False
 
     def watch_brief(self) -> None:
         self._draw()
@@ -32,16 +36,21 @@ class MeaningPanel(Sheet):
     def on_resize(self) -> None:
         self._draw()
 
-    def show(self, meaning: Meaning) -> None:
-        """Show other consequences."""
-        if meaning != self.meaning:
-            self.meaning = meaning
+    def show(self, meaning: Meaning | None) -> None:
+        """Show other consequences; None: there are none to be told of values that cannot be, and
+        those shown last stay, marked as such."""
+        stale = meaning is None and self.meaning != Meaning()
+        meaning = self.meaning if meaning is None else meaning
+        if (meaning, stale) != (self.meaning, self.stale):
+            self.meaning, self.stale = meaning, stale
+            self.border_title = Content(_STALE if stale else _TITLE)
             self._draw()
 
     def _draw(self) -> None:
         meaning, width = self.meaning, self.content_size.width
         if self.brief:
-            self.update(Content(meaning.brief))
+            before = f"({_STALE.lower()}) " if self.stale else ""
+            self.update(Content(before + meaning.brief).stylize(self._style))
             return
         label = max((len(row.name) for row in meaning.rows), default=0) + 2
         lines = []
@@ -55,7 +64,11 @@ class MeaningPanel(Sheet):
             first, *rest = textwrap.wrap(warning, max(10, width - 2))
             lines += [Content.styled(f"! {first}", "$text-warning")]
             lines += [Content.styled(f"  {part}", "$text-warning") for part in rest]
-        self.update(Content("\n").join(lines))
+        self.update(Content("\n").join(lines).stylize(self._style))
+
+    @property
+    def _style(self) -> str:
+        return "dim" if self.stale else ""
 
 
 def _bar(meaning: Meaning, width: int) -> list[Content]:

@@ -19,6 +19,7 @@ from talm_tui.screens.data import DataScreen
 from talm_tui.screens.train import TrainScreen
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.setting_help import SettingHelp
+from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 
 
@@ -375,3 +376,33 @@ def test_values_from_another_place(workspace: Workspace) -> None:
         assert data.query_one("#edit-tokenizer_path", PickEditor).value == "code-8k"
 
     run_at(workspace, "tokenizer", steps)
+
+
+@pytest.mark.parametrize(
+    ("mode", "key", "wrong", "right", "width"),
+    [
+        ("tokenizer", "vocab_size", "12", "300", 120),
+        ("data", "max_tokens", "many", "10k", 120),
+        ("train", "n_embd", "130", "256", 80),
+    ],
+)
+def test_what_the_last_valid_values_mean_is_told_apart(
+    workspace: Workspace, mode: str, key: str, wrong: str, right: str, width: int
+) -> None:
+    add_manifest(workspace)
+    mark = "(what the last valid values mean)" if width < 100 else "What the last valid values"
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await settled(pilot, place)
+        before = place.meant
+        assert before.rows
+        assert mark not in screen_text(place.talm)
+        await type_into(pilot, place, key, wrong)
+        await until(pilot, lambda: mark in screen_text(place.talm))
+        assert place.meant == before
+        await type_into(pilot, place, key, right)
+        await settled(pilot, place)
+        await until(pilot, lambda: mark not in screen_text(place.talm))
+        assert place.meant != before
+
+    run_at(workspace, mode, steps, size=(width, 30))
