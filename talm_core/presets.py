@@ -277,11 +277,7 @@ def save_preset(
         ConfigError: values that no run could have.
         WorkspaceError: a name that cannot be a file's or is a built-in recipe's.
     """
-    # Names follow the same rule as those of models.
-    workspace.directory("pretrain", name, key="preset")
-    if name in BUILT_IN or _DIAL.fullmatch(name):
-        hint = "choose another name"
-        raise WorkspaceError(Problem("preset", "is built in", name, hint))
+    _refuse_built_in(workspace, name, "choose another name")
     kept = {
         key: value for key, value in values.items() if key not in _NOT_PRESET and value is not None
     }
@@ -294,6 +290,32 @@ def save_preset(
         message = f"cannot be written: {error.strerror}"
         raise WorkspaceError(Problem("workspace", message, str(path))) from None
     return Preset(name, description, checked, path)
+
+
+def delete_preset(workspace: Workspace, name: str) -> Path:
+    """Delete one of the user's own recipes, whatever is in its file; returns where it was.
+
+    Raises:
+        ConfigError: there is none (names the nearest).
+        WorkspaceError: it is built in, or the disk refuses.
+    """
+    _refuse_built_in(workspace, name, "only your own can be deleted")
+    files = _files(workspace)
+    if name not in files:
+        raise ConfigError(Problem("preset", "there is no such preset", name, nearest(name, files)))
+    try:
+        files[name].unlink()
+    except OSError as error:
+        message = f"cannot be deleted: {error.strerror}"
+        raise WorkspaceError(Problem("preset", message, str(files[name]))) from None
+    return files[name]
+
+
+def _refuse_built_in(workspace: Workspace, name: str, hint: str) -> None:
+    # Names follow the same rule as those of models.
+    workspace.directory("pretrain", name, key="preset")
+    if name in BUILT_IN or _DIAL.fullmatch(name):
+        raise WorkspaceError(Problem("preset", "is built in", name, hint))
 
 
 def _files(workspace: Workspace) -> dict[str, Path]:

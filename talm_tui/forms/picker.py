@@ -30,6 +30,9 @@ class PickScreen(ModalScreen[str | None]):
         Binding("pageup", "move('page_up')", "Page up", show=False, id="pick.page_up"),
     ]
 
+    KEYS = "{pick.previous}{pick.next} enter {pick.close}"
+    """What can be done here, in the lower edge."""
+
     def __init__(
         self,
         title: str,
@@ -54,9 +57,7 @@ class PickScreen(ModalScreen[str | None]):
         suggester = PathSuggester() if self._free else None
         with Vertical(id="pick") as box:
             box.border_title = Content(plain(self._title))
-            box.border_subtitle = Content(
-                plain_keys(self.app, "{pick.previous}{pick.next} enter {pick.close}")
-            )
+            box.border_subtitle = Content(plain_keys(self.app, self.KEYS))
             yield Input(
                 self._text,
                 placeholder=hint,
@@ -70,6 +71,17 @@ class PickScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self._filter(self._text)
+
+    @property
+    def highlighted(self) -> str | None:
+        """The value under the cursor, None where nothing fits."""
+        index = self.query_one(OptionList).highlighted
+        return self._shown[index] if index is not None and index < len(self._shown) else None
+
+    def take_out(self, value: str) -> None:
+        """Take an option out of the list."""
+        self._options = tuple(option for option in self._options if option[0] != value)
+        self._filter(self.query_one(Input).value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -107,9 +119,8 @@ class PickScreen(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        index = self.query_one(OptionList).highlighted
-        if index is not None and index < len(self._shown):
-            self.dismiss(self._shown[index])
+        if self.highlighted is not None:
+            self.dismiss(self.highlighted)
         elif self._free and event.value.strip():
             self.dismiss(event.value.strip())
 

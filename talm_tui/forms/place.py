@@ -284,17 +284,16 @@ class FormPlace(Place):
     def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
         event.stop()
         editor = event.editor
-        item = self.state.by_key.get(editor.key)
+        item = self.state.by_key[editor.key]
 
         def take(value: str | None) -> None:
             if value is not None:
                 editor.choose(value)
-                if item is not None:
-                    self.form.move(1)
+                self.form.move(1)
 
         self.app.push_screen(
             PickScreen(
-                item.setting.help if item else "Presets",
+                item.setting.help,
                 editor.options(),
                 text=event.text,
                 current=editor.value,
@@ -325,9 +324,7 @@ class FormPlace(Place):
 
     def fill(self, values: Mapping[str, Any]) -> None:
         """Take values from another place."""
-        for key, value in values.items():
-            if key in self.state.by_key:
-                self.state.set_value(key, value)
+        self.state.take({key: values[key] for key in values if key in self.state.by_key})
         if self.is_mounted:
             self.judge()
 

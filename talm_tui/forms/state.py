@@ -8,7 +8,7 @@ until somebody types there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from talm_core.errors import ConfigError, Problem
@@ -118,6 +118,29 @@ class FormState:
         self.defaults = {item.key: item.default for item in self.items if not item.required}
         self.defaults |= {key: value for key, value in values.items() if key in self.defaults}
         self._give_defaults()
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take several values as one change, as if somebody had typed them."""
+        self._remember(EVERY)
+        for key, value in values.items():
+            self.texts[key] = show(self.by_key[key], value)
+            self.auto.discard(key)
+            self.touched.add(key)
+            self._forget(key)
+        self._judge()
+
+    def drop_preset(self, name: str) -> None:
+        """Measure against the settings' own defaults from now on, and after taking changes back:
+        there is no preset of that name any more. Values stay."""
+        usual = {item.key: item.default for item in self.items if not item.required}
+        for steps in (self._done, self._undone):
+            steps[:] = [
+                replace(step, preset=None, defaults=usual) if step.preset == name else step
+                for step in steps
+            ]
+        if self.preset == name:
+            self.preset, self.defaults = None, usual
+            self._judge()
 
     # --- taking back -----------------------------------------------------------------------
 

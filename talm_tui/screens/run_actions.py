@@ -34,8 +34,8 @@ class ResumeReady(Message):
         self.config = config
 
 
-class BranchReady(Message):
-    """The settings of a run that begins with another's weights."""
+class SettingsReady(Message):
+    """The settings of a run that another is going to begin with."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__()
@@ -89,6 +89,14 @@ class RunActions(Place):
             show=False,
             tooltip="A new run that begins with this one's weights",
         ),
+        Binding(
+            "t",
+            "again",
+            "Train again",
+            id="runs.again",
+            show=False,
+            tooltip="A new run with this one's settings, to change in the form",
+        ),
         Binding("n", "rename", "Rename", id="runs.rename", show=False, tooltip="Rename the run"),
         Binding(
             "d,delete",
@@ -118,6 +126,8 @@ class RunActions(Place):
             return self._run is not None and self.status in _RESUMABLE
         if action in ("play", "branch"):
             return self._run is not None and bool(self.files.checkpoints)
+        if action == "again":
+            return self._run is not None
         if action in ("rename", "delete"):
             return self._run is not None and not self.status.active
         return super().check_action(action, parameters)
@@ -193,20 +203,26 @@ class RunActions(Place):
         """Fill in the form for a new run that begins with the newest checkpoint of this one."""
         assert self._directory is not None
         assert self._run is not None
-        self._read_branch(self._directory, self._run, max(self.files.checkpoints))
+        origin = f"{self._run}/{max(self.files.checkpoints)}"
+        self._read_settings(self._directory, self._run, {"init_from": origin})
 
-    @work(thread=True, exclusive=True, group="branch", exit_on_error=False)
-    def _read_branch(self, directory: Path, name: str, checkpoint: str) -> None:
+    def action_again(self) -> None:
+        """Fill in the form for a new run with the settings of this one."""
+        assert self._directory is not None
+        assert self._run is not None
+        self._read_settings(self._directory, self._run, {})
+
+    @work(thread=True, exclusive=True, group="settings", exit_on_error=False)
+    def _read_settings(self, directory: Path, name: str, others: dict[str, Any]) -> None:
         try:
             values = jobs.read_config(directory).model_dump()
         except InputError as error:
             self.app.post_message(Trouble(str(error)))
             return
-        values["init_from"] = f"{name}/{checkpoint}"
         values["model_name"] = _free(name, directory.parent)
-        self.post_message(BranchReady(values))
+        self.post_message(SettingsReady(values | others))
 
-    def on_branch_ready(self, message: BranchReady) -> None:
+    def on_settings_ready(self, message: SettingsReady) -> None:
         message.stop()
         self.talm.open_form("pretrain", **message.values)
 

@@ -23,8 +23,10 @@ from talm_tui.forms.place import FormPlace
 from talm_tui.forms.quantity import count
 from talm_tui.forms.training_meaning import of_training
 from talm_tui.screens.data import tokenizer_options
+from talm_tui.screens.pick_preset import OF_RUN, PickPresetScreen
 from talm_tui.screens.save_preset import SavePresetScreen
 from talm_tui.theme import line, plain
+from talm_tui.widgets.step import figure
 
 FIRST_PRESET = "nano"
 """What the form begins with: its values are the settings' own defaults."""
@@ -131,34 +133,75 @@ class TrainScreen(FormPlace):
         self.judge()
         self.talm.open_run(artifact.name)
 
-    # --- presets ---------------------------------------------------------------------------
+    # --- presets and earlier runs ------------------------------------------------------------
 
     def _preset_options(self) -> list[tuple[str, str]]:
+        return [(preset.name, preset.description) for preset in self._all_presets()]
+
+    def _all_presets(self) -> list[Preset]:
         if not self._presets:
             self._read_presets()
-        known = [(preset.name, preset.description) for preset in self._presets]
         depths = (find_preset(self.workspace, f"d{depth}") for depth in DEPTHS)
-        return known + [(preset.name, preset.description) for preset in depths]
-
-    def free_text(self, key: str) -> str:
-        return "d1 to d48" if key == "preset" else super().free_text(key)
+        return [*self._presets, *depths]
 
     def _read_presets(self) -> list[Problem]:
         problems: list[Problem] = []
         self._presets = presets(self.workspace, problems=problems)
         return problems
 
+    def _runs(self) -> dict[str, Overview]:
+        """Earlier runs whose settings can be read, the newest first."""
+        found = self.overviews()
+        return {run.name: run for run in found if isinstance(run.config, PretrainConfig)}
+
     def action_presets(self) -> None:
-        """Choose a preset to begin with; says which files hold none that can be used."""
+        """Choose what to begin with; says which files hold no preset that can be used."""
         problems = self._read_presets()
         if problems:
             text = "\n".join(plain(str(problem)) for problem in problems)
             self.notify(text, severity="warning", markup=False, timeout=10)
-        self.query_one("#edit-preset", PickEditor).action_open()
+        self._pick_preset()
+
+    def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
+        if event.editor.key in self.state.by_key:
+            super().on_pick_editor_opened(event)
+            return
+        event.stop()
+        self._pick_preset(event.text)
+
+    def _pick_preset(self, text: str = "") -> None:
+        runs = [(name, figure(run)) for name, run in self._runs().items()]
+        current = self.state.preset or FIRST_PRESET
+        screen = PickPresetScreen(
+            self.workspace, self._all_presets(), runs, text=text, current=current
+        )
+
+        def take(chosen: str | None) -> None:
+            for name in screen.deleted:
+                self.state.drop_preset(name)
+            if screen.deleted:
+                self._read_presets()
+                self.judge()
+            if chosen is not None and chosen.startswith(OF_RUN):
+                self.load_run(chosen.removeprefix(OF_RUN))
+            elif chosen is not None and chosen != self.state.preset:
+                self.load_preset(chosen)
+
+        self.app.push_screen(screen, take)
 
     def on_edited(self, event: Edited) -> None:
         event.stop()
         self.load_preset(event.text)
+
+    def load_run(self, name: str) -> None:
+        """Take the settings of an earlier run, as one change; the new run has its own name."""
+        run = self._runs().get(name)
+        if run is None or run.config is None:
+            self.notify(f"{line(name)} is not there any more", severity="error", markup=False)
+            return
+        values = run.config.model_dump()
+        del values[self.NAME_KEY]
+        self.fill(values)
 
     def load_preset(self, name: str) -> None:
         """Make a preset's values the form's; what was typed gives way, name and data stay."""

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig
-from talm_core.errors import ConfigError, Problem, WorkspaceError
-from talm_core.presets import BUILT_IN, PRESETTABLE, find_preset, presets, save_preset
+from talm_core.errors import ConfigError, InputError, Problem, WorkspaceError
+from talm_core.presets import (
+    BUILT_IN,
+    PRESETTABLE,
+    delete_preset,
+    find_preset,
+    presets,
+    save_preset,
+)
 from talm_core.quickstart import stages
 from talm_core.settings import build, settings_of
 from talm_core.workspace import Workspace
@@ -109,6 +116,26 @@ def test_names_that_cannot_be_are_refused(tmp_path: Path, name: str) -> None:
         save_preset(Workspace(tmp_path), name, {})
     assert caught.value.problems[0].key == "preset"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_ones_own_presets_can_be_deleted(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    kept = save_preset(workspace, "kept", {"n_layer": 3}).path
+    path = save_preset(workspace, "mine", {"n_layer": 5}).path
+    assert path is not None
+    path.write_text("no longer TOML [")
+    assert delete_preset(workspace, "mine") == path
+    assert [preset.path for preset in presets(workspace) if preset.path] == [kept]
+    for name, said in (
+        ("nano", "is built in"),
+        ("d4", "is built in"),
+        ("mine", "there is no such preset"),
+        ("kep", "did you mean 'kept'"),
+        ("../presets/kept", "must"),
+    ):
+        with pytest.raises(InputError, match=said):
+            delete_preset(workspace, name)
+    assert find_preset(workspace, "kept").values == {"n_layer": 3}
 
 
 def test_values_that_no_run_could_have_are_not_saved(tmp_path: Path) -> None:

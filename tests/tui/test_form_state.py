@@ -143,3 +143,33 @@ def test_what_is_typed_into_a_field_in_a_row_is_one_change() -> None:
     state.load_preset("big", {"n_layer": 6})
     assert state.undo() == EVERY
     assert (state.preset, state.texts["n_layer"]) == (None, "12")
+
+
+def test_several_values_are_taken_as_one_change() -> None:
+    state = train_form()
+    before = dict(state.texts)
+    state.take({"n_layer": 7, "minutes": 2.5, "sample_prompt": ("a b", "")})
+    assert state.values["sample_prompt"] == ("a b", "")
+    assert set(state.changed) == {"n_layer", "minutes", "sample_prompt"}
+    assert state.undo() == EVERY
+    assert state.texts == before
+    assert state.redo() == EVERY
+    assert state.values["n_layer"] == 7
+
+
+def test_a_preset_that_is_gone_is_forgotten_on_the_way_back_too() -> None:
+    state = train_form()
+    state.load_preset("mine", {"n_layer": 7})
+    state.set_text("n_head", "8")
+    state.load_preset("other", {"n_layer": 9})
+    state.drop_preset("mine")
+    named = [state.preset]
+    state.undo()
+    named.append(state.preset)
+    assert state.values["n_layer"] == 7
+    assert state.changed == ["n_layer", "n_head"]
+    state.redo()
+    named.append(state.preset)
+    state.drop_preset("other")
+    assert [*named, state.preset] == ["other", None, "other", None]
+    assert (state.values["n_layer"], state.changed) == (9, ["n_layer"])

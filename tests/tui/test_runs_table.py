@@ -267,6 +267,22 @@ def test_how_often_it_evaluates_is_asked_and_sent(workspace: Workspace) -> None:
     assert sent == [EvaluateEvery(steps=50)]
 
 
+def test_a_run_is_trained_again_with_other_settings(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: screen._over)
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))
+        place = app.screen
+        assert isinstance(place, TrainScreen)
+        await until(pilot, lambda: place.state.values.get("model_name") == "try-4")
+        assert place.state.values["max_steps"] == 2000
+        assert place.state.values.get("init_from") is None
+
+    play(workspace, story)
+
+
 def test_a_run_is_renamed(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from typing import cast
 
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from talm_core.command_line import shell
 from talm_core.config import PretrainConfig
-from talm_core.presets import BUILT_IN, find_preset
+from talm_core.presets import BUILT_IN, find_preset, save_preset
 from talm_core.training.plan import plan
 from talm_core.workspace import Workspace
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.messages import JobStarted
+from talm_tui.screens.confirm import ConfirmScreen
+from talm_tui.screens.pick_preset import PickPresetScreen
 from talm_tui.screens.save_preset import SavePresetScreen
+from talm_tui.screens.train import TrainScreen
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.setting_help import SettingHelp
+from tests.tui import canned
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 
 
@@ -179,6 +184,65 @@ def test_a_preset_file_that_cannot_be_used_is_told(workspace: Workspace) -> None
         await pilot.press(*"good", "enter")
         await until(pilot, lambda: place.state.preset == "good")
         assert place.state.texts["n_layer"] == "3"
+
+    run_at(workspace, "train", steps)
+
+
+def test_a_preset_of_ones_own_is_deleted_in_the_list(workspace: Workspace) -> None:
+    add_manifest(workspace)
+    path = save_preset(workspace, "mine", {"n_layer": 7}).path
+    assert path is not None
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert isinstance(place, TrainScreen)
+        place.load_preset("mine")
+        assert "--preset mine" in place.query_one(CommandPreview).command
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickPresetScreen))
+        listed = cast(PickPresetScreen, pilot.app.screen)
+        assert listed.highlighted == "mine"
+        await pilot.press(*"nano")
+        assert listed.highlighted == "nano"
+        await pilot.press("f8")
+        assert pilot.app.screen is listed, "it is built in"
+        for answer, there in (("n", True), ("y", False)):
+            listed.query_one(Input).value = "mine"
+            await until(pilot, lambda: listed.highlighted == "mine")
+            await pilot.press("f8")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            await pilot.press(answer)
+            await until(pilot, lambda: pilot.app.screen is listed)
+            assert path.exists() is there
+        await until(pilot, lambda: listed.highlighted is None)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is place)
+        # What it held stays; the command says it in full.
+        assert place.state.texts["n_layer"] == "7"
+        command = place.query_one(CommandPreview).command
+        assert "--preset" not in command
+        assert "--n-layer 7" in command
+
+    run_at(workspace, "train", steps)
+
+
+def test_an_earlier_run_is_begun_with(workspace: Workspace) -> None:
+    add_manifest(workspace)
+    canned.artifact(
+        workspace,
+        PretrainConfig(model_name="wide", data_dir="stdlib/all", n_embd=320, lr_schedule="wsd"),
+        canned.run_events(10, 10),
+    )
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "n_layer", "9")
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickPresetScreen))
+        await pilot.press(*"run", "space", *"wide", "enter")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.state.changed == ["n_embd", "lr_schedule"]
+        assert place.state.texts["model_name"] == "nano-2"
+        await pilot.press("escape", "ctrl+z")
+        assert place.state.changed == ["n_layer"]
 
     run_at(workspace, "train", steps)
 
