@@ -30,6 +30,7 @@ def facts(manifest: Manifest) -> list[tuple[str, str]]:
     tokenizer = manifest.tokenizer
     tokens, text = manifest.tokens, manifest.text_bytes
     shards = len(manifest.shards)
+    left_out = [("left out", f"{manifest.left_out:,} rows without a text")]
     return [
         ("source", terminal.one_line(f"{manifest.source}/{manifest.sample}")),
         (
@@ -44,6 +45,7 @@ def facts(manifest: Manifest) -> list[tuple[str, str]]:
             f"{tokens:,} ({manifest.train_tokens:,} train, {manifest.val_tokens:,} val)",
         ),
         ("documents", f"{manifest.documents:,}"),
+        *(left_out if manifest.left_out else []),
         ("text", f"{terminal.size(text)} of UTF-8"),
         ("bytes per token", f"{text / tokens:.3f}"),
         (

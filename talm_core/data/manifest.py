@@ -49,13 +49,15 @@ class TokenizerInfo(_Part):
 
 class Manifest(_Part):
     """A dataset. `sample` names the part of the source, or the user's own text. What came from
-    the Hub says from which `dataset` at which commit (`revision`)."""
+    the Hub says from which `dataset` at which commit (`revision`), and how many of the rows that
+    were read had no text (`left_out`)."""
 
     version: Literal[1] = 1
     source: str
     sample: str
     dataset: str | None = None
     revision: str | None = None
+    left_out: Count = 0
     tokenizer: TokenizerInfo
     dtype: Literal["uint16", "uint32"]
     shards: Annotated[list[Shard], Field(min_length=2)]

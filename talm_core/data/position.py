@@ -61,13 +61,15 @@ class Listing(BaseModel):
 
 
 class Cursor(BaseModel):
-    """A place in a source: after `tokens` tokens of the document in `row` of file `part`."""
+    """A place in a source: after `tokens` tokens of the document in `row` of file `part`, before
+    which `left_out` rows had no text."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     part: Count = 0
     row: Count = 0
     tokens: Count = 0
+    left_out: Count = 0
 
 
 class Position(BaseModel):

@@ -28,6 +28,7 @@ import numpy as np
 from talm_core.config import DataConfig
 from talm_core.data import division, texts
 from talm_core.data.corpus import Corpus
+from talm_core.data.coverage import Coverage
 from talm_core.data.encoding import Encoded, Encoder
 from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
@@ -96,6 +97,7 @@ class Preparation:
         self._corpus: Corpus | None = texts.local_corpus(config)
         self._stream: Stream | None = None
         self._gone: GoneError | None = None
+        self._left_out = 0
         self._made_of = _made_of(config, self._corpus)
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
@@ -137,8 +139,10 @@ class Preparation:
         if self._stream is not None:
             self._stream.discard()
         yield self._progress(complete=True)
-        if self._stream is not None and (left_out := self._stream.left_out):
-            yield Notice(message=f"{left_out:,} rows without a text were left out")
+        yield from self._coverage.told(complete=True)
+        if left_out := manifest.left_out:
+            noun = "row" if left_out == 1 else "rows"
+            yield Notice(message=f"{left_out:,} {noun} without a text left out")
         yield self._finished(manifest)
 
     # --- where the text comes from -----------------------------------------------------------
@@ -199,7 +203,8 @@ class Preparation:
 
     def _documents(self, cursor: Cursor) -> Iterator[Located | None]:
         if self._stream is not None:
-            return self._reachable(self._stream.documents(cursor.part, cursor.row))
+            place = cursor.part, cursor.row
+            return self._reachable(self._stream.documents(*place, left_out=cursor.left_out))
         assert self._corpus is not None
         return texts.located(self._corpus, cursor.row)
 
@@ -274,6 +279,7 @@ class Preparation:
         complete = False
         try:
             self._encoder = Encoder(self._vocabulary)
+            self._coverage = Coverage(self._vocabulary)
             shards = yield from (self._streamed() if self._streams else self._divided())
             manifest = self._publish(shards)
             complete = True
@@ -295,6 +301,7 @@ class Preparation:
             sample=self._config.sample,
             dataset=listing.dataset if listing else None,
             revision=listing.revision if listing else None,
+            left_out=self._left_out,
             tokenizer=TokenizerInfo(
                 name=vocabulary.name, identity=vocabulary.identity, n_vocab=vocabulary.n_vocab
             ),
@@ -357,7 +364,9 @@ class Preparation:
                     yield from self._told()
             if self._gone is not None and self._tokens < self._limit:
                 raise self._ended_early(self._gone)
-            end = place.of(self._tokens)
+            end = self._cursor(place)
+            if self._stream is not None and self._tokens < self._limit:
+                self._left_out = self._stream.left_out
         self._check_halves()
         shards = before + writer.shards
         settled = self._config.val_tokens is not None or position.divided
@@ -390,7 +399,15 @@ class Preparation:
             if self._tokens == self._val_goal:
                 writer.close()
             if len(writer.shards) > shards:
-                self._remember(writer.shards[-1], place.of(self._tokens))
+                self._remember(writer.shards[-1], self._cursor(place))
+
+    def _cursor(self, place: Place) -> Cursor:
+        """Where what was written so far ends."""
+        cursor = place.of(self._tokens)
+        if self._stream is None:
+            return cursor
+        self._left_out = self._stream.left_out_before(cursor.part, cursor.row)
+        return cursor.model_copy(update={"left_out": self._left_out})
 
     def _remember(self, shard: Shard, cursor: Cursor) -> None:
         position = self._position
@@ -462,6 +479,7 @@ class Preparation:
     def _encoded(
         self, documents: Iterable[Located | None]
     ) -> Generator[Encoded | None, None, None]:
+        documents = self._coverage.over(documents)
         return self._encoder.run(self._encoder.batches(documents), threads=self._threads)
 
     @property
@@ -480,6 +498,7 @@ class Preparation:
     def _told(self) -> Iterator[Event]:
         """What is to be said now, if it is time."""
         yield from self._notices()
+        yield from self._coverage.told()
         if self._is_time():
             self._room.look()
             yield self._progress()
@@ -536,8 +555,8 @@ class Preparation:
             "shards": len(manifest.shards),
             "directory": self._relative,
         }
-        if self._stream is not None and self._stream.left_out:
-            summary["left_out"] = self._stream.left_out
+        if manifest.left_out:
+            summary["left_out"] = manifest.left_out
         return Finished(seconds=time.monotonic() - self._began, summary=summary)
 
 

@@ -12,6 +12,7 @@ import queue
 import re
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +82,8 @@ class Stream:
         """Read a column of text, or with `heritage` one of blob ids whose text is fetched.
         `corpora` is where downloads are kept; with `keep` false only while they are read."""
         self.listing = listing
-        self.left_out = 0
+        self._left_out = 0
+        self._gaps: deque[tuple[int, int]] = deque()
         self._share = 0.0
         self._hub = hub
         self._network = network
@@ -109,8 +111,24 @@ class Stream:
         here = sum(path.stat().st_blocks * 512 for path in self._folder.glob("*"))
         return max(0, self.listing.bytes - here)
 
-    def documents(self, part: int = 0, row: int = 0) -> Iterator[Located | None]:
-        """Every document from a place on; None stands for a moment of waiting."""
+    @property
+    def left_out(self) -> int:
+        """How many rows without a text there were so far."""
+        return self._left_out + len(self._gaps)
+
+    def left_out_before(self, part: int, row: int) -> int:
+        """How many of them come before a place. Each time one that is not before the last."""
+        while self._gaps and self._gaps[0] < (part, row):
+            self._gaps.popleft()
+            self._left_out += 1
+        return self._left_out
+
+    def documents(
+        self, part: int = 0, row: int = 0, *, left_out: int = 0
+    ) -> Iterator[Located | None]:
+        """Every document from a place on, before which `left_out` rows had no text; None stands
+        for a moment of waiting."""
+        self._left_out = left_out
         reader = threading.Thread(target=self._run, args=(part, row), name="read", daemon=True)
         reader.start()
         try:
@@ -127,7 +145,7 @@ class Stream:
                 self._share = chunk.share
                 for number, text in enumerate(chunk.texts, chunk.row):
                     if text is None:
-                        self.left_out += 1
+                        self._gaps.append((chunk.part, number))
                     else:
                         yield Located(chunk.part, number, text)
         finally:

@@ -13,9 +13,11 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from talm_core import jobs
+from talm_core.commands import dataset
 from talm_core.config import DataConfig
 from talm_core.data import blocks, preparation, sources, streams
 from talm_core.data.manifest import Manifest
@@ -208,8 +210,38 @@ def test_empty_texts_are_documents_and_missing_ones_are_counted(
     stream = read(directory, "train")[0] + read(directory, "val")[0]
     assert decode(stream) == ["a", "", "b\r\n", "日本語", ""]
     assert [e.message for e in events if isinstance(e, Notice)] == [
-        "2 rows without a text were left out"
+        "2 rows without a text left out"
     ]
+    assert Manifest.load(directory).left_out == 2
+
+
+def test_rows_without_a_text_are_counted_over_interruptions_and_up_to_the_end(
+    server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [None if row % 3 else text for row, text in enumerate(texts(0) * 3)]
+    server.repos[ID] = Repo(files={f"{n}.parquet": parquet(rows, group=7) for n in range(2)})
+    kept = [text for text in rows if text is not None] * 2
+    whole = CONFIG.model_copy(update={"dir_prefix": "whole"})
+    prepare(workspace, whole)
+    expected = files(workspace.directory_of(whole))
+    manifest = Manifest.load(workspace.directory_of(whole))
+    assert (manifest.documents, manifest.left_out) == (120, 240)
+    part = CONFIG.model_copy(update={"max_tokens": 2_500})
+    prepare(workspace, part)
+    # The document in which they end is the last that begins before.
+    begins = np.cumsum([0] + [len(ids(text)) for text in kept])
+    last = int(np.flatnonzero(begins < 2_500)[-1])
+    assert Manifest.load(workspace.directory_of(part)).left_out == 2 * last
+    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    for _ in range(3):
+        job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
+        before = next(job)
+        assert isinstance(before, Started)
+        while len(list(workspace.directory_of(CONFIG).glob("*.npy"))) == before.resumed_from:
+            next(job, None)
+        job.close()
+    prepare(workspace, CONFIG)
+    assert files(workspace.directory_of(CONFIG)) == expected
 
 
 def test_the_samples_of_the_table_are_found_without_listing_the_rest(
@@ -255,6 +287,7 @@ def test_what_software_heritage_does_not_have_is_counted(
     assert decode(stream) == [f"print({row})\n" for row in kept]
     assert isinstance(last, Finished)
     assert last.summary["left_out"] == 3
+    assert ("left out", "3 rows without a text") in dataset.facts(Manifest.load(directory))
 
 
 def test_a_single_file_is_checked_by_its_checksum(
