@@ -1,4 +1,4 @@
-"""Compiling the two hot loops of tokenizer training, splitting and merging.
+"""Compiling hot loops: splitting and merging to train a tokenizer, and encoding.
 
 The machine code is kept beside the source, or in the user's cache directory where that cannot be
 written; where neither can, every process compiles anew.
@@ -26,6 +26,18 @@ def inner(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a function that only compiled ones call: without the entry from Python, which
     takes longer to compile than what it leads to."""
     return _compiled(function, _OPTIONS | {"no_cpython_wrapper": True})
+
+
+def is_cached(function: Callable[..., Any], *arguments: object) -> bool:
+    """Whether the machine code of a `compiled` function for such arguments is in the cache, or
+    already here. Nothing is compiled."""
+    dispatcher: Any = function
+    signature = tuple(map(numba.typeof, arguments))
+    if signature in dispatcher.overloads:
+        return True
+    # Without a directory for it, there is a cache that never has anything.
+    cache = dispatcher._cache  # noqa: SLF001
+    return cache.load_overload(signature, dispatcher.targetctx) is not None
 
 
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
