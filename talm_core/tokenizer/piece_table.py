@@ -73,10 +73,12 @@ class Tokens:
 
     def fill(self) -> None:
         """Enter the vocabulary; this runs compiled code."""
-        _seat(self._bytes, self._starts, self._rows, self.bytes, self.byte_pairs)
-        count = _pair_up(self._bytes, self._starts, self._rows, self.pairs)
+        # A pool can be written to; with anything else, all would be compiled a second time.
+        pool = self._bytes.copy()
+        _seat(self._bytes, self._starts, self._rows, pool, self.bytes, self.byte_pairs)
+        count = _pair_up(self._bytes, self._starts, self._rows, pool, self.pairs)
         self.pairs = np.zeros((_power(2 * count + 2), 2), np.int64)
-        _pair_up(self._bytes, self._starts, self._rows, self.pairs)
+        _pair_up(self._bytes, self._starts, self._rows, pool, self.pairs)
 
     def table(self) -> Table:
         """A new table that knows the vocabulary."""
@@ -171,13 +173,15 @@ def _find(data: Bytes, at: Scalar, size: Scalar, rows: Longs, pool: Bytes) -> Sc
 
 
 @compiled
-def _seat(data: Bytes, starts: Longs, rows: Longs, bytes_: Longs, byte_pairs: Longs) -> None:
-    """Enter all tokens, whose bytes lie end to end."""
+def _seat(
+    data: Bytes, starts: Longs, rows: Longs, pool: Bytes, bytes_: Longs, byte_pairs: Longs
+) -> None:
+    """Enter all tokens, whose bytes lie end to end, as they do in the pool."""
     for token in range(len(starts) - 1):
         at = starts[token]
         size = starts[token + 1] - at
         first, second = first_of(data, at, size), second_of(data, at, size)
-        slot = slot_of(first, second, data, at, size, rows, data)
+        slot = slot_of(first, second, data, at, size, rows, pool)
         rows[slot, FIRST] = first
         rows[slot, SECOND] = second
         rows[slot, START] = at
@@ -189,7 +193,7 @@ def _seat(data: Bytes, starts: Longs, rows: Longs, bytes_: Longs, byte_pairs: Lo
 
 
 @compiled
-def _pair_up(data: Bytes, starts: Longs, rows: Longs, pairs: Longs) -> Scalar:
+def _pair_up(data: Bytes, starts: Longs, rows: Longs, pool: Bytes, pairs: Longs) -> Scalar:
     """Enter all pairs of tokens that make one of up to `LONGEST_MERGED` bytes, unless there is no
     room at all; returns how many there are."""
     count = 0
@@ -197,10 +201,10 @@ def _pair_up(data: Bytes, starts: Longs, rows: Longs, pairs: Longs) -> Scalar:
         at = starts[token]
         size = starts[token + 1] - at
         for cut in range(1, size if size <= LONGEST_MERGED else 0):
-            left = rows[_find(data, at, cut, rows, data), VALUE]
+            left = rows[_find(data, at, cut, rows, pool), VALUE]
             if left == 0:
                 continue
-            right = rows[_find(data, at + cut, size - cut, rows, data), VALUE]
+            right = rows[_find(data, at + cut, size - cut, rows, pool), VALUE]
             if right == 0:
                 continue
             count += 1
