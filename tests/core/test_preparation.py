@@ -583,7 +583,7 @@ def test_rows_are_gone_on_with_where_a_shard_ended(
     for stop_after in (1, 2, 4):
         config = config_of(folder, ds_sample=f"parts{stop_after}", shard_size=1_000)
         resumed = 0
-        for _ in range(9):
+        for _ in range(99):
             events = Preparation(config, workspace, threads=1).events()
             directory = workspace.directory_of(config)
             had = len(list(directory.glob("*.npy")))
