@@ -408,32 +408,38 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return float(value) if value in ("nan", "inf", "-inf") else value
+    return float(value) if value in _NOT_FINITE else value
 
 
-_NUMBERS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_NOT_FINITE = ("nan", "inf", "-inf")
+_BEYOND = 1 << 63
+_MISSING = object()
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+    "None": (type(None),),
+}
 
 
-def _fits(value: Any, annotation: str) -> bool:
-    """Whether a value from outside has the plain type its field declares. Containers are
-    checked by their outer type: readers treat what is inside as data."""
-    options = [part.strip() for part in annotation.split("|")]
-    if value is None:
-        return "None" in options
-    for option in options:
-        if option.startswith("list"):
-            if isinstance(value, list):
-                return True
-        elif option.startswith("dict"):
-            if isinstance(value, dict):
-                return True
-        elif isinstance(value, bool):
-            if option == "bool":
-                return True
-        elif option in _NUMBERS and isinstance(value, _NUMBERS[option]):
-            # No count of ours is that large, and arrays of floats could not hold it.
-            return not isinstance(value, int) or abs(value) < 2**63
-    return False
+def _slots(cls: type[Any]) -> tuple[tuple[str, frozenset[type], bool, bool], ...]:
+    """Each field of a dataclass: its name, the types of JSON it takes, whether a string may stand
+    for a float that is not finite, whether it must be there."""
+    slots = []
+    for item in fields(cls):
+        types: set[type] = set()
+        for option in map(str.strip, str(item.type).split("|")):
+            # Containers are checked by their outer type: readers treat what is inside as data.
+            container = {"list": list, "dict": dict}.get(option.partition("[")[0])
+            types.update(_PLAIN.get(option, ()) if container is None else (container,))
+        needed = item.default is MISSING and item.default_factory is MISSING
+        slots.append((item.name, frozenset(types), "float" in str(item.type), needed))
+    return tuple(slots)
+
+
+# Worked out once: a journal has as many lines as a run has steps.
+_SLOTS = {cls: _slots(cls) for cls in (*_EVENTS.values(), *_COMMANDS.values(), DeviceMemory)}
 
 
 def _build(known: dict[str, type[T]], name: Any, values: dict[str, Any]) -> T | None:
@@ -457,14 +463,19 @@ def _device(item: Any) -> DeviceMemory | None:
 def _arguments(cls: type[Any], values: dict[str, Any]) -> dict[str, Any] | None:
     """The values of a dataclass's fields; None where one is missing or of another type."""
     arguments: dict[str, Any] = {}
-    for item in fields(cls):
-        if item.name in values:
-            value = values[item.name]
-            if "float" in str(item.type):
-                value = _number(value)
-            if not _fits(value, str(item.type)):
+    for name, types, number, needed in _SLOTS[cls]:
+        value = values.get(name, _MISSING)
+        kind = type(value)
+        if kind in types:
+            # No count of ours is that large, and arrays of floats could not hold it.
+            if kind is int and not -_BEYOND < value < _BEYOND:
                 return None
-            arguments[item.name] = value
-        elif item.default is MISSING and item.default_factory is MISSING:
+            arguments[name] = value
+        elif value is _MISSING:
+            if needed:
+                return None
+        elif number and value in _NOT_FINITE:
+            arguments[name] = float(value)
+        else:
             return None
     return arguments

@@ -94,8 +94,11 @@ class Series:
 
     def append(self, event: Event) -> None:
         """Add an event's values. A step that is there already is replaced, never doubled."""
-        self.drop_after(event.step - 1)  # type: ignore[attr-defined]
-        if len(self) >= self.most:
+        steps = self.columns["step"]
+        step: int = event.step  # type: ignore[attr-defined]
+        if steps and steps[-1] >= step:
+            self.drop_after(step - 1)
+        if len(steps) >= self.most:
             self._thin()
         for name, column in self.columns.items():
             value = getattr(event, name)
