@@ -22,7 +22,7 @@ _TAIL_BYTES = 64 * 1024
 _FAR_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_WAITING = 10_000  # events, a few megabytes
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024
 
 
 class JournalWriter:
@@ -79,8 +79,8 @@ class JournalReader:
         self._file: tuple[int, int] | None = None
 
     def read_new(self) -> list[Record]:
-        """Records since the last call, at most some hundred at once; empty only when there is
-        nothing new, or the file is gone or not there yet. A file that took the place of the one
+        """Records since the last call, at most two or three hundred at once; empty only when there
+        is nothing new, or the file is gone or not there yet. A file that took the place of the one
         read before is read from its start."""
         try:
             with self.path.open("rb") as file:

@@ -34,8 +34,8 @@ class Files:
 class Records(Message):
     """New records of the run that is followed under `token`. `status` and `files` are None when
     nobody has looked since the last batch; `over` is true in the last one: no process works
-    there any more. Whoever gets it sets `taken`: a long journal is read no faster than it is taken,
-    and does not pile up."""
+    there any more. Whoever gets it sets `taken` once nothing else waits for the screen: until then
+    a long journal is read no further, so that it does not pile up and no key waits for it."""
 
     def __init__(
         self,
@@ -72,7 +72,6 @@ class Follower:
         self._post = post
         self._cancelled = cancelled
         self._batch: list[Record] = []
-        self._last: Records | None = None
         self._posted = self._looked = 0.0
         self._status: Status | None = None
         self._files: Files | None = None
@@ -107,10 +106,10 @@ class Follower:
         message = Records(
             self._token, self._directory, self._batch, self._status, self._files, over=over
         )
-        if self._last is not None and len(self._batch) >= BATCH_RECORDS:
-            self._last.taken.wait(_PATIENCE_SECONDS)
-        self._last = message
         self._post(message)
+        if len(self._batch) >= BATCH_RECORDS:
+            # Reading on would take the interpreter from the thread that draws.
+            message.taken.wait(_PATIENCE_SECONDS)
         self._batch, self._status, self._files = [], None, None
         self._posted = time.monotonic()
 

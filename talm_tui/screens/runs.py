@@ -270,7 +270,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     @on(Records)
     def _take(self, message: Records) -> None:
         message.stop()
-        message.taken.set()
+        self.call_after_refresh(message.taken.set)
         if message.token != self._token:
             return
         changed = self.history.extend(message.records)

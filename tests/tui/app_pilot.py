@@ -13,7 +13,7 @@ from talm_tui.app import TalmApp
 Story = Callable[[TalmApp, Pilot[None]], Awaitable[None]]
 
 
-async def until(pilot: Pilot[None], question: Callable[[], object], *, seconds: float = 15) -> None:
+async def until(pilot: Pilot[None], question: Callable[[], object], *, seconds: float = 60) -> None:
     """Let the app run until something is so."""
     async with asyncio.timeout(seconds):
         while not question():
