@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not in_browser and not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
         return 2
+    # What is made until the first frame stays; the app looks for rubbish from then on.
+    gc.disable()
     from talm_tui import preferences
     from talm_tui.app import TalmApp
     from talm_tui.terminal import own_terminal

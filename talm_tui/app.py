@@ -22,6 +22,7 @@ from textual.widget import Widget
 from talm_tui import actions, keymap, messages, preferences
 from talm_tui.news import news
 from talm_tui.places import FORMS, PLACES, load, modes
+from talm_tui.stylesheet import ReadOnce
 from talm_tui.theme import DARK, plain, series, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
 
@@ -126,6 +127,7 @@ class TalmApp(App[None]):
             self.register_theme(theme)
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
+        self.stylesheet = ReadOnce(variables=self.get_css_variables())
         self._asked = keymap.read()
         self._own_keys = self._asked.keys
         self.set_keymap(self._own_keys)
@@ -148,12 +150,17 @@ class TalmApp(App[None]):
     # --- life --------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._watcher.start)
+        self.call_after_refresh(self._begin)
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
         if self._preferences.theme not in ("", self.theme):
             self._say(f"There is no theme {self._preferences.theme}; the palette has a list")
         if self._preferences.problem:
             self._say(self._preferences.problem)
+
+    def _begin(self) -> None:
+        """The first frame is on the screen: look for rubbish again, and at the workspace."""
+        gc.enable()
+        self._watcher.start()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of series for themes that have none: Textual's own."""

@@ -11,9 +11,9 @@ and left out; everything else holds.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,6 @@ from talm_tui import actions, preferences
 FILE_NAME = "keymap.toml"
 
 _MODIFIERS = ("ctrl", "alt", "shift", "super", "hyper", "meta")
-_NAMES = {
-    *(key.value for key in Keys if "+" not in key.value and not key.value.startswith("<")),
-    *KEY_NAME_REPLACEMENTS.values(),
-    "backspace",
-} - {"return", "ctrl-at"}
 _ALIASES = {
     **{
         shown: name for name, shown in KEY_DISPLAY_ALIASES.items() if name not in ("minus", "space")
@@ -81,7 +76,10 @@ def read() -> Keymap:
     """The file as it stands, each key by its full name; no file, no keys. Ids and clashes are not
     looked at: that takes every place, and waits until they are loaded."""
     try:
-        values = tomllib.loads(path().read_text(encoding="utf-8"))
+        text = path().read_text(encoding="utf-8")
+        import tomllib
+
+        values = tomllib.loads(text)
     except FileNotFoundError:
         return Keymap()
     except (OSError, ValueError) as error:
@@ -190,6 +188,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
+@cache
+def _names() -> set[str]:
+    """The names of keys that are no characters."""
+    values = {key.value for key in Keys}
+    known = {value for value in values if "+" not in value and not value.startswith("<")}
+    return (known | {*KEY_NAME_REPLACEMENTS.values(), "backspace"}) - {"return", "ctrl-at"}
+
+
 def _named(word: str) -> tuple[str, str]:
     """A key's full name and what is wrong with it: `/` is `slash`, `^r` is `ctrl+r`."""
     text = word.strip() or word[:1]
@@ -204,8 +210,8 @@ def _named(word: str) -> tuple[str, str]:
     base = base if len(base) == 1 else base.lower()
     base = _ALIASES.get(base, _character_to_key(base) if len(base) == 1 else base)
     wrong = [modifier for modifier in modifiers if modifier not in _MODIFIERS]
-    if wrong or not (base in _NAMES or key_to_character(base)):
-        near = difflib.get_close_matches(base, _NAMES, n=1, cutoff=0.7)
+    if wrong or not (base in _names() or key_to_character(base)):
+        near = difflib.get_close_matches(base, _names(), n=1, cutoff=0.7)
         hint = f"; do you mean {near[0]}?" if near and not wrong else ""
         return "", f'there is no key "{word.strip()}"{hint}'
     if modifiers == ["shift"] and len(base) == 1 and base.isalpha():

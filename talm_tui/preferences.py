@@ -7,7 +7,6 @@ redraws_per_second = 1
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,11 @@ class Preferences:
         """Read the file; a missing one is no problem, a damaged one is one to tell of."""
         path = directory() / FILE_NAME
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            # Most people have no such file, and the first frame does not wait for its parser.
+            import tomllib
+
+            values = tomllib.loads(text)
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError) as error:
