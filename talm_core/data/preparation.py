@@ -17,7 +17,6 @@ keeps what it has, and its manifest, which grows with each shard.
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talm_core.config import DataConfig
-from talm_core.data import division, texts
-from talm_core.data.corpus import Corpus
+from talm_core.data import division
 from talm_core.data.coverage import Coverage
 from talm_core.data.encoding import Encoded, Encoder
 from talm_core.data.manifest import FILE_NAME as MANIFEST
@@ -35,7 +33,8 @@ from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.data.position import Cursor, Located, Place, Position
 from talm_core.data.room import Expected, Room
 from talm_core.data.shards import ShardWriter, dtype_for, open_shard
-from talm_core.data.sources import SOURCES, FileSource
+from talm_core.data.tally import Tally
+from talm_core.data.texts import CORPORA, Texts
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
 from talm_core.events import Command, Event, Finished, Notice, Progress, Started
 from talm_core.hardware import cores
@@ -44,10 +43,8 @@ from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabular
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from talm_core.data.network import GoneError, Network, Patience
-    from talm_core.data.streams import Stream
+    from talm_core.data.network import Patience
 
-_YIELD_SECONDS = 0.1
 # Bytes of text a token stands for: when a tokenizer fits badly, with a small vocabulary, and with a
 # large one. Of what is fetched only a guess is known anyway, and free space is looked at meanwhile.
 _FEWEST_BYTES_PER_TOKEN = 2
@@ -90,19 +87,12 @@ class Preparation:
         self._config = config
         self._directory = workspace.directory_of(config)
         self._relative = workspace.relative(self._directory)
-        self._corpora = workspace.root / texts.CORPORA
         self._threads = threads or cores()
-        self._patience = patience
-        self._network: Network | None = None
-        self._corpus: Corpus | None = texts.local_corpus(config)
-        self._stream: Stream | None = None
-        self._gone: GoneError | None = None
-        self._left_out = 0
-        self._made_of = _made_of(config, self._corpus)
+        self._texts = Texts(config, workspace.root / CORPORA, patience)
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
         )
-        self._made_of["tokenizer_path"] = self._vocabulary.identity
+        self._made_of = _made_of(config, self._texts, self._vocabulary)
         self._end_of_text = self._vocabulary.end_of_text
         self._dtype = dtype_for(self._vocabulary.n_vocab)
         self._size = config.shard_size
@@ -112,32 +102,28 @@ class Preparation:
             "end_of_text": self._end_of_text,
             "dtype": self._dtype,
         }
-        self._writers: list[ShardWriter] = []
-        self._began = self._last_yield = 0.0
-        self._before: list[Shard] = []
-        self._room = Room(self._directory, np.dtype(self._dtype).itemsize)
+        self._left_out = 0
 
     def events(self) -> Events:
         """Do it, from the last complete shard on."""
-        self._began = self._last_yield = time.monotonic()
-        self._directory.mkdir(parents=True, exist_ok=True)
-        sweep(self._directory)
-        self._position = Position.load(self._directory, made_of=self._made_of, dtype=self._dtype)
-        self._before = self._position.kept
-        config = self._config
-        resumed = len(self._before) or None
+        config, directory = self._config, self._directory
+        directory.mkdir(parents=True, exist_ok=True)
+        sweep(directory)
+        self._position = Position.load(directory, made_of=self._made_of, dtype=self._dtype)
+        token_bytes = np.dtype(self._dtype).itemsize
+        self._tally = Tally(self._position.kept, token_bytes)
+        self._room = Room(directory, token_bytes)
+        resumed = len(self._tally.before) or None
         yield Started(job=config.kind, name=config.artifact, resumed_from=resumed)
         try:
-            with _disk_errors(self._directory):
+            with _disk_errors(directory):
                 yield from self._opened()
                 self._room.check(self._expected())
                 yield self._progress()
                 manifest = yield from self._shards()
         finally:
-            if self._network is not None:
-                self._network.stop()
-        if self._stream is not None:
-            self._stream.discard()
+            self._texts.close()
+        self._texts.discard()
         yield self._progress(complete=True)
         yield from self._coverage.told(complete=True)
         if left_out := manifest.left_out:
@@ -145,114 +131,54 @@ class Preparation:
             yield Notice(message=f"{left_out:,} {noun} without a text left out")
         yield self._finished(manifest)
 
-    # --- where the text comes from -----------------------------------------------------------
+    # --- how much there is -------------------------------------------------------------------
 
     def _opened(self) -> Events:
         """Open the source, and reckon limits from how much there is."""
-        config, source = self._config, SOURCES[self._config.source]
-        if source.network:
-            from talm_core.data.network import Network, awaited
-
-            network = self._network = Network(self._patience)
-            if isinstance(source, FileSource):
-                self._corpus = yield from awaited(
-                    network,
-                    lambda: texts.fetched_corpus(source, self._corpora, network),
-                    self._connecting,
-                )
-            else:
-                listing = self._position.listing
-                self._stream = yield from awaited(
-                    network,
-                    lambda: texts.hub_stream(config, self._corpora, network, listing),
-                    self._connecting,
-                )
-                self._position.listing = self._stream.listing
+        texts, tally, position = self._texts, self._tally, self._position
+        connecting, due = tally.connecting, tally.due
+        yield from texts.opened(position.listing, connecting=connecting, due=due)
+        if texts.stream is not None:
+            position.listing = texts.stream.listing
         self._most_tokens = _ENDLESS
-        if self._corpus is not None:
-            yield from self._counted(self._corpus)
+        if (corpus := texts.corpus) is not None:
             # A token is at least a byte, and each document has one in front, the two parts of a
             # single one both.
-            self._most_tokens = self._corpus.total_bytes + len(self._corpus) + 1
-        self._limit = min(config.max_tokens or self._most_tokens, self._most_tokens)
-        there = sum(shard.tokens for shard in self._before)
-        if self._before and (self._limit < there or not self._streams):
-            hint = f"give more than {there:,}, or choose a dir_prefix"
-            message = f"the dataset has {there:,} tokens already"
-            raise ConfigError(Problem("max_tokens", message, config.max_tokens, hint))
+            self._most_tokens = corpus.total_bytes + len(corpus) + 1
+        wanted = self._config.max_tokens
+        self._limit = min(wanted or self._most_tokens, self._most_tokens)
+        if tally.before and (self._limit < tally.there or not self._streams):
+            hint = f"give more than {tally.there:,}, or choose a dir_prefix"
+            message = f"the dataset has {tally.there:,} tokens already"
+            raise ConfigError(Problem("max_tokens", message, wanted, hint))
 
-    def _counted(self, corpus: Corpus) -> Events:
-        """Count what is to be read, where only reading tells."""
-        if skipped := corpus.skipped:
-            noun = "binary file was" if skipped == 1 else "binary files were"
-            yield Notice(message=f"{skipped:,} {noun} left out")
-        if not corpus.counted:
-            done = 0
-            for read in corpus.count():
-                done += read
-                if self._is_time():
-                    total = corpus.files_bytes
-                    yield Progress(phase="counting", done=done, total=total, unit="bytes")
+    def _expected(self) -> Expected:
+        """What is going to be written."""
+        texts, there = self._texts, self._tally.there
+        text_bytes = texts.likely_bytes(0)
+        if texts.corpus is not None:
+            likely = text_bytes // _FEWEST_BYTES_PER_TOKEN + len(texts.corpus) + 1
+        else:
+            likely = text_bytes // _BYTES_PER_TOKEN
+        tokens = min(self._limit, likely)
+        download = 0
+        if texts.stream is not None and self._config.keep_downloads:
+            new_bytes = (tokens - there) * _MOST_BYTES_PER_TOKEN
+            share = min(1.0, new_bytes / max(text_bytes, 1))
+            download = round(texts.stream.missing_bytes * share)
+        again = 0
+        if self._streams and not there and likely < 8 * self._size:
+            # It may have to be written twice.
+            again = min(tokens, 2 * self._size)
+        return Expected(max(0, tokens - there) + again, download)
 
-    def _connecting(self) -> Progress:
-        return Progress(phase="connecting", done=0, counts=self._counts(0))
-
-    def _notices(self) -> Iterator[Notice]:
-        if self._network is not None:
-            yield from self._network.told()
-
-    def _documents(self, cursor: Cursor) -> Iterator[Located | None]:
-        if self._stream is not None:
-            place = cursor.part, cursor.row
-            return self._reachable(self._stream.documents(*place, left_out=cursor.left_out))
-        assert self._corpus is not None
-        return texts.located(self._corpus, cursor.row)
-
-    def _reachable(self, documents: Iterator[Located | None]) -> Iterator[Located | None]:
-        """Documents until the network is gone; that is raised when those before it are written,
-        which may be all that are wanted."""
-        from talm_core.data.network import GoneError
-
-        try:
-            yield from documents
-        except GoneError as error:
-            self._gone = error
-
-    def _ended_early(self, gone: GoneError) -> RunError:
+    def _ended_early(self, gone: RunError) -> RunError:
         """That the network is gone, and how far what is on this machine reaches."""
-        tokens, val_tokens = self._tokens, self._config.val_tokens or 1
+        tokens, val_tokens = self._tally.tokens, self._config.val_tokens or 1
         if tokens <= val_tokens or not self._config.keep_downloads:
             return gone
         here = f"what is on this machine reaches for {tokens:,} tokens"
         return RunError(f"{gone}; {here}, which max_tokens = {tokens} asks for")
-
-    def _likely_bytes(self, done: int) -> int:
-        """How much text there is, for all that is known after `done` bytes of it."""
-        if self._stream is not None:
-            return self._stream.total_bytes(done)
-        return self._corpus.total_bytes if self._corpus else 0
-
-    def _expected(self) -> Expected:
-        """What is going to be written."""
-        text_bytes = self._likely_bytes(0)
-        if self._corpus is not None:
-            likely = text_bytes // _FEWEST_BYTES_PER_TOKEN + len(self._corpus) + 1
-        else:
-            likely = text_bytes // _BYTES_PER_TOKEN
-        there = sum(shard.tokens for shard in self._before)
-        tokens = min(self._limit, likely)
-        download = 0
-        if self._stream is not None:
-            new_bytes = (tokens - there) * _MOST_BYTES_PER_TOKEN
-            share = min(1.0, new_bytes / max(text_bytes, 1))
-            download = (
-                round(self._stream.missing_bytes * share) if self._config.keep_downloads else 0
-            )
-        again = 0
-        if self._streams and not self._before and likely < 8 * self._size:
-            # It may have to be written twice.
-            again = min(tokens, 2 * self._size)
-        return Expected(max(0, tokens - there) + again, download)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -261,7 +187,7 @@ class Preparation:
         """Whether shards are written one after the other as documents come, rather than divided
         beforehand."""
         return (
-            self._stream is not None
+            self._texts.stream is not None
             or self._config.val_tokens is not None
             or self._limit >= 2 * self._size
         )
@@ -269,8 +195,8 @@ class Preparation:
     def _shards(self) -> Generator[Event, Command | None, Manifest]:
         """Write everything. What nothing can go on with is removed when it fails."""
         position = self._position
-        if not self._before:
-            if self._stream is not None and (self._directory / MANIFEST).exists():
+        if not self._tally.before:
+            if self._texts.stream is not None and (self._directory / MANIFEST).exists():
                 message = "has lost position.json and cannot be made longer"
                 problem = Problem(str(self._directory), message, hint="choose a dir_prefix")
                 raise ArtifactError(problem)
@@ -284,7 +210,7 @@ class Preparation:
             manifest = self._publish(shards)
             complete = True
         except InputError:
-            if self._corpus is not None and not (self._directory / MANIFEST).exists():
+            if self._texts.corpus is not None and not (self._directory / MANIFEST).exists():
                 # The text has to be changed, and then these are shards of something else.
                 position.clear()
             raise
@@ -314,12 +240,13 @@ class Preparation:
 
     def _divided(self) -> Written:
         """A small corpus: its last documents, or the end of a single one, are for validation."""
-        assert self._corpus is not None
+        corpus = self._texts.corpus
+        assert corpus is not None
         val_limit = self._limit
         if self._limit < self._most_tokens:
             share = round(self._limit * self._config.val_fraction)
             val_limit = min(max(1, share), self._limit - 1)
-        train, val = division.halves(self._corpus, self._config.val_fraction)
+        train, val = division.halves(corpus, self._config.val_fraction)
         with self._writer(division.names("val")) as val_writer:
             yield from self._write(val, val_writer, limit=val_limit)
         with self._writer(division.names("train")) as train_writer:
@@ -347,9 +274,9 @@ class Preparation:
         self._extends = (self._directory / MANIFEST).exists()
         names = division.planned(before, self._val_goal, self._size)
         # The tail is written anew at the beginning of its longer self.
-        self._before = before
-        place = Place(cursor, sum(shard.tokens for shard in self._position.kept))
-        documents = self._documents(cursor)
+        self._tally.before = before
+        place = Place(cursor, sum(shard.tokens for shard in position.kept))
+        documents = self._texts.documents(cursor)
         with self._writer(names) as writer:
             if tail is not None:
                 old = open_shard(self._directory, tail, dtype=self._dtype)
@@ -362,11 +289,11 @@ class Preparation:
                         if self._tokens == self._limit:
                             break
                     yield from self._told()
-            if self._gone is not None and self._tokens < self._limit:
-                raise self._ended_early(self._gone)
             end = self._cursor(place)
-            if self._stream is not None and self._tokens < self._limit:
-                self._left_out = self._stream.left_out
+            if self._tokens < self._limit:
+                if self._texts.gone is not None:
+                    raise self._ended_early(self._texts.gone)
+                self._left_out = self._texts.left_out
         self._check_halves()
         shards = before + writer.shards
         settled = self._config.val_tokens is not None or position.divided
@@ -404,9 +331,7 @@ class Preparation:
     def _cursor(self, place: Place) -> Cursor:
         """Where what was written so far ends."""
         cursor = place.of(self._tokens)
-        if self._stream is None:
-            return cursor
-        self._left_out = self._stream.left_out_before(cursor.part, cursor.row)
+        self._left_out = self._texts.left_out_before(cursor)
         return cursor.model_copy(update={"left_out": self._left_out})
 
     def _remember(self, shard: Shard, cursor: Cursor) -> None:
@@ -441,11 +366,12 @@ class Preparation:
         position.shards.clear()
         position.tail = None
         position.forget()
-        if self._corpus is not None and len(self._corpus) == 1:
+        corpus, tally = self._texts.corpus, self._tally
+        if corpus is not None and len(corpus) == 1:
             # Its text is divided, not its tokens, which may be others then.
             position.clear()
-            self._writers.clear()
-            self._before.clear()
+            tally.writers.clear()
+            tally.before.clear()
             self._limit = self._most_tokens
             return (yield from self._divided())
         # Files that are replaced stay readable while they are mapped.
@@ -463,7 +389,7 @@ class Preparation:
                     writer.write(part)
                     yield from self._told()
             halves += writer.shards
-        if self._stream is not None:
+        if self._texts.stream is not None:
             position.shards[:], position.cursor, position.divided = halves, end, True
             position.save()
         return halves
@@ -473,7 +399,7 @@ class Preparation:
     def _writer(self, names: Iterator[tuple[Split, int]]) -> ShardWriter:
         """A writer whose tokens count as progress."""
         writer = ShardWriter(self._directory, names, **self._layout)
-        self._writers.append(writer)
+        self._tally.writers.append(writer)
         return writer
 
     def _encoded(
@@ -484,63 +410,22 @@ class Preparation:
 
     @property
     def _tokens(self) -> int:
-        return sum(shard.tokens for shard in self._before) + sum(
-            writer.tokens for writer in self._writers
-        )
-
-    def _is_time(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_yield < _YIELD_SECONDS:
-            return False
-        self._last_yield = now
-        return True
+        return self._tally.tokens
 
     def _told(self) -> Iterator[Event]:
         """What is to be said now, if it is time."""
-        yield from self._notices()
+        yield from self._texts.told()
         yield from self._coverage.told()
-        if self._is_time():
+        if self._tally.due():
             self._room.look()
             yield self._progress()
 
     def _progress(self, *, complete: bool = False) -> Progress:
-        tokens = self._tokens
-        before = sum(shard.bytes for shard in self._before)
-        done = before + sum(writer.text_bytes for writer in self._writers)
-        total = self._likely_bytes(done)
-        if complete:
-            total = done
-        elif tokens and self._limit < self._most_tokens:
+        tokens, done = self._tally.tokens, self._tally.text_bytes
+        total = done if complete else self._texts.likely_bytes(done)
+        if tokens and self._limit < self._most_tokens:
             total = min(total, done * self._limit // tokens)
-        seconds = time.monotonic() - self._began
-        new = done - before
-        rate = new / seconds if new and seconds > _YIELD_SECONDS else None
-        return Progress(
-            phase="tokenizing",
-            done=done,
-            total=max(done, total),
-            unit="bytes",
-            rate=rate,
-            eta=max(0, total - done) / rate if rate else None,
-            counts=self._counts(seconds),
-        )
-
-    def _counts(self, seconds: float) -> dict[str, int]:
-        """What there is so far, with what earlier runs have left."""
-        before, writers = self._before, self._writers
-        tokens = self._tokens
-        new = sum(writer.tokens for writer in writers)
-        return {
-            "tokens": tokens,
-            "tokens_per_second": round(new / seconds) if seconds > _YIELD_SECONDS else 0,
-            "documents": sum(shard.documents for shard in before)
-            + sum(writer.documents for writer in writers),
-            "bytes_in": sum(shard.bytes for shard in before)
-            + sum(writer.text_bytes for writer in writers),
-            "bytes_out": tokens * np.dtype(self._dtype).itemsize,
-            "shards": len(before) + sum(len(writer.shards) for writer in writers),
-            "retries": self._network.retries if self._network else 0,
-        }
+        return self._tally.progress(total, retries=self._texts.retries)
 
     def _finished(self, manifest: Manifest) -> Finished:
         tokens = manifest.train_tokens + manifest.val_tokens
@@ -557,17 +442,18 @@ class Preparation:
         }
         if manifest.left_out:
             summary["left_out"] = manifest.left_out
-        return Finished(seconds=time.monotonic() - self._began, summary=summary)
+        return Finished(seconds=self._tally.seconds, summary=summary)
 
 
-def _made_of(config: DataConfig, corpus: Corpus | None) -> dict[str, str]:
+def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[str, str]:
     """What must be the same for the shards of another run to be this run's."""
     return {
         "source": f"{config.source}/{config.sample}",
-        "text": texts.identity(config, corpus),
+        "text": texts.identity,
         "shard_size": str(config.shard_size),
         "val_tokens": str(config.val_tokens),
         "val_fraction": str(config.val_fraction),
+        "tokenizer_path": vocabulary.identity,
     }
 
 

@@ -3,24 +3,150 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.config import DataConfig
 from talm_core.data.corpus import Corpus, open_corpus
 from talm_core.data.listings import Listings
-from talm_core.data.position import Listing, Located
+from talm_core.data.position import Cursor, Listing, Located
 from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
+from talm_core.events import Command, Event, Notice, Progress
 from talm_core.publish import new_file
 
 # What reaches for the network is loaded where it is used: half a second that local text saves.
 if TYPE_CHECKING:
-    from talm_core.data.network import Network
+    from talm_core.data.network import GoneError, Network, Patience
     from talm_core.data.streams import Stream
 
 CORPORA = "corpora"
 """The directory of the workspace in which downloads are kept."""
+
+
+class Texts:
+    """The documents of a job's source.
+
+    `corpus` are those of files, `stream` those of a Hub dataset: one of them is there after
+    `opened`, that of a source on this machine before. `gone` is why documents ended before the
+    source did.
+    """
+
+    def __init__(self, config: DataConfig, corpora: Path, patience: Patience | None = None) -> None:
+        """`corpora` keeps downloads; `patience` says how long a network that fails is borne with.
+
+        Raises:
+            CorpusError: as `open_corpus`.
+        """
+        self.corpus = local_corpus(config)
+        self.stream: Stream | None = None
+        self.gone: GoneError | None = None
+        self._config = config
+        self._corpora = corpora
+        self._patience = patience
+        self._network: Network | None = None
+
+    def opened(
+        self, listing: Listing | None, *, connecting: Callable[[], Event], due: Callable[[], bool]
+    ) -> Generator[Event, Command | None, None]:
+        """Open the source, a Hub dataset as of the `listing` it was begun with, and count what
+        only reading tells. Meanwhile `connecting` is said, or how far that is when it is `due`.
+
+        Raises:
+            CorpusError: text that cannot be used; a Hub dataset that is not there.
+            GoneError: the network is gone.
+        """
+        config, corpora, source = self._config, self._corpora, SOURCES[self._config.source]
+        if source.network:
+            from talm_core.data.network import Network, awaited
+
+            network = self._network = Network(self._patience)
+            if isinstance(source, FileSource):
+                self.corpus = yield from awaited(
+                    network, lambda: fetched_corpus(source, corpora, network), connecting
+                )
+            else:
+                self.stream = yield from awaited(
+                    network, lambda: hub_stream(config, corpora, network, listing), connecting
+                )
+        if self.corpus is not None:
+            yield from _counted(self.corpus, due)
+
+    @property
+    def identity(self) -> str:
+        """What tells whether the text is the same, before it is opened. A Hub dataset is pinned
+        besides to what it was when it was begun."""
+        config, source = self._config, SOURCES[self._config.source]
+        if self.corpus is not None:
+            return self.corpus.listing
+        if isinstance(source, FileSource):
+            return source.sha256
+        parts = (config.dataset, config.subset, config.split, config.revision, config.text_field)
+        named = parts if config.source == "hub" else (config.sample,)
+        return " ".join(map(str, filter(None, named)))
+
+    def documents(self, cursor: Cursor) -> Iterator[Located | None]:
+        """The documents from a place on; None stands for a moment of waiting. They end where the
+        network is needed and `gone`, so that what comes before can be written first."""
+        if self.stream is None:
+            assert self.corpus is not None
+            yield from located(self.corpus, cursor.row)
+            return
+        from talm_core.data.network import GoneError
+
+        try:
+            place = cursor.part, cursor.row
+            yield from self.stream.documents(*place, left_out=cursor.left_out)
+        except GoneError as error:
+            self.gone = error
+
+    def likely_bytes(self, done: int) -> int:
+        """How much text there is, for all that is known after `done` bytes of it."""
+        if self.stream is not None:
+            return self.stream.total_bytes(done)
+        return self.corpus.total_bytes if self.corpus else 0
+
+    @property
+    def left_out(self) -> int:
+        """How many rows without a text there were so far."""
+        return self.stream.left_out if self.stream else 0
+
+    def left_out_before(self, cursor: Cursor) -> int:
+        """How many of them come before a place. Each time one that is not before the last."""
+        return self.stream.left_out_before(cursor.part, cursor.row) if self.stream else 0
+
+    @property
+    def retries(self) -> int:
+        """How often the network was tried anew."""
+        return self._network.retries if self._network else 0
+
+    def told(self) -> Iterator[Notice]:
+        """What there is to tell of the network since the last time."""
+        if self._network is not None:
+            yield from self._network.told()
+
+    def close(self) -> None:
+        """Let everything that waits or fetches end."""
+        if self._network is not None:
+            self._network.stop()
+
+    def discard(self) -> None:
+        """Remove what was downloaded and is not to be kept."""
+        if self.stream is not None:
+            self.stream.discard()
+
+
+def _counted(corpus: Corpus, due: Callable[[], bool]) -> Iterator[Event]:
+    if skipped := corpus.skipped:
+        noun = "binary file was" if skipped == 1 else "binary files were"
+        yield Notice(message=f"{skipped:,} {noun} left out")
+    if not corpus.counted:
+        done = 0
+        for read in corpus.count():
+            done += read
+            if due():
+                total = corpus.files_bytes
+                yield Progress(phase="counting", done=done, total=total, unit="bytes")
 
 
 def local_corpus(config: DataConfig) -> Corpus | None:
@@ -38,18 +164,6 @@ def local_corpus(config: DataConfig) -> Corpus | None:
         text_field=config.text_field,
         encoding_errors=config.encoding_errors,
     )
-
-
-def identity(config: DataConfig, corpus: Corpus | None) -> str:
-    """What tells whether the text of a source is the same. A Hub dataset is pinned besides to
-    what it was when it was begun."""
-    source = SOURCES[config.source]
-    if corpus is not None:
-        return corpus.listing
-    if isinstance(source, FileSource):
-        return source.sha256
-    parts = (config.dataset, config.subset, config.split, config.revision, config.text_field)
-    return " ".join(map(str, filter(None, parts if config.source == "hub" else (config.sample,))))
 
 
 def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:

@@ -19,7 +19,7 @@ import pytest
 from talm_core import jobs
 from talm_core.commands import dataset
 from talm_core.config import DataConfig
-from talm_core.data import blocks, preparation, sources, streams
+from talm_core.data import blocks, sources, streams, tally
 from talm_core.data.manifest import Manifest
 from talm_core.data.network import Patience
 from talm_core.data.preparation import Preparation
@@ -232,7 +232,7 @@ def test_rows_without_a_text_are_counted_over_interruptions_and_up_to_the_end(
     begins = np.cumsum([0] + [len(ids(text)) for text in kept])
     last = int(np.flatnonzero(begins < 2_500)[-1])
     assert Manifest.load(workspace.directory_of(part)).left_out == 2 * last
-    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
     for _ in range(3):
         job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
         before = next(job)
@@ -704,7 +704,7 @@ def test_a_small_dataset_keeps_its_validation_when_it_becomes_longer(
 def test_a_stop_anywhere_changes_nothing(
     server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
     resumed = set()
     for stop in range(1, 60):
         job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()

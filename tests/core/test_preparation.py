@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.config import DataConfig
-from talm_core.data import division, preparation, shards
+from talm_core.data import division, shards, tally
 from talm_core.data.corpus import open_corpus, training_parts
 from talm_core.data.loader import TokenLoader
 from talm_core.data.manifest import Manifest
@@ -280,7 +280,7 @@ def in_shards(tokens: list[int]) -> list[list[int]]:
 def test_less_than_its_bytes_let_expect_is_divided_like_a_small_corpus(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, texts: list[str], stop: int | None
 ) -> None:
-    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
     monkeypatch.setattr(division, "_COPY_TOKENS", 300)
     config = config_of(corpus_of(workspace, texts), shard_size=1000)
     directory = workspace.directory_of(config)
@@ -362,7 +362,7 @@ def calm(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[DataConfig, dict[str, str]]:
     """A corpus of 11 shards with documents that are cut, with what it gives undisturbed."""
-    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
     texts = [f"{number} the thing in\n" * (number * 37 % 200 + 1) for number in range(12)]
     config = config_of(corpus_of(workspace, texts), shard_size=1000, dir_prefix="calm")
@@ -403,9 +403,9 @@ def test_after_a_kill_anywhere_the_same_files_come_out(
     script = (
         "import sys\n"
         "from talm_core.config import DataConfig\n"
-        "from talm_core.data import encoding, preparation\n"
+        "from talm_core.data import encoding, preparation, tally\n"
         "from talm_core.workspace import Workspace\n"
-        "preparation._YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
+        "tally.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
         "config = DataConfig.model_validate_json(sys.argv[1])\n"
         "for event in preparation.prepare_data(config, Workspace(sys.argv[2])):\n"
         "    print(type(event).__name__, flush=True)\n"
@@ -470,7 +470,7 @@ def test_damaged_leftovers_are_made_again(
 def test_a_stopped_small_corpus_leaves_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "_YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
     config = config_of(corpus_of(workspace, ["the text\n" * 30_000] * 10))
     for stop in (1, 3, 8):
         job = prepare_data(config, workspace)

@@ -55,7 +55,7 @@ def fill(place: Path) -> Path:
 def test_a_full_disk_keeps_what_is_complete_and_goes_on_after(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reserve: int
 ) -> None:
-    monkeypatch.setattr("talm_core.data.preparation._YIELD_SECONDS", 0.0)
+    monkeypatch.setattr("talm_core.data.tally.YIELD_SECONDS", 0.0)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
     monkeypatch.setattr(room, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(room, "RESERVE_BYTES", 0)

@@ -30,11 +30,11 @@ KILLS = {"text": 14, "hub": 8}
 CHILD = """
 import json, os, signal, sys
 from talm_core.config import DataConfig
-from talm_core.data import blocks, encoding, hub, network, preparation, streams, texts
+from talm_core.data import blocks, encoding, hub, network, preparation, streams, tally
 from talm_core.workspace import Workspace
 import datasets.data_files, datasets.utils.metadata, fsspec.utils, huggingface_hub.hf_api
 
-preparation._YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700
+tally.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700
 blocks.BLOCK_BYTES = 1024
 counted, last = 0, 0
 EVENTS = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir"}
