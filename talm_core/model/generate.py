@@ -9,6 +9,7 @@ a single position, whatever came before.
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ from talm_core.tokenizer.tokenizer import Tokenizer
 
 ALTERNATIVES = 5
 
+# So many have the share `top_p` together, in all but the least certain moments.
+_LIKELIEST = 256
+# A model of so few parameters reads a single token no faster with several threads, and where other
+# programs want the cores, waiting for one of them takes longer than the token.
+_SMALL = 20_000_000
 # Divided by less, the logarithms of all probabilities are minus infinity.
 _COLDEST = 1e-300
 
@@ -109,8 +115,8 @@ def choose(
     likeliest, then to the fewest likeliest that together have `top_p`."""
     if temperature < _COLDEST:
         return int(likelihood.argmax())
-    logits = likelihood.log() / temperature
-    ordered, ids = logits.softmax(-1).sort(descending=True, stable=True)
+    sharpened = (likelihood.log() / temperature).softmax(-1)
+    ordered, ids = _sorted(sharpened, top_k, top_p)
     if top_k:
         ordered = ordered[:top_k] / ordered[:top_k].sum()
     if top_p < 1:
@@ -118,6 +124,21 @@ def choose(
         before = ordered.cumsum(-1) - ordered
         ordered = ordered[before < top_p]
     return int(ids[torch.multinomial(ordered, 1, generator=generator)])
+
+
+def _sorted(likelihood: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]:
+    """Probabilities (V,) and their ids, the likeliest first and among equals the lower id; at least
+    as many as the cuts leave. Sorting a whole vocabulary takes longer than a small model's step."""
+    count = top_k or (_LIKELIEST if top_p < 1 else 0)
+    if 0 < count < len(likelihood):
+        # All that are as likely as the last of them, or the lower id would not come first.
+        near = (likelihood >= likelihood.topk(count).values[-1]).nonzero().flatten()
+        ordered, places = likelihood[near].sort(descending=True, stable=True)
+        # A little more than the share, for sums are rounded.
+        if top_k or ordered.sum() > top_p + 1e-9:
+            return ordered, near[places]
+    ordered, ids = likelihood.sort(descending=True, stable=True)
+    return ordered, ids
 
 
 class _Reader:
@@ -129,6 +150,8 @@ class _Reader:
         self._text = list(prompt_ids[-self._context :])
         self._unread = len(self._text)
         self._cache = model.new_cache()
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._small = parameters <= _SMALL and model.embedding.device.type == "cpu"
 
     @torch.inference_mode()
     def next_logits(self) -> Tensor:
@@ -140,12 +163,24 @@ class _Reader:
             self._unread = len(self._text)
             self._cache.length = 0
         new = torch.tensor([self._text[-self._unread :]], device=self.model.embedding.device)
+        alone = self._small and self._unread == 1
         self._unread = 0
-        return self.model.last_logits(new, self._cache)[0]
+        with _one_thread() if alone else contextlib.nullcontext():
+            return self.model.last_logits(new, self._cache)[0]
 
     def append(self, token: int) -> None:
         self._text.append(token)
         self._unread = 1
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _bytes(tokenizer: Tokenizer, token: int) -> bytes:

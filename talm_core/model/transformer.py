@@ -68,6 +68,15 @@ class Cache:
         self._store = like.new_empty(shape)  # (L, 2, B, K, context, D)
         self.length = 0
 
+    def append(self, layer: int, new: Tensor) -> tuple[Tensor, Tensor]:
+        """Add keys and values of one token each, (2, B, K, D), after what is there; all keys and
+        values so far."""
+        end = self.length + 1
+        kept = self._store[layer, :, :, :, :end]
+        kept[..., self.length, :] = new
+        keys, values = kept.unbind()
+        return keys, values
+
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add (B, K, T, D) after what is there; all keys and values so far."""
         end = self.length + key.shape[2]
@@ -116,6 +125,28 @@ class Block(nn.Module):
         )
         merged = seen.transpose(1, 2).reshape(b, t, c)
         return functional.linear(merged, self.attention_out.to(x.dtype))
+
+    def step(self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache) -> Tensor:
+        """What `forward` gives for one new token, (B, 1, C) -> (B, 1, C), in as few operations as
+        it can be said: on one token what each does is little beside what calling it takes. For
+        inference alone, and changes `x`."""
+        h, k, epsilon = self.config.n_head, self.config.n_kv_head, self.config.norm_epsilon
+        b, _, c = x.shape
+        gain = self.attention_norm.to(x.dtype)
+        y = functional.rms_norm(x, (c,), gain, epsilon)
+        qkv = functional.linear(y, self.qkv.to(x.dtype)).view(b, h + 2 * k, -1)
+        turned = qkv[:, : h + k]
+        # As `rotate`, in place: halves that changed sides, times a sine that is negative in front.
+        other = turned.roll(turned.shape[-1] // 2, -1)
+        turned.mul_(cosine).addcmul_(other, sine)
+        key, value = cache.append(self.index, qkv[:, h:].view(b, 2, k, -1).transpose(0, 1))
+        query = qkv[:, :h].unsqueeze(2)  # (B, heads, 1, D)
+        seen = functional.scaled_dot_product_attention(query, key, value, enable_gqa=h != k)
+        x += functional.linear(seen.view(b, 1, c), self.attention_out.to(x.dtype))
+        y = functional.rms_norm(x, (c,), self.feed_norm.to(x.dtype), epsilon)
+        gate, up = functional.linear(y, self.gate_up.to(x.dtype)).chunk(2, -1)
+        x += functional.linear(functional.silu(gate).mul_(up), self.down.to(x.dtype))
+        return x
 
     def _after_norm(self, x: Tensor, gain: Tensor, weight: Tensor) -> Tensor:
         """weight · (gain * normalize(x)). With more tokens than rows in the matrix it is cheaper
@@ -208,8 +239,24 @@ class Transformer(nn.Module):
 
     def last_logits(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits in fp32 of what follows the last of `tokens` (B, T) only: (B, V)."""
-        x = self.hidden(tokens, cache)[:, -1] * self.norm.to(self.dtype)
+        if tokens.shape[1] == 1 and not torch.is_grad_enabled():
+            hidden = self._step(tokens, cache)
+        else:
+            hidden = self.hidden(tokens, cache)[:, -1]
+        x = hidden * self.norm.to(self.dtype)
         return functional.linear(x, self.head.to(self.dtype)).float()
+
+    def _step(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """What the output layer reads after one more token: (B, 1) -> (B, C) in `dtype`."""
+        # Without the axes of batch and time, for they are one.
+        cosine = self.cosine[cache.length].to(self.dtype)
+        sine = self.sine[cache.length].to(self.dtype)
+        x = functional.embedding(tokens, self.embedding).to(self.dtype)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            x = block.step(x, cosine, sine, cache)
+        cache.length += 1
+        return normalize(x[:, 0], self.config.norm_epsilon)
 
     def new_cache(self, batch: int = 1) -> Cache:
         """An empty cache for `batch` texts."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from talm_core.model.generate import choose, split_prompt, stream
 from talm_core.model.transformer import ModelConfig, Transformer
@@ -115,6 +116,38 @@ def test_choose_takes_what_is_possible(
     assert 0 <= token < len(logits)
     assert not top_k or better < top_k
     assert temperature or better == 0
+
+
+def test_choose_draws_as_from_the_whole_vocabulary_sorted() -> None:
+    """Against sorting everything: flat and steep, with equals, with and without cuts."""
+
+    def slowly(likelihood: Tensor, top_k: int, top_p: float, seed: int) -> int:
+        ordered, ids = (likelihood.log() / 0.7).softmax(-1).sort(descending=True, stable=True)
+        if top_k:
+            ordered = ordered[:top_k] / ordered[:top_k].sum()
+        ordered = ordered[ordered.cumsum(-1) - ordered < top_p] if top_p < 1 else ordered
+        generator = torch.Generator().manual_seed(seed)
+        return int(ids[torch.multinomial(ordered, 1, generator=generator)])
+
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        logits = torch.randn(1_500, generator=generator, dtype=torch.float64)
+        likelihood = (logits.mul(1 + seed % 4).round(decimals=seed % 3)).softmax(-1)
+        for top_k, top_p in ((0, 1.0), (1, 1.0), (40, 1.0), (1_500, 0.5), (0, 0.3), (300, 0.95)):
+            token = choose(likelihood, 0.7, top_k, top_p, torch.Generator().manual_seed(seed))
+            assert token == slowly(likelihood, top_k, top_p, seed)
+
+
+def test_one_token_takes_one_thread_and_gives_the_others_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        steps = stream(ready(SHAPE), TOKENIZER, [1], max_tokens=3)
+        for _ in range(3):
+            next(steps)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,25 @@ def test_the_cache_changes_nothing(prompt: int) -> None:
         assert cache.length == 16
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_a_step_gives_what_reading_all_at_once_gives(kv_heads: int, dtype: torch.dtype) -> None:
+    model = Transformer(replace(SHAPE, n_head=4, n_kv_head=kv_heads), dtype=dtype)
+    generator = torch.Generator().manual_seed(2)
+    ids = tokens()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)
+        cache = model.new_cache(batch=3)
+        steps = [model.last_logits(ids[:, :2], cache)]
+        steps += [model.last_logits(ids[:, i : i + 1], cache) for i in range(2, 16)]
+        whole = model(ids)[:, 1:]
+    assert cache.length == 16
+    rough = dtype is torch.bfloat16
+    tolerance = {"rtol": 0.1, "atol": 0.1 * whole.std().item()} if rough else {}
+    torch.testing.assert_close(torch.stack(steps, 1), whole, **tolerance)
+
+
 def test_later_tokens_do_not_change_earlier_logits() -> None:
     model, ids = ready(), tokens()
     changed = ids.clone()
