@@ -1,4 +1,4 @@
-"""Compiling hot loops: splitting and merging to train a tokenizer, and encoding.
+"""Compiling hot loops: splitting, counting and merging to train a tokenizer, and encoding.
 
 The machine code is kept beside the source, or in the user's cache directory where that cannot be
 written; where neither can, every process compiles anew.
@@ -38,6 +38,11 @@ def is_cached(function: Callable[..., Any], *arguments: object) -> bool:
     # Without a directory for it, there is a cache that never has anything.
     cache = dispatcher._cache  # noqa: SLF001
     return cache.load_overload(signature, dispatcher.targetctx) is not None
+
+
+def is_kept(function: Any) -> bool:
+    """Whether the machine code of a compiled function is kept for other processes."""
+    return function.stats.cache_path is not None
 
 
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:

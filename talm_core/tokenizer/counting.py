@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from talm_core.hardware import cores
 from talm_core.tokenizer.merging import Pieces
-from talm_core.tokenizer.splitting import FastCounter, PieceCounter, RegexCounter, piece_counter
+from talm_core.tokenizer.pieces import FastCounter, PieceCounter, RegexCounter, piece_counter
 
 Part = tuple[bool, str]
 """Some text, and whether it begins a document or goes on with the part before."""

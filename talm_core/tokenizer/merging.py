@@ -29,9 +29,9 @@ TOKEN, SPAN, OWNER = range(3)
 KEY, FIRST, LAST, COUNT = range(4)
 
 # Places in the state array.
-MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED, JOINED = range(9)
+MERGED, CURSOR, FIRST_NEW, PAIRS, ENTRIES, FREE, HEAP, SCANNED, JOINED, UNSEATED = range(10)
 
-# What `_advance` returns.
+# What `advance` returns.
 DONE, MORE, GROW = range(3)
 
 _NONE = -1
@@ -85,7 +85,7 @@ class Merger:
         self._text[[0, -1]] = _NONE, 1, _NONE
         self._counts = np.ascontiguousarray(pieces.counts, np.int64)
         self._bytes = int(np.dot(pieces.lengths.astype(np.int64), self._counts))
-        self._state = np.zeros(9, np.int64)
+        self._state = np.zeros(10, np.int64)
         self._state[[CURSOR, FREE]] = _NONE
         self._state[SCANNED] = 1
         self._results = np.zeros((max(merges, 1), 2), np.int64)
@@ -106,7 +106,7 @@ class Merger:
         seen = 0
         status = MORE
         while status != DONE:
-            status = _advance(
+            status = advance(
                 self._text,
                 self._counts,
                 self._pairs,
@@ -149,7 +149,7 @@ class Merger:
         self._pairs = _longer(self._pairs)
         self._heap = _longer(self._heap)
         self._slots = np.full(2 * len(self._slots), _NONE, np.int32)
-        _place(self._pairs, self._slots, int(self._state[PAIRS]))
+        self._state[UNSEATED] = self._state[PAIRS]
 
 
 def _longer(array: npt.NDArray[A]) -> npt.NDArray[A]:
@@ -157,36 +157,22 @@ def _longer(array: npt.NDArray[A]) -> npt.NDArray[A]:
 
 
 @inner
-def _key(left: Scalar, right: Scalar) -> Scalar:
-    """Two ids as one number."""
-    return left << 32 | right
-
-
-@inner
-def _home(key: Scalar, slots: Shorts) -> Scalar:
-    """The slot at which the search for a pair begins."""
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(32)
-    return np.int64(mixed & np.uint64(len(slots) - 1))
-
-
-@compiled
-def _place(pairs: Longs, slots: Shorts, count: Scalar) -> None:
-    """Fill empty slots with the first `count` pairs."""
-    for pair in range(count):
-        slot = _home(pairs[pair, KEY], slots)
-        while slots[slot] != -1:
-            slot = (slot + 1) & (len(slots) - 1)
-        slots[slot] = pair
-
-
-@inner
 def _slot(key: Scalar, pairs: Longs, slots: Shorts) -> Scalar:
     """The slot of a pair, or the empty one where it belongs."""
-    slot = _home(key, slots)
+    mask = len(slots) - 1
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    slot = np.int64(mixed ^ (mixed >> np.uint64(32))) & mask
     while slots[slot] != -1 and pairs[slots[slot], KEY] != key:
-        slot = (slot + 1) & (len(slots) - 1)
+        slot = (slot + 1) & mask
     return slot
+
+
+@inner
+def _seat(pairs: Longs, slots: Shorts, state: Longs) -> None:
+    """Put the pairs into slots that were emptied."""
+    for pair in range(state[UNSEATED]):
+        slots[_slot(pairs[pair, KEY], pairs, slots)] = pair
+    state[UNSEATED] = 0
 
 
 @inner
@@ -226,28 +212,31 @@ def _add(
 @inner
 def _before(heap: Longs, a: Scalar, b: Scalar) -> Scalar:
     """Whether entry a of the heap is to be merged before entry b."""
-    return heap[a, 0] > heap[b, 0] or (heap[a, 0] == heap[b, 0] and heap[a, 1] < heap[b, 1])
+    if heap[a, 0] == heap[b, 0]:
+        return heap[a, 1] < heap[b, 1]
+    return heap[a, 0] > heap[b, 0]
 
 
 @inner
 def _swap(heap: Longs, a: Scalar, b: Scalar) -> None:
     for column in range(3):
-        heap[a, column], heap[b, column] = heap[b, column], heap[a, column]
+        spare = heap[a, column]
+        heap[a, column] = heap[b, column]
+        heap[b, column] = spare
 
 
 @inner
 def _sink(heap: Longs, size: Scalar) -> None:
     """Put the entry on top where it belongs."""
     at = np.int64(0)
-    while True:
-        best = at
-        for child in (2 * at + 1, 2 * at + 2):
-            if child < size and _before(heap, child, best):
-                best = child
-        if best == at:
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _before(heap, child + 1, child):
+            child += 1
+        if not _before(heap, child, at):
             return
-        _swap(heap, at, best)
-        at = best
+        _swap(heap, at, child)
+        at = child
 
 
 @inner
@@ -304,12 +293,13 @@ def _best(
             work -= 1
             position = entries[entry, 0]
             if heap[0, 0] != count or heap[0, 1] != position:
-                heap[0, 0], heap[0, 1] = count, position
+                heap[0, 0] = count
+                heap[0, 1] = position
                 _sink(heap, state[HEAP])
                 continue
         state[HEAP] -= 1
-        for column in range(3):
-            heap[0, column] = heap[state[HEAP], column]
+        top = np.int64(0)
+        _swap(heap, top, state[HEAP])
         _sink(heap, state[HEAP])
         if count > 0:
             return pair
@@ -341,18 +331,18 @@ def _join(
     text[after - 1, SPAN] = after - at
     if text[before, OWNER] == owner:
         neighbour = np.int64(text[before, TOKEN])
-        lost = slots[_slot(_key(neighbour, key >> 32), pairs, slots)]
+        lost = slots[_slot(neighbour << 32 | key >> 32, pairs, slots)]
         pairs[lost, COUNT] -= weight
-        _add(_key(neighbour, new), before, weight, pairs, slots, entries, state)
+        _add(neighbour << 32 | new, before, weight, pairs, slots, entries, state)
     if text[after, OWNER] == owner:
         neighbour = np.int64(text[after, TOKEN])
-        lost = slots[_slot(_key(key & 0xFFFFFFFF, neighbour), pairs, slots)]
+        lost = slots[_slot((key & 0xFFFFFFFF) << 32 | neighbour, pairs, slots)]
         pairs[lost, COUNT] -= weight
-        _add(_key(new, neighbour), at, weight, pairs, slots, entries, state)
+        _add(new << 32 | neighbour, at, weight, pairs, slots, entries, state)
 
 
 @compiled
-def _advance(
+def advance(
     text: Shorts,
     counts: Longs,
     pairs: Longs,
@@ -366,6 +356,7 @@ def _advance(
 ) -> Scalar:
     """Count pairs, then merge, until done, until `work` occurrences were looked at, or until
     there is no room for new pairs. State is complete at every return: call again to go on."""
+    _seat(pairs, slots, state)
     while True:
         # One occurrence can add two pairs.
         if state[PAIRS] + 2 > len(pairs):
@@ -377,7 +368,7 @@ def _advance(
             at = state[SCANNED]
             state[SCANNED] += 1
             if text[at + 1, OWNER] == text[at, OWNER]:
-                key = _key(np.int64(text[at, TOKEN]), np.int64(text[at + 1, TOKEN]))
+                key = np.int64(text[at, TOKEN]) << 32 | text[at + 1, TOKEN]
                 _add(key, at, counts[text[at, OWNER]], pairs, slots, entries, state)
             continue
         if state[CURSOR] == -1:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from talm_core.tokenizer.compilation import make_ready
 from talm_core.tokenizer.counting import Part, count_pieces
 from talm_core.tokenizer.merging import Merge, Merger, Pieces
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
@@ -36,6 +37,7 @@ def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
 
 def learn_parts(parts: Iterable[Part], pattern: str, vocab_size: int) -> list[bytes]:
     """The same from texts in parts, as `Corpus.parts` gives them."""
+    make_ready(pattern)
     counting = count_pieces(parts, pattern)
     try:
         while True:

@@ -112,7 +112,7 @@ def _trained(
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
         yield Notice(message=f"{skipped:,} {noun} left out")
-    yield from _prepared(corpus)
+    yield from _prepared(config, corpus)
     if config.val_fraction:
         yield from _counted(corpus)
     reading = _Reading()
@@ -174,10 +174,10 @@ def _source(config: TokenizerConfig) -> DataConfig:
     return build(DataConfig, values)
 
 
-def _prepared(corpus: Corpus) -> Iterator[Event]:
+def _prepared(config: TokenizerConfig, corpus: Corpus) -> Iterator[Event]:
     """Load, and where this was never done compile, the hot loops beside the job, so that it can
     be stopped meanwhile. The thread is not a daemon: machine code is better not cut off."""
-    thread = threading.Thread(target=_compile, name="compile")
+    thread = threading.Thread(target=_make_ready, args=(config.pattern,), name="compile")
     thread.start()
     while thread.is_alive():
         yield Progress(
@@ -186,15 +186,10 @@ def _prepared(corpus: Corpus) -> Iterator[Event]:
         thread.join(_TICK_SECONDS)
 
 
-def _compile() -> None:
-    from talm_core.tokenizer.merging import Merger
-    from talm_core.tokenizer.splitting import FastCounter
+def _make_ready(pattern: str) -> None:
+    from talm_core.tokenizer.compilation import make_ready
 
-    counter = FastCounter()
-    for _ in counter.add("to be, or not to be"):
-        pass
-    for _ in Merger(counter.pieces(), 1).run():
-        pass
+    make_ready(patterns.NAMED[pattern])
 
 
 def _counted(corpus: Corpus) -> Iterator[Event]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +17,21 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talm_core.hardware import cores
 from talm_core.tokenizer import counting, patterns
 from talm_core.tokenizer.compiled import compiled
 from talm_core.tokenizer.counting import count_pieces
 from talm_core.tokenizer.merging import Merger, Pieces
-from talm_core.tokenizer.splitting import (
+from talm_core.tokenizer.pieces import (
     LONG_PIECE,
-    LONGEST_PIECE,
     MOST_LONG_BYTES,
     FastCounter,
     PieceCounter,
     RegexCounter,
+    _count,
     piece_counter,
 )
+from talm_core.tokenizer.splitting import LONGEST_PIECE
 from talm_core.tokenizer.trainer import extend, from_tokens, learn, single_bytes
 
 TRICKY = (
@@ -308,6 +315,34 @@ def test_bytes_that_come_out_twice_collapse() -> None:
     assert vocabulary.ranks[b"abc"] == 258
     assert vocabulary.ranks[b"abcd"] == 259
     assert vocabulary.special_tokens == {"<|endoftext|>": 260, "<|user|>": 261}
+
+
+HITS_AND_MISSES = """
+import json, sys
+from talm_core.tokenizer import compilation, merging, patterns, pieces, splitting
+compilation.make_ready(patterns.DEFAULT)
+functions = (splitting.CUTTERS[patterns.DEFAULT], pieces._count, merging.advance)
+stats = [f.stats for f in functions]
+json.dump([[sum(s.cache_hits.values()), sum(s.cache_misses.values())] for s in stats], sys.stdout)
+"""
+
+
+def test_is_compiled_once_by_two_processes_and_then_never_again(tmp_path: Path) -> None:
+    environ = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    words = [sys.executable, "-c", HITS_AND_MISSES]
+    first, second = (
+        json.loads(subprocess.check_output(words, env=environ, text=True)) for _ in range(2)
+    )
+    # What merges was compiled by the other process; on a single core there is none.
+    assert first == [[0, 1], [0, 1], [1, 0] if cores() > 1 else [0, 1]]
+    assert second == [[1, 0], [1, 0], [1, 0]]
+
+
+def test_there_is_machine_code_for_one_type_of_text() -> None:
+    counter = FastCounter(room=2)
+    assert sum(counter.add("a rose is a rose " * 9)) == 153
+    FastCounter.joined([counter, counter])
+    assert len(_count.signatures) == 1  # type: ignore[attr-defined]
 
 
 def test_compiles_where_no_cache_can_be_written() -> None:
