@@ -1,78 +1,26 @@
 """Text to learn from: the standard library on this machine, or the user's own files.
 
 A corpus is a list of documents in an order that depends only on what they are called, never on
-the machine or the directory they lie in. It is looked at in full when it is opened (missing,
-empty, binary: all problems at once), and read one document at a time afterwards. How documents
-come out of a file is `talm_core.data.formats`' matter.
-
-`stdlib` is the Python standard library: its modules' sources without tests, bundled tools and
-generated files, and the topics of `help()`, which are chapters of the language reference. Its
-documents are ordered by a hash of their names, so that its last tenth is like the rest of it.
+the machine or the directory they lie in. It is looked at in full when it is opened (`library`,
+`search`), and read one document at a time afterwards; how documents come out of a file is
+`formats`' matter.
 """
 
 from __future__ import annotations
 
-import codecs
-import errno
 import hashlib
 import json
-import os
-import stat
-import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import import_module
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
+from talm_core.data.entries import Entry
 from talm_core.data.formats import Document as Document
-from talm_core.data.formats import (
-    DocumentFile,
-    EncodingErrors,
-    Format,
-    Reading,
-    shown,
-)
+from talm_core.data.formats import DocumentFile, EncodingErrors, Reading, shown
+from talm_core.data.library import library
+from talm_core.data.search import search
 from talm_core.errors import CorpusError, Problem, nearest
-from talm_core.workspace import user_path
-
-SAMPLES = ("all", "code", "docs")
-HEAD_BYTES = 8192
-"""How much of a file is looked at to tell text from binary."""
-
-# Tests, programs that only ship with Python, what others have installed, and what is generated:
-# the tables of old encodings and the topics, which are documents of their own.
-_NO_LIBRARY = {
-    *("__pycache__", "site-packages", "dist-packages", "test", "tests"),
-    *("idlelib", "lib2to3", "turtledemo", "encodings", "pydoc_data"),
-}
-_NO_LIBRARY_PREFIXES = ("config-", "_sysconfigdata", "sitecustomize", "usercustomize")
-_TOPICS = "pydoc_data.topics"
-
-# Bytes that no text has: control characters without tab, line feeds, escape and their like.
-_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b\x1a"))
-
-
-_TEXT = Format("text")
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One document or several that are not read yet: a file, or for topics their text."""
-
-    name: str
-    size: int
-    path: Path | None = None
-    text: str = ""
-    format: Format = _TEXT
-
-    def file(self, reading: Reading) -> DocumentFile:
-        assert self.path is not None
-        return DocumentFile(self.path, self.name, self.format, reading)
-
-    def exact(self, reading: Reading) -> bool:
-        """Its size is its text's size, and it is one document."""
-        return self.format.plain and reading.encoding_errors == "strict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +45,7 @@ class Corpus:
     def __init__(
         self,
         name: str,
-        entries: Sequence[_Entry],
+        entries: Sequence[Entry],
         *,
         skipped: int = 0,
         reading: Reading | None = None,
@@ -189,7 +137,7 @@ class Corpus:
         """How many bytes of the files the last reader has read."""
         return self._read + (self._current.position if self._current else 0)
 
-    def _spans(self, start: int, stop: int | None) -> Iterator[tuple[_Entry, int, int | None]]:
+    def _spans(self, start: int, stop: int | None) -> Iterator[tuple[Entry, int, int | None]]:
         """The entries that have documents from `start` to before `stop`: how many of each to skip
         and how many to read at most."""
         if start or stop is not None:
@@ -205,7 +153,7 @@ class Corpus:
             self._read, self._current = self._read + entry.size, None
             first = end or 0
 
-    def _file(self, entry: _Entry) -> DocumentFile:
+    def _file(self, entry: Entry) -> DocumentFile:
         self._current = entry.file(self._reading)
         return self._current
 
@@ -235,19 +183,20 @@ def open_corpus(
     text_field: str = "text",
     encoding_errors: EncodingErrors = "strict",
 ) -> Corpus:
-    """The corpus of a source: `stdlib` with a sample of `SAMPLES`, or `text` with paths.
-
-    Directories are read recursively. In them, files that are hidden, empty or binary are left
-    out; a file named directly must be text. `text_field` is where a row of JSON Lines or parquet
-    has its text, `encoding_errors` what becomes of bytes that are not UTF-8.
+    """The corpus of a source: `stdlib` with a sample of it, or `text` with paths. `text_field` is
+    where a row of JSON Lines or parquet has its text, `encoding_errors` what becomes of bytes that
+    are not UTF-8.
 
     Raises:
-        CorpusError: with every problem: missing, unreadable, empty or binary files, nothing found.
+        CorpusError: as `library` or `search`; there is no such source.
     """
     if source == "stdlib":
-        return _open_stdlib(sample)
+        return Corpus(f"stdlib/{sample}", library(sample))
     if source == "text":
-        return _open_text(paths, Reading(text_field, encoding_errors))
+        reading = Reading(text_field, encoding_errors)
+        found = search(paths, reading)
+        name = shown(Path(paths[0]))
+        return Corpus(name, found.entries, skipped=found.binaries, reading=reading)
     known = ("stdlib", "text")
     raise CorpusError(Problem("source", "there is no such source", source, nearest(source, known)))
 
@@ -300,187 +249,5 @@ def validation_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool
             before = max(0, before - len(part))
 
 
-def _topic(entry: _Entry, skip: int) -> Iterator[Document]:
+def _topic(entry: Entry, skip: int) -> Iterator[Document]:
     return iter([Document(entry.name, entry.text)][skip:])
-
-
-# --- the standard library --------------------------------------------------------------------
-
-
-def _open_stdlib(sample: str) -> Corpus:
-    if sample not in SAMPLES:
-        problem = Problem("sample", f"stdlib has {', '.join(SAMPLES)}", sample)
-        raise CorpusError(problem)
-    entries: list[_Entry] = []
-    if sample != "docs":
-        entries += _library_sources()
-    if sample != "code":
-        entries += _topics()
-    entries.sort(key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
-    return Corpus(f"stdlib/{sample}", entries)
-
-
-def _library_sources() -> list[_Entry]:
-    top = sysconfig.get_path("stdlib")
-    entries = []
-    for folder, folders, files in os.walk(top):
-        folders[:] = [name for name in folders if _in_library(name)]
-        for name in files:
-            if name.endswith(".py") and _in_library(name):
-                path = Path(folder, name)
-                size = path.stat().st_size if path.exists() else 0
-                if size:
-                    entries.append(_Entry(path.relative_to(top).as_posix(), size, path))
-    if not entries:
-        message = "this Python comes without the sources of its standard library"
-        hint = "use text files of your own"
-        raise CorpusError(Problem("stdlib", message, top, hint))
-    return entries
-
-
-def _in_library(name: str) -> bool:
-    return name not in _NO_LIBRARY and not name.startswith((*_NO_LIBRARY_PREFIXES, "."))
-
-
-def _topics() -> list[_Entry]:
-    try:
-        topics: dict[str, str] = import_module(_TOPICS).topics
-    except (ImportError, AttributeError):
-        message = "this Python comes without its documentation topics"
-        raise CorpusError(Problem("stdlib", message, _TOPICS, "use sample code")) from None
-    return [
-        _Entry(f"topics/{name}.rst", len(text.encode()), text=text)
-        for name, text in topics.items()
-        if text
-    ]
-
-
-# --- files of one's own ----------------------------------------------------------------------
-
-
-@dataclass
-class _Search:
-    """What looking through the named paths has found so far."""
-
-    reading: Reading
-    entries: list[_Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    seen: set[tuple[int, int]] = field(default_factory=set)
-    binaries: int = 0
-
-    def new(self, status: os.stat_result) -> bool:
-        """Whether a file or directory is met for the first time, by whatever path."""
-        identity = (status.st_dev, status.st_ino)
-        if identity in self.seen:
-            return False
-        self.seen.add(identity)
-        return True
-
-    def problem(self, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(shown(path), message, hint=hint))
-
-    def entry(self, path: Path, name: Path, size: int) -> tuple[_Entry, bytes]:
-        """An entry, its format checked as far as that can be seen at once, and its head."""
-        entry = _Entry(shown(name), size, path, format=Format.of(path.name))
-        file = entry.file(self.reading)
-        head = file.head(HEAD_BYTES)
-        file.check(head)
-        return entry, head
-
-
-def _open_text(paths: Sequence[str], reading: Reading) -> Corpus:
-    if not paths:
-        raise CorpusError(Problem("path", "at least one file or directory must be given"))
-    search = _Search(reading)
-    for text in paths:
-        path = user_path(text)
-        try:
-            status = path.stat()
-        except (OSError, ValueError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            search.problem(path, "does not exist" if missing else f"cannot be read: {error}")
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            found = len(search.entries), len(search.problems)
-            if search.new(status):
-                _look_through(path, path, search)
-            if found == (len(search.entries), len(search.problems)):
-                search.problem(path, "has no text files", "binary and hidden ones do not count")
-        else:
-            _look_at(path, status, search)
-    if search.problems:
-        raise CorpusError(*search.problems)
-    name = shown(Path(paths[0]))
-    return Corpus(name, search.entries, skipped=search.binaries, reading=reading)
-
-
-def _look_at(path: Path, status: os.stat_result, search: _Search) -> None:
-    """A file that was named directly: whatever is wrong with it is a problem."""
-    if not stat.S_ISREG(status.st_mode):
-        search.problem(path, "is neither a file nor a directory")
-        return
-    try:
-        entry, head = search.entry(path, Path(path.name), status.st_size)
-    except CorpusError as error:
-        search.problems += error.problems
-        return
-    if _is_empty(entry, head):
-        search.problem(path, "is empty")
-    elif _is_binary(entry, head):
-        search.problem(path, "is a binary file, not text")
-    elif search.new(status):
-        search.entries.append(entry)
-
-
-def _look_through(folder: Path, top: Path, search: _Search) -> None:
-    """A directory and all below it in name order; a link that leads back is not followed."""
-    # A stack, not recursion: directories may be nested deeper than Python calls functions.
-    stack = [folder]
-    while stack:
-        path = stack.pop()
-        try:
-            status = path.stat()
-            if stat.S_ISDIR(status.st_mode):
-                if path == top or search.new(status):
-                    inside = (item for item in path.iterdir() if not item.name.startswith("."))
-                    stack += sorted(inside, key=lambda item: item.name, reverse=True)
-            elif stat.S_ISREG(status.st_mode) and search.new(status):
-                _collect(path, top, status.st_size, search)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP):
-                continue  # a link to nowhere, or to itself
-            search.problem(path, f"cannot be read: {error.strerror}")
-
-
-def _collect(path: Path, top: Path, size: int, search: _Search) -> None:
-    try:
-        entry, head = search.entry(path, path.relative_to(top), size)
-    except CorpusError as error:
-        search.problems += error.problems
-        return
-    if _is_empty(entry, head):
-        return
-    if _is_binary(entry, head):
-        search.binaries += 1
-        return
-    search.entries.append(entry)
-
-
-def _is_empty(entry: _Entry, head: bytes) -> bool:
-    return entry.format.kind != "parquet" and head in (b"", codecs.BOM_UTF8)
-
-
-def _is_binary(entry: _Entry, head: bytes) -> bool:
-    """NUL is in no text. Other control characters are in some, but not together with bytes that
-    are not UTF-8: those are compressed or drawn."""
-    if entry.format.kind != "text":
-        return False
-    if b"\0" in head:
-        return True
-    if len(head.translate(None, _CONTROL)) == len(head):
-        return False
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return True
-    return False

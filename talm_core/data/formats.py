@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
+from talm_core.data.unpacking import Counted, Zstd
 from talm_core.errors import CorpusError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ _PARQUET_MAGIC = b"PAR1"
 # What text comes to when it is unpacked, as a rule of thumb.
 _GROWTH = {"gzip": 3.0, "zstd": 3.3, "parquet": 1.8}
 
-# Compressed bytes given to the decompressor at once. What comes out of so few stays small even
-# for a file made to explode.
-_ZSTD_BYTES = 1 << 13
 _ROWS = 256
 
 
@@ -278,12 +276,12 @@ class DocumentFile:
         """The file's bytes, unpacked; what goes wrong while they are read is told."""
         try:
             with self._path.open("rb") as file:
-                counted = _Counted(file, self)
+                counted = Counted(file, self._passed)
                 if self._format.compression == "gzip":
                     with gzip.GzipFile(fileobj=counted, mode="rb") as unpacked:
                         yield cast(IO[bytes], unpacked)
                 elif self._format.compression == "zstd":
-                    with io.BufferedReader(_Zstd(counted), 1 << 16) as buffered:
+                    with io.BufferedReader(Zstd(counted), 1 << 16) as buffered:
                         yield buffered
                 elif self._format.kind == "parquet":
                     yield file
@@ -294,6 +292,9 @@ class DocumentFile:
             raise self._error(f"is damaged: {_one_line(error)}") from None
         except OSError as error:
             raise self._error(f"cannot be read: {error.strerror or error}") from None
+
+    def _passed(self, count: int) -> None:
+        self.position += count
 
     def _checked(self, where: str, value: object) -> str:
         field = self._reading.text_field
@@ -336,70 +337,6 @@ _JSON_KINDS = {
     "list": "a list",
     "dict": "an object",
 }
-
-
-class _Counted(io.RawIOBase):
-    """A file's bytes; tells its `DocumentFile` how far it has come."""
-
-    def __init__(self, file: IO[bytes], owner: DocumentFile) -> None:
-        self._file = file
-        self._owner = owner
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self._owner.position += len(data)
-        return len(data)
-
-
-class _Zstd(io.RawIOBase):
-    """The unpacked bytes of one or more zstd frames. The library's own reader takes the end of a
-    file within a frame for the end of the text."""
-
-    def __init__(self, file: io.RawIOBase) -> None:
-        import zstandard
-
-        # Frames may refer back as far as zstd's --long=31 allows.
-        self._frames = zstandard.ZstdDecompressor(max_window_size=2**31)
-        self._error = zstandard.ZstdError
-        self._frame: Any = None
-        self._file = file
-        self._packed = self._ready = b""
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while self._at == len(self._ready):
-            if not self._more():
-                return 0
-        part = self._ready[self._at : self._at + len(buffer)]
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
-
-    def _more(self) -> bool:
-        """Unpack the next bytes, which may give none; False at the end."""
-        packed = self._packed or self._file.read(_ZSTD_BYTES) or b""
-        self._packed, self._ready, self._at = b"", b"", 0
-        if not packed:
-            if self._frame is not None:
-                raise EOFError("it ends in the middle")
-            return False
-        if self._frame is None:
-            self._frame = self._frames.decompressobj()
-        try:
-            self._ready = self._frame.decompress(packed)
-        except self._error as error:
-            raise zlib.error(str(error)) from None
-        if self._frame.eof:
-            self._packed = self._frame.unused_data
-            self._frame = None
-        return True
 
 
 def _binary(column: pa.Array) -> list[bytes | None]:

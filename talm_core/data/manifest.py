@@ -135,6 +135,19 @@ class Manifest(_Part):
     def documents(self) -> int:
         return sum(shard.documents for shard in self.shards)
 
+    def summary(self) -> dict[str, int | float]:
+        """The dataset in numbers; `left_out` only where it is some."""
+        summary: dict[str, int | float] = {
+            "tokens": self.tokens,
+            "train_tokens": self.train_tokens,
+            "val_tokens": self.val_tokens,
+            "documents": self.documents,
+            "bytes": self.text_bytes,
+            "bytes_per_token": round(self.text_bytes / self.tokens, 4),
+            "shards": len(self.shards),
+        }
+        return summary | ({"left_out": self.left_out} if self.left_out else {})
+
 
 def _damages(path: Path, error: ValidationError) -> list[Problem]:
     return [

@@ -7,7 +7,7 @@ there is:
 
 - the first `val_tokens`, where that is set;
 - else, from two shards on, the first shard, `val_000001`; the others are `train_000001` and on;
-- less than that, and the last documents are for validation (`corpus.training_documents` gives the
+- less than that, and the last documents are for validation (`corpus.training_parts` gives the
   others), so that a tokenizer can be trained without having seen them.
 
 `manifest.json` is written last: a directory with one is complete. A dataset that is made longer
@@ -16,10 +16,8 @@ keeps what it has, and its manifest, which grows with each shard.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +29,7 @@ from talm_core.data.encoding import Encoded, Encoder
 from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.data.position import Cursor, Located, Place, Position
-from talm_core.data.room import Expected, Room
+from talm_core.data.room import Expected, Room, disk_errors, expected
 from talm_core.data.shards import ShardWriter, dtype_for, open_shard
 from talm_core.data.tally import Tally
 from talm_core.data.texts import CORPORA, Texts
@@ -44,12 +42,6 @@ from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from talm_core.data.network import Patience
-
-# Bytes of text a token stands for: when a tokenizer fits badly, with a small vocabulary, and with a
-# large one. Of what is fetched only a guess is known anyway, and free space is looked at meanwhile.
-_FEWEST_BYTES_PER_TOKEN = 2
-_BYTES_PER_TOKEN = 3
-_MOST_BYTES_PER_TOKEN = 5
 
 _ENDLESS = 1 << 62
 
@@ -116,7 +108,7 @@ class Preparation:
         resumed = len(self._tally.before) or None
         yield Started(job=config.kind, name=config.artifact, resumed_from=resumed)
         try:
-            with _disk_errors(directory):
+            with disk_errors(directory):
                 yield from self._opened()
                 self._room.check(self._expected())
                 yield self._progress()
@@ -155,22 +147,15 @@ class Preparation:
     def _expected(self) -> Expected:
         """What is going to be written."""
         texts, there = self._texts, self._tally.there
-        text_bytes = texts.likely_bytes(0)
-        if texts.corpus is not None:
-            likely = text_bytes // _FEWEST_BYTES_PER_TOKEN + len(texts.corpus) + 1
-        else:
-            likely = text_bytes // _BYTES_PER_TOKEN
-        tokens = min(self._limit, likely)
-        download = 0
+        missing = 0
         if texts.stream is not None and self._config.keep_downloads:
-            new_bytes = (tokens - there) * _MOST_BYTES_PER_TOKEN
-            share = min(1.0, new_bytes / max(text_bytes, 1))
-            download = round(texts.stream.missing_bytes * share)
-        again = 0
-        if self._streams and not there and likely < 8 * self._size:
-            # It may have to be written twice.
-            again = min(tokens, 2 * self._size)
-        return Expected(max(0, tokens - there) + again, download)
+            missing = texts.stream.missing_bytes
+        # Where that may turn out to be little, it may have to be written twice.
+        again = 2 * self._size if self._streams and not there else 0
+        documents = None if texts.corpus is None else len(texts.corpus)
+        return expected(
+            texts.likely_bytes(0), documents, self._limit, there=there, again=again, missing=missing
+        )
 
     def _ended_early(self, gone: RunError) -> RunError:
         """That the network is gone, and how far what is on this machine reaches."""
@@ -428,20 +413,7 @@ class Preparation:
         return self._tally.progress(total, retries=self._texts.retries)
 
     def _finished(self, manifest: Manifest) -> Finished:
-        tokens = manifest.train_tokens + manifest.val_tokens
-        text_bytes = manifest.train_bytes + manifest.val_bytes
-        summary: dict[str, Any] = {
-            "tokens": tokens,
-            "train_tokens": manifest.train_tokens,
-            "val_tokens": manifest.val_tokens,
-            "documents": manifest.documents,
-            "bytes": text_bytes,
-            "bytes_per_token": round(text_bytes / tokens, 4),
-            "shards": len(manifest.shards),
-            "directory": self._relative,
-        }
-        if manifest.left_out:
-            summary["left_out"] = manifest.left_out
+        summary: dict[str, Any] = manifest.summary() | {"directory": self._relative}
         return Finished(seconds=self._tally.seconds, summary=summary)
 
 
@@ -455,14 +427,3 @@ def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[s
         "val_fraction": str(config.val_fraction),
         "tokenizer_path": vocabulary.identity,
     }
-
-
-@contextmanager
-def _disk_errors(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        message = f"the disk is full: make room for {directory} and run the same again"
-        raise RunError(message) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,12 @@ RESERVE_BYTES = 32 << 20
 
 _LOOK_SECONDS = 1.0
 
+# Bytes of text a token stands for: when a tokenizer fits badly, with a small vocabulary, and with a
+# large one. Of what is fetched only a guess is known anyway, and free space is looked at meanwhile.
+_FEWEST_BYTES_PER_TOKEN = 2
+_BYTES_PER_TOKEN = 3
+_MOST_BYTES_PER_TOKEN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -21,6 +30,49 @@ class Expected:
 
     tokens: int
     download_bytes: int = 0
+
+
+def expected(
+    text_bytes: int,
+    documents: int | None,
+    most_tokens: int,
+    *,
+    there: int,
+    again: int,
+    missing: int,
+) -> Expected:
+    """What `text_bytes` of text come to, of which at most `most_tokens` are wanted and the first
+    `there` are there.
+
+    `documents` is None where the text is fetched and its size a guess; then `missing` are bytes of
+    files that are not here yet, and are downloaded as far as is wanted. Up to `again` tokens may
+    have to be written twice, where there are not many times more.
+    """
+    if documents is None:
+        likely = text_bytes // _BYTES_PER_TOKEN
+    else:
+        likely = text_bytes // _FEWEST_BYTES_PER_TOKEN + documents + 1
+    tokens = min(most_tokens, likely)
+    new = max(0, tokens - there)
+    share = min(1.0, new * _MOST_BYTES_PER_TOKEN / max(text_bytes, 1))
+    again = min(tokens, again) if likely < 4 * again else 0
+    return Expected(new + again, round(missing * share))
+
+
+@contextmanager
+def disk_errors(directory: Path) -> Iterator[None]:
+    """Say of a disk that becomes full what to do about it.
+
+    Raises:
+        RunError: instead of the system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"the disk is full: make room for {directory} and run the same again"
+        raise RunError(message) from error
 
 
 class Room:

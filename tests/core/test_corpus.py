@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.data import corpus
+from talm_core.data import search
 from talm_core.data.corpus import (
     Document,
     open_corpus,
@@ -81,7 +81,7 @@ def test_what_is_not_utf8_is_named_with_its_byte(tmp_path: Path) -> None:
 
 
 def test_a_character_cut_by_the_end_of_the_head_is_no_sign_of_binary(tmp_path: Path) -> None:
-    text = "\x07" + "a" * (corpus.HEAD_BYTES - 2) + "€uro"
+    text = "\x07" + "a" * (search.HEAD_BYTES - 2) + "€uro"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     assert texts(tmp_path)[0].text == text
 
