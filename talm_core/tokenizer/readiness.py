@@ -49,6 +49,9 @@ class Readiness:
         self._characters += characters
         if not self._possible or self._shared is not None:
             return
+        if self._loading is not None and self._loading.cancelled():
+            # The executor was that of texts which have ended.
+            self._loading = None
         if self._loading is None:
             if self._characters >= WORTH_LOADING:
                 self._loading = executor.submit(self._load)

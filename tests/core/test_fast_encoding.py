@@ -6,6 +6,8 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -240,3 +242,21 @@ def test_what_is_returned_is_valid_until_the_next_call() -> None:
     kept = first.copy()
     again = fast.ids(["one two"], [None])
     assert np.array_equal(again, kept)
+
+
+def test_loading_that_was_called_off_with_its_executor_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "WORTH_LOADING", 0)
+    monkeypatch.setattr(readiness.Readiness, "_load", lambda _: True)
+    ready = readiness.Readiness(BASE_VOCABULARY)
+    at_work = threading.Event()
+    with ThreadPoolExecutor(1) as busy:
+        busy.submit(at_work.wait)
+        ready.advance(1, busy)
+        busy.shutdown(wait=False, cancel_futures=True)
+        at_work.set()
+    with ThreadPoolExecutor(1) as other:
+        ready.advance(1, other)
+        assert ready._loading is not None
+        assert ready._loading.result()
