@@ -10,6 +10,7 @@ from talm_core.config import PretrainConfig, TokenizerConfig
 from talm_core.training.measured import Speed
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.quantity import count, duration, size
+from talm_tui.forms.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Meaning:
-    """Lines, a bar of memory by part against what there is, and what is worrying about it."""
+    """Lines, a bar of memory by part against what there is, what is worrying about it, and how a
+    run would go."""
 
     rows: tuple[Row, ...] = ()
     bar: tuple[Part, ...] = ()
     total: float = 0.0
     warnings: tuple[str, ...] = ()
+    timeline: Timeline | None = None
 
     @property
     def brief(self) -> str:

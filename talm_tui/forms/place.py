@@ -35,6 +35,7 @@ from talm_tui.messages import JobRefused, JobStarted, OpenForm
 from talm_tui.screens.place import Place
 from talm_tui.theme import line, plain, styles
 from talm_tui.watcher import Snapshot
+from talm_tui.widgets.artifact_list import ArtifactList
 from talm_tui.widgets.command_preview import CommandPreview
 from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.job_view import JobView
@@ -61,6 +62,9 @@ class FormPlace(Place):
     OTHER_NAME: ClassVar[str] = "choose another name"
     ABOUT: ClassVar[str]
     NEXT_STEP: ClassVar[str] = ""
+    THERE: ClassVar[tuple[str, str]]
+    """Over the list of what there is already, and instead of it while there is nothing; keys in
+    braces."""
     SHOWS_JOBS: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -159,16 +163,31 @@ class FormPlace(Place):
             yield Sheet("", id="form-changed", markup=False)
         yield JobView(plain_keys(self.talm, self.NEXT_STEP))
         with Horizontal(id="form-body"):
-            yield self._form
+            with Vertical(id="form-main"):
+                yield self._form
+                yield from self.compose_below()
             with Vertical(id="form-side"):
                 yield SettingHelp(self.MODEL.title, self.ABOUT)
                 yield MeaningPanel()
+                yield from self.compose_beside()
         yield Sheet("", id="form-note", markup=False)
         yield CommandPreview()
 
     def compose_head(self) -> ComposeResult:
         """What stands between title and count of changes."""
         return iter(())
+
+    def compose_below(self) -> ComposeResult:
+        """What fills the room below the fields where there is some."""
+        yield self.compose_list()
+
+    def compose_beside(self) -> ComposeResult:
+        """The same below the consequences."""
+        return iter(())
+
+    def compose_list(self) -> ArtifactList:
+        """What there is already of what this form makes."""
+        return ArtifactList(self.MODEL.kind, *(plain_keys(self.talm, text) for text in self.THERE))
 
     @property
     def form(self) -> Form:
@@ -186,6 +205,7 @@ class FormPlace(Place):
             self.workspace, lambda findings: self.post_message(self.Checked(findings))
         )
         self.watch(self.talm, "snapshot", self._workspace_changed, init=False)
+        self.query_one(ArtifactList).show(self.overviews())
         self.judge()
         self._follow_active()
 
@@ -210,9 +230,14 @@ class FormPlace(Place):
         elif config is not None and self._checker is not None:
             self._checker.ask(config)
         self.form.sync()
-        self.query_one(MeaningPanel).show(self.meaning())
+        meaning = self.meaning()
+        self.query_one(MeaningPanel).show(meaning)
+        self.show_more(meaning)
         self.query_one(CommandPreview).show(self.command())
         self._show_counts()
+
+    def show_more(self, meaning: Meaning | None) -> None:
+        """Show what else there is to say about the values; None: nothing can be."""
 
     def _show_counts(self) -> None:
         self.query_one("#form-changed", Static).update(counts(self.state))
@@ -258,6 +283,7 @@ class FormPlace(Place):
 
     def _workspace_changed(self) -> None:
         shown = self.snapshot
+        self.query_one(ArtifactList).show(self.overviews())
         seen = tuple(
             (overview.artifact.name, overview.status)
             for overview in (*shown.tokenizers, *shown.data, *shown.models)

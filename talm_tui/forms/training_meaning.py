@@ -13,6 +13,7 @@ from talm_core.training.reasons import concerns
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Part, Row, time_left
 from talm_tui.forms.quantity import count, memory, size
+from talm_tui.forms.timeline import of_run
 from talm_tui.theme import line
 
 USUAL_VOCABULARY = 4100
@@ -70,7 +71,8 @@ def of_training(
         for concern in concerns(config, planned, room)
         if not concern.fatal
     ]
-    return Meaning(tuple(rows), bar, float(available), tuple(warnings))
+    timeline = of_run(config, speed.tokens_per_second if speed else None)
+    return Meaning(tuple(rows), bar, float(available), tuple(warnings), timeline)
 
 
 def _measured(config: PretrainConfig, findings: Findings | None, vocab_size: int) -> Speed | None:

@@ -46,6 +46,11 @@ class DataScreen(FormPlace):
     )
     NEXT_STEP = "{data.documents}  documents   {data.use}  train a model on it"
 
+    THERE = (
+        "Datasets so far ({data.documents}: read one)",
+        "None yet. Without another source it is your Python's own library, offline, in seconds.",
+    )
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "use", "Train on it", id="data.use", show=False),
         Binding(

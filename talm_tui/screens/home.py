@@ -17,6 +17,7 @@ from talm_tui.screens.place import Place
 from talm_tui.theme import line, styles
 from talm_tui.widgets.hint import with_keys
 from talm_tui.widgets.job_progress import ActiveJobs, StageProgress, StageView
+from talm_tui.widgets.run_detail import RunDetail
 from talm_tui.widgets.run_table import RunTable
 from talm_tui.widgets.step import Step
 
@@ -97,6 +98,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._asked: Path | None = None
         self._told: str | None = None
         self._next_lines = (0, 0)
+        self._looked = False
 
     def compose_place(self) -> ComposeResult:
         with Horizontal(id="pipeline"):
@@ -122,6 +124,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         yield ActiveJobs()
         yield Static("", id="next", markup=False)
         yield RunTable()
+        yield RunDetail()
 
     def on_mount(self) -> None:
         self.watch(self.app, "snapshot", self._show)
@@ -141,8 +144,11 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self.query_one("#step-data", Step).show(snapshot.data, complete=complete)
         self.query_one("#step-model", Step).show(snapshot.models, complete=complete)
         table = self.query_one(RunTable)
-        table.show(_rows(snapshot))
+        # The first looks find one run after the other.
+        table.show(_rows(snapshot), stay=self._looked)
+        self._looked = snapshot.complete
         table.display = bool(_rows(snapshot))
+        self._show_detail()
         self._show_next(self._next(snapshot))
         self._show_quickstart(snapshot)
         self.refresh_bindings()
@@ -234,7 +240,17 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         """Choose another run."""
         self.query_one(RunTable).move(by)
 
+    def _show_detail(self) -> None:
+        run = self._selected
+        if run is not None and run.artifact.kind != "pretrain":
+            # A quick start that is no run yet: its stages are told above.
+            run = None
+        detail = self.query_one(RunDetail)
+        detail.set_class(run is not None, "-chosen")
+        detail.show(run)
+
     def on_run_table_moved(self) -> None:
+        self._show_detail()
         self.refresh_bindings()
 
     def on_run_table_opened(self) -> None:

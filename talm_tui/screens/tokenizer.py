@@ -28,6 +28,11 @@ class TokenizerScreen(FormPlace):
     )
     NEXT_STEP = "{tokenizer.playground}  try it   {tokenizer.use}  prepare data with it"
 
+    THERE = (
+        "Tokenizers so far ({tokenizer.playground}: try one)",
+        "None of your own yet; base, which ships with talm, has 4,096 tokens.",
+    )
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "use", "Prepare data with it", id="tokenizer.use", show=False),
         Binding(

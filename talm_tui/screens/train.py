@@ -27,6 +27,7 @@ from talm_tui.screens.pick_preset import OF_RUN, PickPresetScreen
 from talm_tui.screens.save_preset import SavePresetScreen
 from talm_tui.theme import line, plain
 from talm_tui.widgets.step import figure
+from talm_tui.widgets.timeline_panel import TimelinePanel
 
 FIRST_PRESET = "nano"
 """What the form begins with: its values are the settings' own defaults."""
@@ -60,6 +61,11 @@ class TrainScreen(FormPlace):
         " like, and see on the right what it amounts to before you start."
     )
 
+    THERE = (
+        "Runs so far ({train.preset}: begin as one did)",
+        "None yet. A first run takes a minute or so with nano.",
+    )
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save_preset", "save", id="train.save", tooltip="Keep as preset"),
         Binding("f3", "presets", "preset", id="train.preset", tooltip="Load a preset"),
@@ -72,6 +78,15 @@ class TrainScreen(FormPlace):
     def compose_head(self) -> ComposeResult:
         yield Static(f"{self.talm.key('train.preset')} preset", id="preset-label", markup=False)
         yield PickEditor("preset", FIRST_PRESET, self._preset_options)
+
+    def compose_below(self) -> ComposeResult:
+        yield TimelinePanel()
+
+    def compose_beside(self) -> ComposeResult:
+        yield self.compose_list()
+
+    def show_more(self, meaning: Meaning | None) -> None:
+        self.query_one(TimelinePanel).show(meaning.timeline if meaning else None)
 
     def options(self) -> dict[str, Options]:
         return {

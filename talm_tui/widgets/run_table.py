@@ -81,10 +81,12 @@ class RunTable(ScrollView):
         """The run under the cursor."""
         return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
-    def show(self, rows: Sequence[Overview]) -> None:
-        """Show these; the cursor stays with its run, wherever that is now."""
-        chosen, before = self.selected, self._rows
+    def show(self, rows: Sequence[Overview], *, stay: bool = True) -> None:
+        """Show these; the cursor stays with its run, wherever that is now, or goes to the first."""
+        chosen, before = self.selected if stay else None, self._rows
         self._rows = tuple(rows)
+        if not stay:
+            self._cursor = 0
         if chosen is not None:
             self.select(chosen.artifact.directory.as_posix())
         self._cursor = min(self._cursor, max(0, len(self._rows) - 1))

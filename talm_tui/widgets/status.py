@@ -56,8 +56,8 @@ def bar(fraction: float | None, width: int) -> Content:
     full, rest = divmod(eighths, 8)
     filled = "█" * full + ("▏▎▍▌▋▊▉"[rest - 1] if rest else "")
     return Content.assemble(
-        (filled, "$primary on $surface-lighten-1"),
-        (" " * (width - len(filled)), "on $surface-lighten-1"),
+        (filled, "$primary on $border-blurred"),
+        (" " * (width - len(filled)), "on $border-blurred"),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
 
 from talm_core import jobs
@@ -31,6 +32,7 @@ from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.screens.home import HomeScreen
 from talm_tui.screens.log import LogScreen
 from talm_tui.watcher import Looker, Snapshot
+from talm_tui.widgets.run_detail import RunDetail
 from talm_tui.widgets.run_table import Columns, RunTable
 from talm_tui.widgets.step import Step, figure
 from tests.tui import canned
@@ -458,3 +460,40 @@ def test_every_job_that_works_has_a_bar_its_rate_and_what_is_left(workspace: Wor
         assert sum("█" in row for row in screen_text(app).splitlines()) == 1
 
     play(workspace, story)
+
+
+def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> None:
+    def detail(app: TalmApp) -> str:
+        return app.screen.query_one(RunDetail).render().plain
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        shown = app.screen.query_one(RunDetail)
+        assert shown.display
+        assert Content.from_markup(str(shown.border_title)).plain == "nano  ▶ running"
+        for text in (
+            "step        412 of 900, 46 %, 0:49 left",
+            "validation  2.963 nats/token, 2.315 bits/byte",
+            "learns from stdlib/all",
+            "settings    max_steps 900",
+            "k  stop",
+        ):
+            assert text in detail(app)
+        # The chart goes from the first value to the last, its axis from the first step.
+        chart = [line[:30] for line in detail(app).splitlines()]
+        assert chart[1].startswith("7.88┤")
+        assert any(line.startswith("2.84┤") for line in chart)
+        assert "step 1 " in detail(app)
+        assert "step 412 " in detail(app)
+        await pilot.press("down")
+        await until(pilot, lambda: "300 of 2,000" in detail(app))
+        assert "r  resume" in detail(app)
+        assert "ended       3 h ago" in detail(app)
+        await pilot.press("end")
+        await until(pilot, lambda: "not finite at step 17" in detail(app))
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: not shown.display)
+        await pilot.resize_terminal(60, 40)
+        await until(pilot, lambda: shown.display and shown.size.width < 60)
+        assert "step        17 of 2,000" in detail(app).splitlines()[0], "no room for a chart"
+
+    play(workspace, story, size=(120, 40))

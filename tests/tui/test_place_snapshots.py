@@ -123,7 +123,7 @@ def test_nothing_relies_on_colour(busy: Workspace, monkeypatch: pytest.MonkeyPat
         assert marks(recent, *names) == ["▶", "◐", "●", "✕"]
         await overlaid(pilot)
         # Each line on the chart carries the glyph it has in the legend.
-        series = re.findall(r"(\S) (nano|try-3|talm-1) +\d\.\d{3}\b", screen_text(app))
+        series = re.findall(r"(\S) (nano|try-3|talm-1) +\d\.\d+\b", screen_text(app))
         assert dict(series) == {"━": "nano", "b": "try-3", "c": "talm-1"}
         (grey,) = (line for line in app._filters if isinstance(line, Monochrome))
         shown = {
