@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Tests run in two processes; give more with `make test JOBS=8`.
 JOBS ?= 2
 
-.PHONY: run quickstart test check format lint types walls tests reference snapshots screenshots clean
+.PHONY: run quickstart test check format lint types walls tests reference snapshots screenshots recording clean
 
 run: $(VENV)/installed
 	$(BIN)/talm-tui
@@ -47,6 +47,10 @@ snapshots: $(VENV)/installed-dev
 # The pictures in docs/screens, from real screens.
 screenshots: $(VENV)/installed-dev
 	TALM_SCREENSHOTS=$(CURDIR)/docs/screens $(BIN)/pytest -q tests/tui/test_pictures.py
+
+# The quick start that README plays: a real one, two minutes on a machine with nothing else to do.
+recording: $(VENV)/installed-dev
+	$(BIN)/python -m tests.tui.recording docs/screens/quickstart.svg
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable .
