@@ -24,6 +24,7 @@ from talm_core.errors import ArtifactError, Problem
 from talm_core.publish import write_text
 
 FILE_NAME = "position.json"
+VERSION = 2
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -103,7 +104,7 @@ class Position(BaseModel):
         """What is there to go on with; a fresh one where that is nothing.
 
         Raises:
-            ArtifactError: something else is there; says what differs.
+            ArtifactError: something else is there; says what differs. Or a newer talm wrote it.
         """
         found = cls._read(directory / FILE_NAME)
         if found is not None and (found.shards or found.tail):
@@ -116,8 +117,16 @@ class Position(BaseModel):
     @classmethod
     def _read(cls, path: Path) -> Self | None:
         try:
-            return cls.model_validate(json.loads(path.read_bytes()))
-        except (OSError, ValueError, RecursionError, ValidationError):
+            values = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        version = values.get("version") if isinstance(values, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            message = f"version {version} is from a newer talm, this one reads {VERSION}"
+            raise ArtifactError(Problem(str(path), message, hint="update talm"))
+        try:
+            return cls.model_validate(values)
+        except ValidationError:
             return None
 
     def check_same(self, directory: Path, made_of: dict[str, str]) -> None:

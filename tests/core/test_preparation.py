@@ -467,6 +467,18 @@ def test_damaged_leftovers_are_made_again(
     assert files(directory) == calm[1]
 
 
+def test_what_a_newer_talm_has_begun_is_left_to_it(workspace: Workspace) -> None:
+    config = config_of(corpus_of(workspace, ["the text\n" * 900] * 4), shard_size=1000)
+    directory = workspace.directory_of(config)
+    prepare(workspace, config)
+    path = directory / "position.json"
+    path.write_text(path.read_text().replace('"version": 2', '"version": 3'))
+    made = files(directory)
+    with pytest.raises(ArtifactError, match=r"position\.json: version 3 is from a newer talm"):
+        prepare(workspace, config)
+    assert files(directory) == made
+
+
 def test_a_stopped_small_corpus_leaves_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
