@@ -20,9 +20,10 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.compiled import Scalar, compiled, inner, is_cached
 from talm_core.tokenizer.piece_table import (
     ANSWERS,
+    COPIED,
+    COUNT,
     FIRST,
     LONGEST_MERGED,
-    MANY,
     POOL,
     ROWS,
     SECOND,
@@ -31,7 +32,9 @@ from talm_core.tokenizer.piece_table import (
     Bytes,
     Ids,
     Longs,
+    Text,
     Tokens,
+    Words,
     first_of,
     merge,
     second_of,
@@ -103,7 +106,7 @@ class FastTokenizer:
     def is_cached(self) -> bool:
         """Whether nothing has to be compiled to use it."""
         marks = np.zeros(0, np.int64)
-        return is_cached(_encode, *self._arguments(np.frombuffer(b"", np.uint8), marks, marks))
+        return is_cached(_encode, *self._arguments(Text(b""), marks, marks))
 
     def ids(self, texts: Sequence[str], before: Sequence[int | None]) -> Ids:
         """The ids of all texts, those in `before` in front of theirs. Special tokens in a text are
@@ -120,13 +123,13 @@ class FastTokenizer:
                 self._tokenizer.ids(text)
             raise
         joined = b"".join(parts)
-        data = np.frombuffer(joined, np.uint8)
+        data = Text(joined)
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         marks = np.array([-1 if mark is None else mark for mark in before], np.int64)
         if not joined.isascii():
-            self._learn_characters(data)
-        if len(self._out) < len(data) + len(parts):
-            self._out = np.zeros(len(data) + len(parts), np.uint32)
+            self._learn_characters(data.bytes)
+        if len(self._out) < (most := len(joined) + len(parts) + COPIED):
+            self._out = np.zeros(most, np.uint32)
         state = self._state
         state[:] = 0
         state[BEGUN] = -1
@@ -153,11 +156,12 @@ class FastTokenizer:
             at, code = found >> 32, found & 0xFFFFFFFF
             self._classes.learn(code)
 
-    def _arguments(self, data: Bytes, ends: Longs, marks: Longs) -> tuple[Any, ...]:
+    def _arguments(self, data: Text, ends: Longs, marks: Longs) -> tuple[Any, ...]:
         """What `_encode` takes."""
         tokens, table = self._tokens, self._table
         return (
-            data,
+            data.bytes,
+            data.words,
             ends,
             marks,
             self._classes.table,
@@ -212,8 +216,52 @@ def _blank_end(text: Bytes, at: Scalar, classes: Bytes) -> Scalar:
 
 
 @inner
-def _end(text: Bytes, at: Scalar, style: Scalar, classes: Bytes) -> Scalar:
+def _letters(word: Scalar) -> Scalar:
+    """How many ASCII letters eight bytes begin with. All bytes are compared at once: the highest
+    bit of each says how that went."""
+    high, one = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+    low = word | np.uint64(0x2020202020202020)
+    seven = low & ~high
+    from_a = seven + np.uint64(0x1F1F1F1F1F1F1F1F)
+    behind_z = seven + np.uint64(0x0505050505050505)
+    others = ~(from_a & ~behind_z & ~low) & high
+    # All bits below the first byte that is no letter, then one of each of those bytes, added up.
+    before = ((others & (~others + np.uint64(1))) >> np.uint64(7)) - np.uint64(1)
+    return np.int64(((before & one) * one) >> np.uint64(56))
+
+
+@inner
+def _word_end(text: Bytes, words: Words, at: Scalar, style: Scalar, classes: Bytes) -> Scalar:
+    """Where the piece at `at` ends if it is a word in ASCII, maybe with one character before it;
+    `at` if it is anything else."""
+    first = text[at]
+    if first >= 0x80:
+        return at
+    kind = classes[first]
+    begin = at if kind == classes[0x61] else at + 1
+    if begin > at and first != 0x20:
+        digit_or_line = kind == classes[0x30] or kind == classes[0x0A]
+        if style != 0 or first == 0x27 or digit_or_line:
+            return at
+    end = begin
+    while True:
+        count = _letters(words[end])
+        end += count
+        if count < 8 or end >= len(text):
+            break
+    # The next text may begin with letters.
+    end = min(end, len(text))
+    if end == begin or end - at >= LONGEST_PIECE or (end < len(text) and text[end] >= 0x80):
+        return at
+    return end
+
+
+@inner
+def _end(text: Bytes, words: Words, at: Scalar, style: Scalar, classes: Bytes) -> Scalar:
     """Where the piece at `at` ends; -1 when that is farther than is looked."""
+    end = _word_end(text, words, at, style, classes)
+    if end > at:
+        return end
     if len(text) - at >= LONGEST_PIECE:
         # A piece of white space can end long before what it depends on; no other one can.
         probe = text[at + _PROBE]
@@ -240,14 +288,10 @@ def _enter(
     scratch: Longs,
 ) -> Scalar:
     """Enter a piece whose `count` ids are in `scratch[0]` at its slot; returns its value."""
-    value = np.int64(count) << 40
-    if count == 1:
-        value |= scratch[0, 0]
-    else:
-        value |= used[ANSWERS]
-        for i in range(count):
-            answers[used[ANSWERS] + i] = scratch[0, i]
-        used[ANSWERS] += count
+    value = np.int64(count) << COUNT | used[ANSWERS]
+    for i in range(count):
+        answers[used[ANSWERS] + i] = scratch[0, i]
+    used[ANSWERS] += count
     if size > 15:
         rows[slot, START] = used[POOL]
         for i in range(size):
@@ -263,6 +307,7 @@ def _enter(
 @inner
 def _encode_text(
     text: Bytes,
+    words: Words,
     classes: Bytes,
     style: Scalar,
     rows: Longs,
@@ -281,12 +326,12 @@ def _encode_text(
     at, written = state[AT], state[WRITTEN]
     why = np.int64(_DONE)
     while at < len(text):
-        end = _end(text, at, style, classes)
+        end = _end(text, words, at, style, classes)
         if end < 0:
             why, written = np.int64(_STRANGE_TEXT), state[BEGUN]
             break
         size = end - at
-        first, second = first_of(text, at, size), second_of(text, at, size)
+        first, second = first_of(words, at, size), second_of(words, at, size)
         slot = slot_of(first, second, text, at, size, rows, pool)
         value = rows[slot, VALUE]
         if value == 0:
@@ -296,7 +341,7 @@ def _encode_text(
             if (
                 used[ROWS] >= len(rows) // 2
                 or used[POOL] + size > len(pool)
-                or used[ANSWERS] + size > len(answers)
+                or used[ANSWERS] + size + COPIED > len(answers)
             ):
                 why = np.int64(_FULL)
                 break
@@ -304,14 +349,12 @@ def _encode_text(
             value = _enter(
                 count, first, second, slot, text, at, size, rows, pool, answers, used, scratch
             )
-        if value < 2 * MANY:
-            out[written] = value & (MANY - 1)
-            written += 1
-        else:
-            place = value & (MANY - 1)
-            for i in range(value >> 40):
-                out[written + i] = answers[place + i]
-            written += value >> 40
+        place, count = value & ((np.int64(1) << COUNT) - 1), value >> COUNT
+        for i in range(COPIED):
+            out[written + i] = answers[place + i]
+        for i in range(COPIED, count):
+            out[written + i] = answers[place + i]
+        written += count
         at = end
     state[AT], state[WRITTEN] = at, written
     return why
@@ -320,6 +363,7 @@ def _encode_text(
 @compiled
 def _encode(
     data: Bytes,
+    words: Words,
     ends: Longs,
     marks: Longs,
     classes: Bytes,
@@ -346,6 +390,7 @@ def _encode(
             state[BEGUN] = state[WRITTEN]
         why = _encode_text(
             data[: ends[number]],
+            words,
             classes,
             style,
             rows,

@@ -17,26 +17,31 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 
 Bytes = npt.NDArray[np.uint8]
 Ids = npt.NDArray[np.uint32]
-Shorts = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 LONGEST_MERGED = 128
 """Longer pieces are not merged here: looking through all pairs for each merge takes too long."""
 
-ROOM = 1 << 16
+ROOM = 3 << 14
 """For how many pieces there is room besides the vocabulary. Text repeats itself: a table that is
 full begins anew, and soon has again what is frequent."""
 _BYTES_A_PIECE = 16
 _IDS_A_PIECE = 4
 
 # A row of the table: up to fifteen bytes of a piece and their number, or a long one's hash and
-# number of bytes; where a long one's bytes are in the pool; how many ids it has, times
-# `_MANY`, plus the id or, of several, where they are among the answers.
+# number of bytes; where a long one's bytes are in the pool; how many ids it has, shifted by
+# `COUNT`, and where they are among the answers.
 FIRST, SECOND, START, VALUE = range(4)
-MANY = 1 << 40
+COUNT = 40
+
+COPIED = 4
+"""So many answers are copied at once: two numbers more cost less than to ask how many."""
 
 # Places in the state of a table: how many rows, bytes of the pool and answers are in use.
 ROWS, POOL, ANSWERS = range(3)
+
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 NEVER = 1 << 31
 """Above all ranks."""
@@ -53,13 +58,24 @@ class Table:
     state: Longs
 
 
+class Text:
+    """Bytes for compiled code, which takes eight of them at a time, at any place."""
+
+    def __init__(self, data: bytes) -> None:
+        padded = data + bytes(16)
+        self.bytes = np.frombuffer(padded, np.uint8, len(data))
+        self.words: Words = np.ndarray(len(data) + 8, np.dtype("<u8"), padded, strides=1)
+        """The eight bytes from each on, the first of them in the lowest bits; behind the end are
+        zeros."""
+
+
 class Tokens:
     """A vocabulary for compiled code; once filled, read only and for all threads."""
 
     def __init__(self, vocabulary: Vocabulary, *, room: int = ROOM) -> None:
         """Tables have `room` for so many pieces besides the vocabulary."""
         tokens = sorted(vocabulary.ranks, key=vocabulary.ranks.__getitem__)
-        self._bytes = np.frombuffer(b"".join(tokens), np.uint8)
+        self._text = Text(b"".join(tokens))
         self._starts = np.zeros(len(tokens) + 1, np.int64)
         np.cumsum([len(token) for token in tokens], out=self._starts[1:])
         self.bytes = np.zeros(256, np.int64)
@@ -73,29 +89,33 @@ class Tokens:
 
     def fill(self) -> None:
         """Enter the vocabulary; this runs compiled code."""
+        data, words, starts = self._text.bytes, self._text.words, self._starts
         # A pool can be written to; with anything else, all would be compiled a second time.
-        pool = self._bytes.copy()
-        _seat(self._bytes, self._starts, self._rows, pool, self.bytes, self.byte_pairs)
-        count = _pair_up(self._bytes, self._starts, self._rows, pool, self.pairs)
+        pool = data.copy()
+        _seat(data, words, starts, self._rows, pool, self.bytes, self.byte_pairs)
+        count = _pair_up(data, words, starts, self._rows, pool, self.pairs)
         self.pairs = np.zeros((_power(2 * count + 2), 2), np.int64)
-        _pair_up(self._bytes, self._starts, self._rows, pool, self.pairs)
+        _pair_up(data, words, starts, self._rows, pool, self.pairs)
 
     def table(self) -> Table:
         """A new table that knows the vocabulary."""
+        data, tokens = self._text.bytes, len(self._starts) - 1
         table = Table(
             np.empty_like(self._rows),
-            np.zeros(len(self._bytes) + self._room * _BYTES_A_PIECE + LONGEST_MERGED, np.uint8),
-            np.zeros(self._room * _IDS_A_PIECE + LONGEST_MERGED, np.uint32),
+            np.zeros(len(data) + self._room * _BYTES_A_PIECE + LONGEST_MERGED, np.uint8),
+            np.zeros(tokens + self._room * _IDS_A_PIECE + LONGEST_MERGED + COPIED, np.uint32),
             np.zeros(3, np.int64),
         )
-        table.pool[: len(self._bytes)] = self._bytes
+        table.pool[: len(data)] = data
+        table.answers[:tokens] = np.arange(tokens)
         self.reset(table)
         return table
 
     def reset(self, table: Table) -> None:
         """Make a table know the vocabulary and nothing else."""
         table.rows[:] = self._rows
-        table.state[:] = [len(self._starts) - 1, len(self._bytes), 0]
+        tokens = len(self._starts) - 1
+        table.state[:] = [tokens, len(self._text.bytes), tokens]
 
 
 def _power(least: int) -> int:
@@ -111,28 +131,30 @@ def _mixed(number: Scalar, size: Scalar) -> Scalar:
 
 
 @inner
-def first_of(data: Bytes, at: Scalar, size: Scalar) -> Scalar:
+def first_of(words: Words, at: Scalar, size: Scalar) -> Scalar:
     """The first eight bytes of a piece as a number; of more than fifteen, a hash of all."""
-    word = np.int64(0)
+    if size < 8:
+        return np.int64(words[at] & (_ALL >> np.uint64(64 - 8 * size)))
     if size < 16:
-        for i in range(at, at + min(size, 8)):
-            word = word << 8 | np.int64(data[i])
-        return word
+        return np.int64(words[at])
     mixed = np.uint64(size)
-    for i in range(at, at + size):
-        mixed = (mixed ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
-    return np.int64(mixed ^ (mixed >> np.uint64(29)))
+    end = at + size
+    while at < end:
+        # The last eight may have been there in part.
+        mixed = (mixed ^ words[min(at, end - 8)]) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(32)
+        at += 8
+    return np.int64(mixed)
 
 
 @inner
-def second_of(data: Bytes, at: Scalar, size: Scalar) -> Scalar:
+def second_of(words: Words, at: Scalar, size: Scalar) -> Scalar:
     """The other seven bytes of a piece and how many it has in all; never 0."""
-    if size >= 16:
-        return np.int64(16) << 56 | size
-    word = np.int64(0)
-    for i in range(at + 8, at + size):
-        word = word << 8 | np.int64(data[i])
-    return size << 56 | word
+    if size <= 8:
+        return size << 56
+    if size < 16:
+        return size << 56 | np.int64(words[at + 8] & (_ALL >> np.uint64(128 - 8 * size)))
+    return np.int64(16) << 56 | size
 
 
 @inner
@@ -167,25 +189,31 @@ def slot_of(
 
 
 @inner
-def _find(data: Bytes, at: Scalar, size: Scalar, rows: Longs, pool: Bytes) -> Scalar:
-    first, second = first_of(data, at, size), second_of(data, at, size)
+def _find(data: Bytes, words: Words, at: Scalar, size: Scalar, rows: Longs, pool: Bytes) -> Scalar:
+    first, second = first_of(words, at, size), second_of(words, at, size)
     return slot_of(first, second, data, at, size, rows, pool)
 
 
 @compiled
 def _seat(
-    data: Bytes, starts: Longs, rows: Longs, pool: Bytes, bytes_: Longs, byte_pairs: Longs
+    data: Bytes,
+    words: Words,
+    starts: Longs,
+    rows: Longs,
+    pool: Bytes,
+    bytes_: Longs,
+    byte_pairs: Longs,
 ) -> None:
     """Enter all tokens, whose bytes lie end to end, as they do in the pool."""
     for token in range(len(starts) - 1):
         at = starts[token]
         size = starts[token + 1] - at
-        first, second = first_of(data, at, size), second_of(data, at, size)
+        first, second = first_of(words, at, size), second_of(words, at, size)
         slot = slot_of(first, second, data, at, size, rows, pool)
         rows[slot, FIRST] = first
         rows[slot, SECOND] = second
         rows[slot, START] = at
-        rows[slot, VALUE] = MANY | token
+        rows[slot, VALUE] = np.int64(1) << COUNT | token
         if size == 1:
             bytes_[data[at]] = token
         elif size == 2:
@@ -193,7 +221,9 @@ def _seat(
 
 
 @compiled
-def _pair_up(data: Bytes, starts: Longs, rows: Longs, pool: Bytes, pairs: Longs) -> Scalar:
+def _pair_up(
+    data: Bytes, words: Words, starts: Longs, rows: Longs, pool: Bytes, pairs: Longs
+) -> Scalar:
     """Enter all pairs of tokens that make one of up to `LONGEST_MERGED` bytes, unless there is no
     room at all; returns how many there are."""
     count = 0
@@ -201,15 +231,16 @@ def _pair_up(data: Bytes, starts: Longs, rows: Longs, pool: Bytes, pairs: Longs)
         at = starts[token]
         size = starts[token + 1] - at
         for cut in range(1, size if size <= LONGEST_MERGED else 0):
-            left = rows[_find(data, at, cut, rows, pool), VALUE]
+            left = rows[_find(data, words, at, cut, rows, pool), VALUE]
             if left == 0:
                 continue
-            right = rows[_find(data, at + cut, size - cut, rows, pool), VALUE]
+            right = rows[_find(data, words, at + cut, size - cut, rows, pool), VALUE]
             if right == 0:
                 continue
             count += 1
             if len(pairs) > 0:
-                key = ((left - MANY) << 32 | (right - MANY)) + 1
+                one = np.int64(1) << COUNT
+                key = ((left ^ one) << 32 | (right ^ one)) + 1
                 slot = _mixed(key, len(pairs))
                 while pairs[slot, 0] != 0:
                     slot = (slot + 1) & (len(pairs) - 1)
