@@ -12,30 +12,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from talm_core import preflight, rank
 from talm_core.config import PretrainConfig
 from talm_core.data.loader import Windows
 from talm_core.errors import NonFiniteError, RunError, TalmError
-from talm_core.events import (
-    Checkpoint,
-    Command,
-    Evaluated,
-    EvaluateEvery,
-    Event,
-    Finished,
-    Notice,
-    Progress,
-    RolledBack,
-    Sample,
-    Sampled,
-    Started,
-    Stop,
-)
-from talm_core.hardware import telemetry
-from talm_core.training import checkpoint, signs
+from talm_core.events import Command, Event, Finished, Notice, Progress, RolledBack, Started
+from talm_core.training import checkpoint
 from talm_core.training.agreement import Agreement
+from talm_core.training.conversation import Conversation, StopError, Talk
 from talm_core.training.inputs import Inputs
 from talm_core.training.keeping import Keeping
 from talm_core.training.meter import Meter
@@ -43,20 +29,13 @@ from talm_core.training.pace import Clock, Pace
 from talm_core.training.plan import plan
 from talm_core.training.saver import Saver
 from talm_core.training.schedule import Schedule
-from talm_core.training.signs import Signs
-from talm_core.training.standing import FINDS_OUT, Standing, due_after, prompts_of
+from talm_core.training.standing import FINDS_OUT, Standing, due_after
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from talm_core.training.judgement import Judgement
     from talm_core.training.ranks import Ranks
     from talm_core.training.trainer import Trainer
-
-T = TypeVar("T")
-Talk = Generator[Event, Command | None, None]
-
-
-class _StopError(Exception):
-    """Somebody said Stop."""
 
 
 def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
@@ -89,7 +68,7 @@ def pretrain(config: PretrainConfig, workspace: Workspace) -> Talk:
         yield from run.settle()
         yield from run.written()
         run.in_order = True
-    except _StopError:
+    except StopError:
         yield from run.stop()
         run.in_order = True
         return
@@ -140,6 +119,7 @@ class _Run:
         self.saver: Saver | None = None
         self.standing = Standing.of(found.state, config)
         self.keeping: Keeping | None = None
+        self.judgement: Judgement | None = None
         self.meter: Meter | None = None
         self.clock = Clock(float(found.state.get("elapsed", 0.0)))
         # Only the first of several processes talks, hears and saves.
@@ -156,7 +136,15 @@ class _Run:
             },
         )
         self._elapsed = self.clock.now()
-        self.signs = Signs(self.clock)
+        self.conversation = Conversation(
+            config,
+            self.standing,
+            self.agreement,
+            self.pace,
+            settle=self.settle,
+            news=self._tell_written,
+        )
+        self.say = self.conversation.say
 
     # --- before the first step ---------------------------------------------------------------
 
@@ -175,9 +163,10 @@ class _Run:
         yield from self.say(Progress(phase="loading", done=0))
 
         # Opened now and kept open: that it is gone is noticed before the first step or not at all.
-        self.validation = Windows(self.inputs.dataset, "val", context_len=self.config.context_len)
+        validation = Windows(self.inputs.dataset, "val", context_len=self.config.context_len)
         # Here torch comes in, a second or two.
         from talm_core.tokenizer.tokenizer import Tokenizer
+        from talm_core.training.judgement import Judgement
         from talm_core.training.machine import peak_of
         from talm_core.training.opening import Opening
         from talm_core.training.ranks import Ranks
@@ -190,8 +179,7 @@ class _Run:
         opening = Opening(
             self.config, self.workspace, self.inputs, self.plan, self.found, ranks, self.saver
         )
-        trainer = yield from self._relay(opening.trainer())
-        self.tokenizer = Tokenizer.from_vocabulary(self.inputs.vocabulary)
+        trainer = yield from self.conversation.relay(opening.trainer())
         # Of all processes; the others' metrics are not heard.
         peak = peak_of(trainer.machine) if ranks.first else 1.0
         self.trainer = trainer
@@ -201,7 +189,7 @@ class _Run:
             trainer,
             self.standing,
             self.pace,
-            self.signs,
+            self.conversation.signs,
             peak=peak * ranks.count,
         )
         self.keeping = Keeping(
@@ -212,7 +200,19 @@ class _Run:
             self.standing,
             self.agreement,
             self.pace,
+            self.conversation,
         )
+        self.judgement = Judgement(
+            self.config,
+            self.inputs,
+            validation,
+            trainer,
+            Tokenizer.from_vocabulary(self.inputs.vocabulary),
+            self.standing,
+            self.pace,
+            self.conversation,
+        )
+        self.conversation.trainer = trainer
         yield from self.say(opening.planned(trainer))
 
     def _worries(self) -> Talk:
@@ -236,83 +236,10 @@ class _Run:
         assert self.keeping is not None
         return self.keeping
 
-    # --- talking -----------------------------------------------------------------------------
-
-    def say(self, event: Event) -> Talk:
-        """Yield an event with the clock held, and do what is answered."""
-        with self.pace.waiting():
-            command = yield event
-            self.signs.said()
-        if command is not None and self.agreement.alone:
-            yield from self._obey(command)
-        elif command is not None:
-            self.agreement.hear(command)
-
-    def _relay(self, telling: Generator[Event, None, T]) -> Generator[Event, Command | None, T]:
-        """Say all that is yielded; returns what is returned."""
-        while True:
-            try:
-                event = next(telling)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            yield from self.say(event)
-
-    def _obey(self, command: Command) -> Talk:
-        match command:
-            case Stop():
-                raise _StopError
-            case Checkpoint():
-                yield from self._at_once("save", "")
-            case Sample():
-                yield from self._at_once("sample", command.prompt or prompts_of(self.config)[0])
-            case EvaluateEvery():
-                yield from self._evaluate_every(command.steps)
-
-    def _at_once(self, kind: str, prompt: str) -> Talk:
-        # While something is due its turn comes after; before the first step there is nothing.
-        waiting = bool(self.standing.due)
-        self.standing.due.append((kind, prompt))
-        if self.trainer is not None and not waiting:
-            yield from self.settle()
-
-    def _evaluate_every(self, steps: int) -> Talk:
-        if steps < 0:
-            message = f"cannot evaluate every {steps} steps: 0 or more"
-            yield from self.say(Notice(message=message, level="warning"))
-            return
-        self.standing.eval_every = self.pace.every["evaluate"] = steps
-        when = f"every {steps:,} steps" if steps else "only at the end"
-        yield from self.say(Notice(message=f"evaluates {when} from now on"))
-
-    # --- several processes -------------------------------------------------------------------
-
-    def listen(self) -> Talk:
-        """Do what was said to the first process, all together."""
-        if self.agreement.alone:
-            return
-        self.agreement.reach()
-        while (command := self.agreement.next()) is not None:
-            yield from self._obey(command)
-            self.agreement.reach()
-        if self.agreement.ends:
-            raise _StopError
-
-    # --- signs of life -----------------------------------------------------------------------
-
-    def sign_of_life(self, event: Event) -> Talk:
-        """Yield an event if the last was some time ago, and listen."""
-        yield from self._breathe(event)
-        yield from self.listen()
-
-    def _breathe(self, event: Event) -> Talk:
-        """Yield an event if the last was some time ago."""
-        yield from self._tell_written()
-        if self.signs.look():
-            held = self.trainer.memory() if self.trainer is not None else None
-            yield from self.say(telemetry(held=held))
-        if self.signs.silent:
-            yield from self.say(event)
+    @property
+    def _judgement(self) -> Judgement:
+        assert self.judgement is not None
+        return self.judgement
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -337,7 +264,7 @@ class _Run:
         elapsed = self.clock.now() if self.agreement.alone else self._elapsed
         self.standing.rate = self.schedule.rate(trainer.step, elapsed)
         while not (yield from self._pass()):
-            yield from self.sign_of_life(self._meter.progress)
+            yield from self.conversation.sign_of_life(self._meter.progress)
         trainer.update(self.standing.rate)
         self.pace.stepped(trainer.step)
         agreed = self.agreement.reach(metrics=self._meter.is_time, save=self._keeping.is_time)
@@ -353,7 +280,7 @@ class _Run:
         if self.standing.due or agreed.metrics:
             yield from self._metrics()
         yield from self.settle()
-        yield from self.sign_of_life(self._meter.progress)
+        yield from self.conversation.sign_of_life(self._meter.progress)
 
     def _pass(self) -> Generator[Event, Command | None, bool]:
         """One forward and backward pass; returns whether it was the step's last."""
@@ -364,7 +291,7 @@ class _Run:
 
             require_out_of_memory(error)
         # Out here, for the error holds on to all that the pass had allocated.
-        yield from self._relay(take_less(self._trainer))
+        yield from self.conversation.relay(take_less(self._trainer))
         return False
 
     def _roll_back(self, error: NonFiniteError) -> Talk:
@@ -374,8 +301,8 @@ class _Run:
             raise error
         if self.standing.rollbacks >= self.config.max_rollbacks:
             raise RunError(f"{error}. The run had gone back {self.standing.rollbacks} times before")
-        yield from self.written()
-        yield from self.listen()
+        yield from self._keeping.written()
+        yield from self.conversation.listen()
         found = self.agreement.find(self.directory)
         if found.path is None:
             raise RunError(f"{error}. There is no checkpoint yet to go back to")
@@ -385,9 +312,9 @@ class _Run:
         self.standing.go_back(found.state)
         self.standing.rollbacks += 1
         self.pace.go_back(found.step)
-        self._saver.has(found.step, found.path)
+        self._keeping.saver.has(found.step, found.path)
         # A process that dies now must not take those batches again.
-        yield from self._amend(trainer.state | {"rollbacks": self.standing.rollbacks})
+        yield from self._keeping.amend(trainer.state | {"rollbacks": self.standing.rollbacks})
         yield from self.say(RolledBack(step=found.step, failed_step=error.step, reason=str(error)))
         text = (
             f"{error}. Back at step {found.step:,}, on with what comes after the batches of step"
@@ -400,137 +327,23 @@ class _Run:
         """Do what is due."""
         finding_out = any(kind in FINDS_OUT for kind, _ in self.standing.due)
         while self.standing.due:
-            yield from self.listen()
+            yield from self.conversation.listen()
             kind, prompt = self.standing.due[0]
             if kind == "evaluate":
-                yield from self._evaluate()
+                yield from self._judgement.evaluate()
             elif kind == "sample":
-                yield from self._sample(prompt)
+                yield from self._judgement.sample(prompt)
             else:
                 yield from self._metrics()
                 self.standing.due.pop(0)
-                yield from self._checkpoint(at_once=kind == "save")
+                yield from self._keeping.checkpoint(at_once=kind == "save")
         if finding_out:
-            yield from self._amend(self._keeping.progress)
+            yield from self._keeping.amend(self._keeping.progress)
 
     def _metrics(self) -> Talk:
         event = self._meter.read()
         if event is not None:
             yield from self.say(event)
-
-    # --- what is due -------------------------------------------------------------------------
-
-    def _evaluate(self) -> Talk:
-        from talm_core.training.evaluation import evaluate
-
-        inputs = self.inputs
-        total = min(self.config.eval_tokens, inputs.manifest.val_tokens)
-        with self.pace.costing("evaluate"):
-            for score in evaluate(self._trainer, self.validation, inputs.vocabulary):
-                event = Progress(phase="evaluating", done=score.tokens, total=total, unit="tokens")
-                yield from self.sign_of_life(event)
-        self.standing.evaluated = {"val_loss": score.loss, "bits_per_byte": score.bits_per_byte}
-        self.standing.evaluated_step = self._trainer.step
-        self.standing.due.pop(0)
-        yield from self.say(
-            Evaluated(
-                step=self._trainer.step,
-                val_loss=score.loss,
-                bits_per_byte=score.bits_per_byte,
-                tokens=score.tokens,
-                seconds=self.pace.cost("evaluate"),
-            )
-        )
-
-    def _sample(self, prompt: str) -> Talk:
-        from talm_core.model.generate import split_prompt, stream
-
-        end = self.inputs.vocabulary.end_of_text
-        ids, begin = split_prompt(self.tokenizer, prompt)
-        total, pieces = self.config.sample_tokens, []
-        model = self._trainer.whole_model()
-        if model is None:
-            self.standing.due.pop(0)
-            return
-        with self.pace.costing("sample"):
-            for step in stream(
-                model,
-                self.tokenizer,
-                [end, *ids],
-                max_tokens=total,
-                temperature=0.8,
-                top_p=0.95,
-                seed=self.config.seed,
-                stop_token=end,
-                begin=begin,
-            ):
-                pieces.append(step.text)
-                event = Progress(phase="sampling", done=len(pieces), total=total, unit="tokens")
-                yield from self._breathe(event)
-        self.standing.due.pop(0)
-        yield from self.say(
-            Sampled(
-                step=self._trainer.step,
-                prompt=prompt,
-                text="".join(pieces),
-                tokens=len(pieces),
-                tokens_per_second=len(pieces) / max(1e-9, self.pace.cost("sample")),
-            )
-        )
-
-    # --- checkpoints -------------------------------------------------------------------------
-
-    @property
-    def _saver(self) -> Saver:
-        assert self.saver is not None
-        return self.saver
-
-    def _checkpoint(self, *, at_once: bool) -> Talk:
-        """Have a checkpoint written; `at_once` waits until it is there and says so in any case."""
-        newest = self._saver.newest
-        try:
-            yield from self.written()
-            yield from self.listen()
-            self._keeping.save()
-        except RunError as error:
-            yield from self._not_saved(error)
-            return
-        if at_once:
-            yield from self.written()
-            if self._saver.newest is not None and self._saver.newest is newest:
-                yield from self.say(newest)
-
-    def written(self) -> Talk:
-        """Wait for the checkpoint that is being written, if there is one."""
-        with self.pace.costing("checkpoint"):
-            while self._saver.busy:
-                self._saver.wait(signs.OFTEN)
-                yield from self._breathe(Progress(phase="saving", done=0))
-        yield from self._tell_written()
-
-    def _tell_written(self) -> Talk:
-        if self.saver is None:
-            return
-        try:
-            event = self.saver.collect()
-        except RunError as error:
-            yield from self._not_saved(error)
-            return
-        if event is not None:
-            yield from self.say(event)
-
-    def _not_saved(self, error: RunError) -> Talk:
-        if self.standing.over:
-            raise error
-        # Training can go on; perhaps there is room again next time.
-        yield from self.say(Notice(message=str(error), level="error"))
-
-    def _amend(self, state: dict[str, Any]) -> Talk:
-        """Add what was found out at this step to its checkpoint, if it has one."""
-        try:
-            self._saver.amend(self._trainer.step, state)
-        except RunError as error:
-            yield from self._not_saved(error)
 
     # --- ends --------------------------------------------------------------------------------
 
@@ -541,38 +354,34 @@ class _Run:
     def stop(self) -> Talk:
         """Save, say so."""
         # A second Stop changes nothing.
-        with contextlib.suppress(_StopError):
+        with contextlib.suppress(StopError):
             yield from self.tell_last()
         if not self._has_begun:
             return
         # Metrics that were not said yet.
-        with contextlib.suppress(_StopError):
+        with contextlib.suppress(StopError):
             yield from self._metrics()
         self._keeping.save()
-        with contextlib.suppress(_StopError):
+        with contextlib.suppress(StopError):
             yield from self.tell_last()
+
+    def written(self) -> Talk:
+        """Wait for the checkpoint that is being written, if there is one."""
+        yield from self._keeping.written()
+
+    def _tell_written(self) -> Talk:
+        if self.keeping is not None:
+            yield from self.keeping.tell_written()
 
     def tell_last(self) -> Talk:
         """Wait for what is being written and say that it is there."""
-        if self.saver is not None:
-            self.saver.wait()
-            yield from self._tell_written()
+        if self.keeping is not None:
+            yield from self.keeping.tell_last()
 
     def save_unsaved(self) -> None:
         """Save without a word: nobody listens any more."""
-        if not self._has_begun:
-            return
-        saver = self._saver
-        # Where the others wait next, they hear that this is the end.
-        self.agreement.end()
-        self.agreement.reach()
-        # Two waits: for what is in flight, and for what could not be saved while it was.
-        saver.wait()
-        with contextlib.suppress(RunError):
-            saver.collect()
-        self._keeping.save()
-        saver.wait()
-        saver.collect()
+        if self._has_begun:
+            self._keeping.save_unsaved()
 
     def close(self) -> None:
         """Leave nothing running."""
