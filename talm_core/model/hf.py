@@ -7,7 +7,7 @@ In files, query, key and value are matrices of their own, and so are gate and up
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,11 @@ def load(directory: Path, *, dtype: torch.dtype = torch.float32) -> Transformer:
 
 
 @torch.no_grad()
-def load_weights(named: dict[str, Tensor], path: Path) -> None:
-    """Fill tensors named as our parameters from a file `save_weights` wrote.
+def load_weights(
+    named: dict[str, Tensor], path: Path, *, part: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> None:
+    """Fill tensors named as our parameters from a file `save_weights` wrote. `part` makes of a
+    whole tensor what belongs into a given one, where that is a part of it.
 
     Raises:
         ArtifactError: the file is missing, damaged or of another shape.
@@ -91,7 +94,8 @@ def load_weights(named: dict[str, Tensor], path: Path) -> None:
     try:
         tensors = load_file(path)
         for name, tensor in named.items():
-            tensor.copy_(torch.cat([tensors[key] for key in _keys(name)]))
+            whole = torch.cat([tensors[key] for key in _keys(name)])
+            tensor.copy_(whole if part is None else part(whole, tensor))
     except (OSError, SafetensorError) as error:
         raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
     except KeyError as error:

@@ -11,7 +11,6 @@ on one machine: the second takes what the first found.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,14 @@ from torch import Tensor
 from talm_core.config import PretrainConfig
 from talm_core.events import Event, Progress, Tried, Tuned
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.training.machine import Machine, computes_bf16, peak_of, prepare, set_attention
+from talm_core.training.machine import (
+    Machine,
+    computes_bf16,
+    largest_divisor,
+    peak_of,
+    prepare,
+    set_attention,
+)
 from talm_core.training.measured import Choice, key_of, recall, remember
 from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import Plan
@@ -54,27 +60,38 @@ class Trial:
 
 
 def tune(
-    config: PretrainConfig, plan: Plan, shape: ModelConfig, start: Machine, root: Path
+    config: PretrainConfig,
+    plan: Plan,
+    shape: ModelConfig,
+    start: Machine,
+    root: Path,
+    *,
+    processes: int = 1,
 ) -> Generator[Event, None, Machine]:
     """The machine a run should compute on: what was found before for `root`'s workspace, else the
-    fastest of all candidates, each told as it is measured; `start` where the run is too short."""
-    if not worthwhile(config, plan, start):
+    fastest of all candidates, each told as it is measured; `start` where the run is too short.
+
+    Of several `processes` the first asks for all: it measures its own part of a step while the
+    others wait, without what they will have to tell each other.
+    """
+    if not worthwhile(config, plan, start, processes=processes):
         return start
     began = time.monotonic()
-    key = key_of(config, shape.vocab_size)
+    key = key_of(config, shape.vocab_size, processes=processes)
     found = recalled(root, key, start.device)
     remembered = found is not None
     if found is None:
         yield Progress(phase="tuning", done=0)
         trials = []
-        for trial in search(config, shape, start):
+        for trial in search(config, shape, start, processes=processes):
             trials.append(trial)
             yield Tried(
                 **_way(trial.machine), tokens_per_second=trial.tokens_per_second, note=trial.note
             )
         found = best(trials, start)
         speed = next((t.tokens_per_second for t in trials if t.machine == found), None)
-        remember(root, key, Choice(asdict(found), speed))
+        # What several reach together was not measured.
+        remember(root, key, Choice(asdict(found), speed if processes == 1 else None))
     prepare(found)
     yield Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered)
     return found
@@ -102,24 +119,26 @@ def _way(machine: Machine) -> dict[str, Any]:
     }
 
 
-def worthwhile(config: PretrainConfig, plan: Plan, machine: Machine) -> bool:
+def worthwhile(config: PretrainConfig, plan: Plan, machine: Machine, *, processes: int = 1) -> bool:
     """Whether a run should be tuned: as the setting says, by default where the run is long enough
-    to gain by it. Several processes cannot choose each for itself and never are."""
-    if config.autotune == "off" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return False
-    if config.autotune == "on":
-        return True
-    seconds = plan.tokens * plan.flops_per_token / (_USUAL_SHARE * peak_of(machine))
+    to gain by it."""
+    if config.autotune != "auto":
+        return config.autotune == "on"
+    fastest = _USUAL_SHARE * peak_of(machine) * processes
+    seconds = plan.tokens * plan.flops_per_token / fastest
     if config.minutes is not None:
         seconds = min(seconds, 60 * config.minutes)
     return seconds >= _WORTHWHILE_SECONDS
 
 
-def search(config: PretrainConfig, shape: ModelConfig, start: Machine) -> Iterator[Trial]:
+def search(
+    config: PretrainConfig, shape: ModelConfig, start: Machine, *, processes: int = 1
+) -> Iterator[Trial]:
     """Every candidate as it was measured, `start` first; the fastest is `best` of them all."""
-    bench = _Bench(config, shape, start)
-    windows = config.passes * config.batch_size
-    best = bench.measure(replace(start, batch_size=config.batch_size, compiled=False))
+    windows = config.passes * config.batch_size // processes
+    bench = _Bench(config, shape, start, windows)
+    size = largest_divisor(windows, config.batch_size)
+    best = bench.measure(replace(start, batch_size=size, compiled=False))
     yield best
     for trial in _formats(config, bench, best.machine):
         yield trial
@@ -190,15 +209,18 @@ def doubled(windows: int, least: int) -> list[int]:
 class _Bench:
     """Computes passes of a run's shape, one candidate after the other, on one set of weights."""
 
-    def __init__(self, config: PretrainConfig, shape: ModelConfig, machine: Machine) -> None:
-        self._config = config
+    def __init__(
+        self, config: PretrainConfig, shape: ModelConfig, machine: Machine, windows: int
+    ) -> None:
         self._context = config.context_len
-        self._windows = config.passes * config.batch_size
+        self._windows = windows
         self._device = torch.device(machine.device)
         self._attention = machine.attention
         self._model = Transformer(shape, dtype=machine.dtype)
         self._model.initialise(config.seed)
         self._model.to(self._device)
+        # Kept, for its memory is in the way of large passes as it is in a run.
+        self._optimizers = Optimizers(self._model, config)
         self._update: float | None = None
 
     def measure(self, machine: Machine) -> Trial:
@@ -246,11 +268,10 @@ class _Bench:
     def _update_seconds(self) -> float:
         """Seconds of an optimizer step, the same for all candidates. Needs gradients."""
         if self._update is None:
-            optimizers = Optimizers(self._model, self._config)
 
             def update() -> None:
                 # At a rate of zero everything is computed and nothing changed.
-                optimizers.step(0.0)
+                self._optimizers.step(0.0)
                 self._wait(self._model.norm)
 
             update()

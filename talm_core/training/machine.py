@@ -139,6 +139,11 @@ def check_shares(config: PretrainConfig, device: str, count: int, local_count: i
         raise ConfigError(Problem("nproc", message, local_count))
 
 
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` that is at most `most`."""
+    return next(size for size in range(min(number, most), 0, -1) if number % size == 0)
+
+
 def _likes_bf16(device: str, width: int) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

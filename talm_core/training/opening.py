@@ -103,9 +103,17 @@ class Opening:
         process finds it."""
         if self.ranks.first:
             machine = yield from autotune.tune(
-                self.config, self.plan, shape, machine, self.workspace.root
+                self.config,
+                self.plan,
+                shape,
+                machine,
+                self.workspace.root,
+                processes=self.ranks.count,
             )
-        return Machine(**json.loads(self.ranks.share(json.dumps(asdict(machine)))))
+        found = Machine(**json.loads(self.ranks.share(json.dumps(asdict(machine)))))
+        # The others did not search.
+        prepare(found)
+        return found
 
     def _restore(self, trainer: Trainer, path: Path) -> Telling[None]:
         """Go on from a checkpoint; what was changed since, by override, is said once."""

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    set_model_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
@@ -70,12 +66,7 @@ def shard(model: Transformer, count: int) -> Gradients:
 
 
 def whole_parameters(model: Transformer) -> dict[str, Tensor]:
-    """Whole parameters in the host's memory; empty on all processes but the first."""
+    """Whole parameters in the host's memory, put together one after the other; empty on all
+    processes but the first."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
-
-
-def load_whole(model: Transformer, parameters: dict[str, Tensor]) -> None:
-    """Give each process its part of whole parameters, which all of them have."""
-    values = cast(dict[str, Any], parameters)
-    set_model_state_dict(model, values, options=StateDictOptions(full_state_dict=True))

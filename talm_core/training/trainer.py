@@ -21,9 +21,9 @@ from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.batches import Batches
-from talm_core.training.machine import Machine
+from talm_core.training.machine import Machine, largest_divisor
 from talm_core.training.optimizer import Optimizers
-from talm_core.training.parts import whole
+from talm_core.training.parts import part_like, whole
 from talm_core.training.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Trainer:
         # Windows of one pass, and passes of one step, here: the device's memory decides how a
         # step is divided.
         windows = config.passes * config.batch_size // self.ranks.count
-        most = min(windows, machine.batch_size or config.batch_size)
-        self.batch_size = next(size for size in range(most, 0, -1) if windows % size == 0)
+        self.batch_size = largest_divisor(windows, machine.batch_size or config.batch_size)
         self.passes = windows // self.batch_size
         loader = TokenLoader(
             dataset,
@@ -124,15 +123,11 @@ class Trainer:
         self._load_weights(path)
 
     def _load_weights(self, path: Path) -> None:
-        named: dict[str, Tensor] = dict(self.model.named_parameters())
-        if not self.sharded:
-            hf.load_weights(named, path / hf.WEIGHTS)
-            return
-        from talm_core.training.parallel import load_whole
+        def part(whole: Tensor, like: Tensor) -> Tensor:
+            return part_like(whole.to(self.device), like)
 
-        parameters = {name: torch.empty(p.shape) for name, p in named.items()}
-        hf.load_weights(parameters, path / hf.WEIGHTS)
-        load_whole(self.model, parameters)
+        named: dict[str, Tensor] = dict(self.model.named_parameters())
+        hf.load_weights(named, path / hf.WEIGHTS, part=part if self.sharded else None)
 
     def _spread(self) -> tuple[Loss, Gradients]:
         """Spread the model over all processes; how its loss is computed, and what surrounds a
@@ -303,13 +298,11 @@ class Trainer:
         for key, state in _random_states(self.device).items():
             of_all = self.ranks.everyone(state)
             tensors |= {_of_rank(key, rank): each for rank, each in enumerate(of_all)}
-        if self.sharded:
-            tensors = {key: whole(tensor) for key, tensor in tensors.items()}
-        if not self.ranks.first:
-            self._whole_parameters()
-            return None
+        training = _copied(tensors, keep=self.ranks.first)
         parameters = self._whole_parameters()
-        return Snapshot(_copied(parameters), _copied(tensors), self.model.config, vocabulary)
+        if not self.ranks.first:
+            return None
+        return Snapshot(_copied(parameters), training, self.model.config, vocabulary)
 
     def _whole_parameters(self) -> Mapping[str, Tensor]:
         if not self.sharded:
@@ -367,10 +360,15 @@ class Trainer:
         self.epoch = self.loader.epoch_progress
 
 
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
-    }
+def _copied(tensors: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
+    """Copies in the host's memory, if they are to be kept. Those of which others have a part are
+    put together one after the other: a device never holds more than one whole tensor."""
+    copies = {}
+    for name, tensor in tensors.items():
+        found = whole(tensor.detach())
+        if keep:
+            copies[name] = found.to("cpu", copy=True).contiguous()
+    return copies
 
 
 def _random_states(device: torch.device) -> dict[str, Tensor]:

@@ -98,20 +98,26 @@ def test_a_compiler_that_fails_is_said_and_not_taken(monkeypatch: pytest.MonkeyP
     assert not autotune.best(trials, MACHINE).compiled
 
 
-def test_only_long_runs_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def worth(**changes: object) -> bool:
+def test_only_long_runs_are_worth_it() -> None:
+    def worth(*, processes: int = 1, **changes: object) -> bool:
         config = tiny_config(**changes)
-        return autotune.worthwhile(config, plan(config, None, 259), MACHINE)
+        return autotune.worthwhile(config, plan(config, None, 259), MACHINE, processes=processes)
 
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert not worth()
     assert worth(max_steps=100_000_000)
     assert not worth(max_steps=100_000_000, minutes=9.9)
     assert worth(max_steps=100_000_000, minutes=10.0)
     assert not worth(max_steps=100_000_000, autotune="off")
+    assert not worth(max_steps=100_000_000, processes=10**9)
     assert worth(autotune="on")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not worth(autotune="on")
+
+
+def test_one_of_several_measures_its_part_of_a_step() -> None:
+    config = tiny_config(batch_size=6, total_batch_size=6 * 32 * 4, **TUNED)
+    prepare(MACHINE)
+    trials = list(autotune.search(config, shape_of(config), MACHINE, processes=3))
+    assert trials[0].machine.batch_size == 4
+    assert {trial.machine.batch_size for trial in trials} <= {4, 8}
 
 
 def said(events: list[Event], kind: type[Event]) -> list[Event]:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from talm_core import jobs, lock
+from talm_core.config import dumps
 from talm_core.errors import ConfigError, RunError
 from talm_core.events import (
     Checkpoint,
@@ -25,9 +26,12 @@ from talm_core.events import (
     Metrics,
     Pause,
     Paused,
+    RolledBack,
     Sampled,
     Started,
     Stopped,
+    Tried,
+    Tuned,
     Unpause,
 )
 from talm_core.history import History
@@ -40,7 +44,13 @@ from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
 
-SETTINGS: dict[str, Any] = {"grad_accum_steps": 2, "batch_size": 4, "max_steps": 10}
+SETTINGS: dict[str, Any] = {
+    "grad_accum_steps": 2,
+    "batch_size": 4,
+    "max_steps": 10,
+    # On a slow machine the endless ones among these runs would seem worth a search.
+    "autotune": "off",
+}
 
 
 @pytest.fixture
@@ -104,6 +114,22 @@ def test_begun_by_one_and_ended_by_two(workspace: Workspace, parallel: str) -> N
     mine, others = history_of(ours), history_of(whole)
     assert [(s.step, s.text) for s in mine.samples] == [(s.step, s.text) for s in others.samples]
     assert isinstance(mine.end, Finished)
+
+
+def test_the_first_looks_for_the_fastest_way_for_all(workspace: Workspace) -> None:
+    events = []
+    for name in ("first", "second"):
+        changes = {"model_name": name, "nproc": 2, "autotune": "on", "compile": "off"}
+        job = jobs.run(tiny_config(**SETTINGS | changes), workspace)
+        events.append([event for event in job if isinstance(event, Tried | Tuned | Finished)])
+    assert isinstance(events[0][0], Tried)
+    assert [type(event) for event in events[1]] == [Tuned, Finished]
+    (first,) = (event for event in events[0] if isinstance(event, Tuned))
+    second = events[1][0]
+    assert isinstance(second, Tuned)
+    assert (first.remembered, second.remembered) == (False, True)
+    # A step of 8 windows is 4 for each.
+    assert first.batch_size == second.batch_size <= 4
 
 
 def test_what_is_said_to_the_first_is_done_by_all(workspace: Workspace) -> None:
@@ -188,6 +214,51 @@ def test_torchrun_on_the_same_directory(workspace: Workspace) -> None:
     assert_alike(directory, whole)
     ends = [r.event for r in JournalReader(directory).read_all() if isinstance(r.event, Finished)]
     assert len(ends) == 1
+
+
+POISONED = """
+import math, os, sys
+from talm_core.training.trainer import Trainer
+
+healthy, poison = Trainer.forward_backward, 48  # windows before the batch of step 7
+
+def forward_backward(self):
+    loss = self._loss_of
+    if self.loader.state["index"] == poison and os.environ.get("RANK", "1") == "1":
+        self._loss_of = lambda *batch: loss(*batch) * math.nan
+    try:
+        return healthy(self)
+    finally:
+        self._loss_of = loss
+
+Trainer.forward_backward = forward_backward
+from talm_core.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_all_go_back_when_one_gets_a_loss_that_is_no_number(
+    workspace: Workspace, tmp_path: Path, parallel: str
+) -> None:
+    script = tmp_path / "poisoned.py"
+    script.write_text(POISONED)
+    alone = [sys.executable, str(script)]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    directories = []
+    for name, words in (("alone", alone), ("two", [*two, str(script)])):
+        changes = {"model_name": name, "non_finite": "rollback", "parallel": parallel}
+        config = tiny_config(**SETTINGS | changes)
+        directories.append(workspace.directory_of(config))
+        directories[-1].mkdir(parents=True)
+        (directories[-1] / "config.toml").write_text(dumps(config))
+        command = [*words, str(directories[-1])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        records = JournalReader(directories[-1]).read_all()
+        back = [r.event for r in records if isinstance(r.event, RolledBack)]
+        assert [(event.step, event.failed_step) for event in back] == [(5, 7)]
+    assert_alike(directories[1], directories[0])
 
 
 def test_a_step_that_cannot_be_shared_is_refused() -> None:
