@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--preset nano d4 ...]
 
-Each preset has a process of its own: three steps on random tokens, two of them with a copy of the
+Each preset has a process of its own: two steps on random tokens, the second with a copy of the
 state as a checkpoint takes it, and the most resident memory beside what `plan` says. Presets of
-more than 20,000 tokens a step run with two passes of a batch of 2, which a CPU gets through. Linux
+more than 10,000 tokens a step run with two passes of about 1,000, which a CPU gets through. Linux
 only: the peak is read from /proc.
 """
 
@@ -30,8 +30,8 @@ from talm_core.workspace import Workspace
 
 # GPT-2's own, rounded; the others' are small.
 VOCABULARIES = {"gpt2-124m": 50_304}
-_STEPS = 3
-_MANY = 20_000
+_STEPS = 2
+_MANY, _FEW = 10_000, 1_024
 
 
 def config_of(preset: str) -> PretrainConfig:
@@ -39,7 +39,8 @@ def config_of(preset: str) -> PretrainConfig:
     values = dict(found.values) | {"model_name": "x", "data_dir": "x"}
     config = build(PretrainConfig, values)
     if config.tokens_per_step > _MANY:
-        smaller = {"batch_size": 2, "grad_accum_steps": 2, "total_batch_size": None}
+        batch = max(1, _FEW // config.context_len)
+        smaller = {"batch_size": batch, "grad_accum_steps": 2, "total_batch_size": None}
         config = build(PretrainConfig, values | smaller)
     return config
 
