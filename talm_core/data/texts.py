@@ -104,7 +104,7 @@ class Texts:
         """How much text there is, for all that is known after `done` bytes of it."""
         if self.stream is not None:
             return self.stream.total_bytes(done)
-        return self.corpus.total_bytes if self.corpus else 0
+        return self.corpus.total_bytes if self.corpus is not None else 0
 
     @property
     def left_out(self) -> int:

@@ -1,12 +1,15 @@
 """Compiling hot loops: splitting, counting and merging to train a tokenizer, and encoding.
 
 The machine code is kept beside the source, or in the user's cache directory where that cannot be
-written; where neither can, every process compiles anew.
+written; where neither can, every process compiles anew. It is made anew, too, when any module of
+the tokenizer has changed: functions of one are inlined in those of another, and numba only looks
+at the one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -22,6 +25,13 @@ _OPTIONS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
     "_nrt": False,
 }
+
+
+_SOURCES = tuple(
+    (path.name, status.st_mtime_ns, status.st_size)
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    for status in [path.stat()]
+)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,9 +63,13 @@ def is_kept(function: Any) -> bool:
 
 
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
-    machine_code: Callable[..., Any]
+    dispatcher: Any
     try:
-        machine_code = numba.njit(cache=True, **options)(function)
+        dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no directory can be written
-        machine_code = numba.njit(**options)(function)
+        dispatcher = numba.njit(**options)(function)
+    else:
+        index = dispatcher._cache._cache_file  # noqa: SLF001
+        index._source_stamp = (index._source_stamp, _SOURCES)  # noqa: SLF001
+    machine_code: Callable[..., Any] = dispatcher
     return machine_code

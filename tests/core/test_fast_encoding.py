@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import talm_core
 from talm_core.data import encoding as data_encoding
 from talm_core.data.corpus import open_corpus
 from talm_core.data.encoding import Encoder
@@ -260,3 +262,41 @@ def test_loading_that_was_called_off_with_its_executor_is_begun_anew(
         ready.advance(1, other)
         assert ready._loading is not None
         assert ready._loading.result()
+
+
+STAMPS = """
+import sys
+from pathlib import Path
+from numba.core import event
+
+begun = []
+class Listener(event.Listener):
+    def on_start(self, compiling): begun.append(compiling.data["dispatcher"].__name__)
+    def on_end(self, compiling): pass
+
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from talm_core.tokenizer import compiled
+assert compiled.__file__.startswith(sys.argv[1])
+from talm_core.tokenizer.encoding import _unknown
+with event.install_listener("numba:compile", Listener()):
+    _unknown(np.frombuffer(b"ab", np.uint8), 0, np.zeros(256, np.uint8))
+print(len(begun))
+"""
+
+
+def test_machine_code_is_made_anew_when_another_module_changes(tmp_path: Path) -> None:
+    package = tmp_path / "talm_core"
+    shutil.copytree(Path(talm_core.__file__).parent, package, ignore=lambda *_: ["__pycache__"])
+
+    def compiled_functions() -> int:
+        command = [sys.executable, "-c", STAMPS, str(tmp_path)]
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        return int(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
+
+    first = compiled_functions()
+    assert first > 1
+    assert compiled_functions() == 0
+    patterns = package / "tokenizer" / "patterns.py"
+    patterns.write_text(patterns.read_text() + "\n# another one\n")
+    assert compiled_functions() == first
