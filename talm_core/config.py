@@ -33,6 +33,11 @@ _WITH_SAMPLES = tuple(
 )
 
 
+MOST_READ = 200_000_000
+"""How many bytes of a corpus are read where nothing says how many: to learn from one that must be
+fetched, and to find the end of one to measure a tokenizer on."""
+
+
 class TokenizerConfig(JobConfig):
     """Train a byte-level BPE tokenizer."""
 
@@ -216,6 +221,18 @@ class TokenizerConfig(JobConfig):
     @property
     def artifact(self) -> str:
         return self.name
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the text is fetched, or decoded from a dataset, to learn from it and removed
+        afterwards; else it lies on this machine in files."""
+        source = SOURCES.get(self.corpus)
+        return not self.text_file and (source is None or source.network)
+
+    @property
+    def most_bytes(self) -> int | None:
+        """How much text is learned from at most; None means all of it."""
+        return self.max_bytes or (MOST_READ if self.fetched else None)
 
     def contradictions(self) -> list[Problem]:
         problems = self.misplaced()

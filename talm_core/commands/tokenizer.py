@@ -49,6 +49,8 @@ def lines(report: Report) -> Iterator[str]:
     seen = "which it has learned from" if report.seen else "which it has not seen"
     yield ""
     yield f"Bytes per token on {about}, {terminal.size(report.text_bytes)}, {seen}"
+    if report.missing:
+        yield f"  not on its own corpus: {terminal.one_line(report.missing, 200)}"
     most = max(fit.bytes_per_token for fit in report.fits)
     width = max(len(terminal.one_line(fit.name, 48)) for fit in report.fits)
     for fit in report.fits:

@@ -60,6 +60,7 @@ class Corpus:
         ]
         self._read = 0
         self._current: DocumentFile | None = None
+        self._characters: int | None = None
         self.counted = all(self._counts)
         self.total_bytes = sum(entry.format.likely_bytes(entry.size) for entry in entries)
 
@@ -73,18 +74,42 @@ class Corpus:
         for index, entry in enumerate(self._entries):
             if self._counts[index] is None:
                 file = entry.file(self._reading)
-                documents = size = told = 0
-                for document in file.documents():
-                    documents += 1
-                    size += byte_length(document.text)
+                documents = size = characters = told = 0
+                for begins, part in _parts(entry, file):
+                    documents += begins
+                    size += byte_length(part)
+                    characters += len(part)
                     if file.position > told:
                         yield file.position - told
                         told = file.position
                 self._counts[index] = _Count(documents, size)
+                if documents == len(self._entries) == 1:
+                    self._characters = characters
         self.total_bytes = sum(count.bytes for count in self._counts if count)
         self.counted = True
         if not self.total_bytes:
             raise CorpusError(Problem(self.name, "has no text in it"))
+
+    def measure(self) -> Iterator[int]:
+        """Read what must be read to divide the text by documents, or a single one by characters.
+        Yields and raises as `count`."""
+        if not self.counted:
+            yield from self.count()
+        if len(self) == 1 and self._characters is None:
+            characters = told = 0
+            for _, part in self.parts():
+                characters += len(part)
+                yield self.position - told
+                told = self.position
+            self._characters = characters
+
+    @property
+    def characters(self) -> int:
+        """How many a single document has; counts them if they are not counted yet."""
+        for _ in self.measure():
+            pass
+        assert self._characters is not None, "there are several documents"
+        return self._characters
 
     def __len__(self) -> int:
         """The number of documents; counts them if they are not counted yet."""
@@ -120,17 +145,7 @@ class Corpus:
             if entry.path is None:
                 yield from ((True, document.text) for document in _topic(entry, skip))
                 continue
-            file = self._file(entry)
-            if entry.format.kind != "text":
-                documents = islice(file.documents(skip), number)
-                yield from ((True, document.text) for document in documents)
-                continue
-            begins = True
-            for part in file.parts():
-                yield begins, part
-                begins = False
-            if begins:
-                raise CorpusError(Problem(shown(entry.path), "has become empty"))
+            yield from _parts(entry, self._file(entry), skip, number)
 
     @property
     def position(self) -> int:
@@ -217,36 +232,41 @@ def _cut_of(length: int, val_fraction: float) -> int:
     return max(1, length - max(1, round(length * val_fraction)))
 
 
-def training_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, str]]:
-    """The text, as of `Corpus.parts`, that data preparation with this fraction does not put into
-    validation, for a corpus smaller than two shards. A fraction of 0 gives all."""
+def divided_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, str, bool]]:
+    """The text, as of `Corpus.parts`, each with whether data preparation with this fraction puts
+    it into validation, for a corpus smaller than two shards. Training comes first."""
     if val_fraction == 0:
-        yield from corpus.parts()
+        yield from ((begins, part, False) for begins, part in corpus.parts())
     elif len(corpus) > 1:
-        yield from corpus.parts(0, len(corpus) - validation_count(len(corpus), val_fraction))
-    else:
-        left = _cut_of(sum(len(part) for _, part in corpus.parts()), val_fraction)
+        left = len(corpus) - validation_count(len(corpus), val_fraction)
         for begins, part in corpus.parts():
-            yield begins, part[:left]
-            left -= len(part)
-            if left <= 0:
-                return
-
-
-def validation_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, str]]:
-    """The rest of the text; a fraction of 0 gives none."""
-    if val_fraction == 0:
-        return
-    if len(corpus) > 1:
-        yield from corpus.parts(len(corpus) - validation_count(len(corpus), val_fraction))
+            left -= begins
+            yield begins, part, left < 0
     else:
-        before = _cut_of(sum(len(part) for _, part in corpus.parts()), val_fraction)
-        begins = True
-        for _, part in corpus.parts():
-            if len(part) > before:
-                yield begins, part[before:]
-                begins = False
-            before = max(0, before - len(part))
+        left, begins_rest = _cut_of(corpus.characters, val_fraction), True
+        for begins, part in corpus.parts():
+            if left > 0:
+                yield begins, part[:left], False
+            if len(part) > left:
+                yield begins_rest, part[left:], True
+                begins_rest = False
+            left = max(0, left - len(part))
+
+
+def _parts(
+    entry: Entry, file: DocumentFile, skip: int = 0, number: int | None = None
+) -> Iterator[tuple[bool, str]]:
+    """The text of a file's documents, one of plain text in parts of some megabytes."""
+    if entry.format.kind != "text":
+        yield from ((True, document.text) for document in islice(file.documents(skip), number))
+        return
+    begins = True
+    for part in file.parts():
+        yield begins, part
+        begins = False
+    if begins:
+        assert entry.path is not None
+        raise CorpusError(Problem(shown(entry.path), "has become empty"))
 
 
 def _topic(entry: Entry, skip: int) -> Iterator[Document]:

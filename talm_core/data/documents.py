@@ -106,10 +106,10 @@ class Documents:
             text = text.rstrip("\ufffd")
         return Excerpt(number, shard.split, shard.file, tokens, size, text, complete)
 
-    def training_parts(self) -> Iterator[tuple[bool, str]]:
-        """The text of the training part, document by document and long ones in parts, each with
-        whether it begins a document. A document that begins in the validation part counts from
-        where training does; of a character that is cut there nothing is left.
+    def parts(self, split: Split) -> Iterator[tuple[bool, str]]:
+        """The text of the training or validation part, document by document and long ones in parts,
+        each with whether it begins a document. A document that begins in the validation part
+        counts in training from where that begins; of a character that is cut there nothing is left.
 
         Raises:
             ArtifactError: a shard is missing or damaged.
@@ -117,7 +117,7 @@ class Documents:
         decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         begins = True
         for place, shard in enumerate(self.manifest.shards):
-            if shard.split != "train":
+            if shard.split != split:
                 continue
             for _, tokens in self._parts(place, 0):
                 ends = np.flatnonzero(tokens == self._end_of_text)

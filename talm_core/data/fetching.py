@@ -92,7 +92,7 @@ def decoded(
     began = said = time.monotonic()
     done = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for begins, text in documents.training_parts():
+        for begins, text in documents.parts("train"):
             if begins:
                 file.write('"}\n{"text": "' if done else '{"text": "')
             file.write(json.dumps(text, ensure_ascii=False)[1:-1])

@@ -93,6 +93,7 @@ def _count_fast(
     waiting: deque[Future[int]] = deque()
     for number, batch in enumerate(_batches(_cut(parts))):
         waiting.append(pool.submit(count, number, batch))
+        yield 0  # many are read before the first is waited for
         while len(waiting) > _BATCHES_AHEAD * pool._max_workers:  # noqa: SLF001
             yield from _waited(waiting[0])
             yield waiting.popleft().result()

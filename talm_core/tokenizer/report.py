@@ -1,6 +1,6 @@
 """What a tokenizer has learned: how well it fits text, its longest tokens, and each script.
 
-Bytes a token are measured on text the tokenizer has not seen where its training kept some aside,
+Bytes a token are measured on text the tokenizer has not seen where its training left some aside,
 else on the beginning of what it has learned from, and the report says which. Beside it stand
 measures that need nothing to be downloaded: single bytes, the tokenizer that ships with talm, and
 the pieces GPT-2's pattern and the tokenizer's own cut the text into. No tokenizer with that pattern
@@ -9,7 +9,7 @@ can have fewer tokens than pieces, however large.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,14 @@ import numpy as np
 import regex
 
 from talm_core.config import TokenizerConfig
-from talm_core.data.corpus import byte_length, open_corpus, training_parts, validation_parts
-from talm_core.errors import InputError
+from talm_core.data.corpus import byte_length
 from talm_core.tokenizer import patterns, scripts
+from talm_core.tokenizer.sample import sample
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
 
-SAMPLE_CHARACTERS = 500_000
 LONGEST_TOKENS = 12
 _LONGEST_SHOWN = 60
-_MOST_READ = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,11 @@ class LongToken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything about one tokenizer. `text` says what it was measured on, `text_bytes` long, and
-    `seen` whether it had learned from that. `single_bytes` is the share of single bytes among the
-    tokens of that text, `used` the share of the vocabulary that occurs in it. `fits` begins with
-    the tokenizer's own. The longest tokens are often rows of one character: `longest_words` are
-    the longest with a letter."""
+    """Everything about one tokenizer. `text` says what it was measured on, `text_bytes` long,
+    `seen` whether it had learned from that, `missing` why it is not of its corpus.
+    `single_bytes` is the share of single bytes among the tokens of that text, `used` the share of
+    the vocabulary that occurs in it. `fits` begins with the tokenizer's own. The longest tokens
+    are often rows of one character: `longest_words` are the longest with a letter."""
 
     name: str
     vocab_size: int
@@ -76,6 +74,7 @@ class Report:
     text: str
     text_bytes: int
     seen: bool
+    missing: str
     single_bytes: float
     used: float
     fits: tuple[Fit, ...]
@@ -85,9 +84,8 @@ class Report:
 
 
 def report(path: Path, config: TokenizerConfig | None = None) -> Report:
-    """The report of the tokenizer in a file. `config` is what it was trained by, if that is known:
-    its corpus is read again. Where that is not there any more, the samples in many scripts are
-    the text.
+    """The report of the tokenizer in a file. `config` is what it was trained by, if that is known;
+    it says what the text is (`talm_core.tokenizer.sample`).
 
     Raises:
         ArtifactError: the file is missing or damaged.
@@ -96,7 +94,8 @@ def report(path: Path, config: TokenizerConfig | None = None) -> Report:
     tokenizer = Tokenizer.from_vocabulary(vocabulary)
     if config is None and path == BASE:
         config = TokenizerConfig(name=BASE.stem)
-    about, seen, texts = _text(config)
+    measured = sample(path.parent, config)
+    texts = measured.texts
     ids = np.concatenate([tokenizer.ids(text) for text in texts])
     size = sum(map(byte_length, texts))
     return Report(
@@ -105,9 +104,10 @@ def report(path: Path, config: TokenizerConfig | None = None) -> Report:
         n_vocab=vocabulary.n_vocab,
         pattern=_pattern_name(vocabulary.pattern),
         special_tokens=dict(vocabulary.special_tokens),
-        text=about,
+        text=measured.about,
         text_bytes=size,
-        seen=seen,
+        seen=measured.seen,
+        missing=measured.missing,
         single_bytes=float(np.mean(tokenizer.lengths[ids] == 1)),
         used=len(np.unique(ids)) / len(vocabulary.ranks),
         fits=tuple(_fits(vocabulary, len(ids), size, texts)),
@@ -123,43 +123,7 @@ def report(path: Path, config: TokenizerConfig | None = None) -> Report:
     )
 
 
-def _text(config: TokenizerConfig | None) -> tuple[str, bool, list[str]]:
-    """What is measured on: what it is, whether it was learned from, and the texts."""
-    if config is not None:
-        source = "text" if config.text_file else config.corpus
-        try:
-            corpus = open_corpus(
-                source,
-                paths=config.text_file,
-                sample=config.corpus_sample or "all",
-                text_field=config.text_field,
-                encoding_errors=config.encoding_errors,
-            )
-            held_out = []
-            # The end of a corpus is only found by reading all of it, of some formats twice.
-            if corpus.files_bytes <= _MOST_READ:
-                held_out = list(_beginning(validation_parts(corpus, config.val_fraction)))
-            if held_out:
-                return f"held out of {corpus.name}", False, held_out
-            if texts := list(_beginning(training_parts(corpus, config.val_fraction))):
-                return f"the beginning of {corpus.name}", True, texts
-        except InputError:
-            # Files that were moved or changed since are no reason not to show the rest.
-            pass
-    return "samples in many scripts", False, [sample.text for sample in scripts.SAMPLES]
-
-
-def _beginning(parts: Iterable[tuple[bool, str]]) -> Iterator[str]:
-    left = SAMPLE_CHARACTERS
-    for _, text in parts:
-        if text:
-            yield text[:left]
-        left -= len(text)
-        if left <= 0:
-            return
-
-
-def _fits(vocabulary: Vocabulary, tokens: int, size: int, texts: list[str]) -> Iterator[Fit]:
+def _fits(vocabulary: Vocabulary, tokens: int, size: int, texts: Sequence[str]) -> Iterator[Fit]:
     def fit(name: str, count: int) -> Fit:
         return Fit(name, count, round(size / max(count, 1), 4))
 

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from talm_core import publish
 from talm_core.config import DataConfig, TokenizerConfig
-from talm_core.data.corpus import (
-    Corpus,
-    byte_length,
-    open_corpus,
-    training_parts,
-    validation_parts,
-)
+from talm_core.data.corpus import Corpus, byte_length, divided_parts, open_corpus
+from talm_core.data.documents import Documents
 from talm_core.data.fetching import decoded, fetched
 from talm_core.data.sources import SOURCES
 from talm_core.data.texts import CORPORA
@@ -26,17 +21,20 @@ from talm_core.events import Command, Event, Finished, Merged, Notice, Progress,
 from talm_core.settings import build
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
+from talm_core.tokenizer.sample import (
+    Reading,
+    Sample,
+    beginning,
+    corpus_name,
+)
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
 from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from talm_core.tokenizer.counting import Part
     from talm_core.tokenizer.merging import Pieces
 
-_MOST_BYTES = 200_000_000
 _TICK_SECONDS = 0.1
 _NEWEST = 12
-_SAMPLE_CHARACTERS = 500_000
 _LONGEST_SHOWN = 60
 
 
@@ -58,32 +56,6 @@ class _Rate:
         rate = done / seconds if done and seconds > 0 else None
         eta = max(total - done, 0) / rate if rate and total else None
         return Progress(phase=phase, done=done, total=total, unit=unit, rate=rate, eta=eta)
-
-
-class _Reading:
-    """The text as far as it was read: how much, and its beginning to try the tokenizer on."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.counted = 0
-        self.beginning: list[str] = []
-        self._kept = 0
-
-    def parts(self, parts: Iterable[Part], limit: int | None) -> Iterator[Part]:
-        """The parts, up to so many bytes of them."""
-        for begins, text in parts:
-            part = text if limit is None else _first_bytes(text, limit - self.bytes)
-            self._keep(part)
-            self.bytes += byte_length(part)
-            yield begins, part
-            if len(part) < len(text) or self.bytes == limit:
-                return
-
-    def _keep(self, text: str) -> None:
-        part = text[: _SAMPLE_CHARACTERS - self._kept]
-        if part:
-            self.beginning.append(part)
-            self._kept += len(part)
 
 
 def train_tokenizer(
@@ -114,8 +86,8 @@ def _trained(
         yield Notice(message=f"{skipped:,} {noun} left out")
     yield from _prepared(config, corpus)
     if config.val_fraction:
-        yield from _counted(corpus)
-    reading = _Reading()
+        yield from _measured(corpus)
+    reading = Reading(config.max_bytes)
     pieces = yield from _read(config, corpus, reading)
     tokens = yield from _merged(config, pieces)
     vocabulary = _vocabulary(config, tokens)
@@ -125,16 +97,16 @@ def _trained(
             f"the vocabulary has {len(vocabulary.ranks):,}"
         )
         yield Notice(message=message, level="warning")
-    held_out = list(_held_out(corpus, config.val_fraction)) or reading.beginning
-    bytes_per_token = _bytes_per_token(vocabulary, held_out)
-    yield from _publish(vocabulary, directory)
+    sample = _sample(config, workspace, corpus, reading)
+    bytes_per_token = _bytes_per_token(vocabulary, sample.texts)
+    yield from _publish(vocabulary, sample if config.fetched else None, directory)
     yield Finished(
         seconds=time.monotonic() - began,
         summary={
             "vocab_size": len(vocabulary.ranks),
             "n_vocab": vocabulary.n_vocab,
             "merges": len(tokens) - 256,
-            "bytes": reading.counted,
+            "bytes": reading.bytes,
             "bytes_per_token": round(bytes_per_token, 3),
             "directory": workspace.relative(directory),
         },
@@ -146,11 +118,12 @@ def _opened(
 ) -> Generator[Event, Command | None, Corpus]:
     """The corpus; what comes from the network is fetched, what is prepared decoded."""
     source = SOURCES.get(config.corpus)
-    if not config.text_file and (source is None or source.network):
+    if config.fetched:
         directory = workspace.directory_of(config)
         directory.mkdir(parents=True, exist_ok=True)
         publish.sweep(directory)
-        limit = config.max_bytes or _MOST_BYTES
+        limit = config.most_bytes
+        assert limit is not None
         if source is None:
             dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
             return (yield from decoded(dataset, directory, max_bytes=limit))
@@ -192,23 +165,21 @@ def _make_ready(pattern: str) -> None:
     make_ready(patterns.NAMED[pattern])
 
 
-def _counted(corpus: Corpus) -> Iterator[Event]:
-    """Count documents, where only reading tells how many there are, to know which are the last."""
-    if corpus.counted:
-        return
-    done, rate = 0, _Rate()
-    for read in corpus.count():
+def _measured(corpus: Corpus) -> Iterator[Event]:
+    """Find out, where only reading tells, how much text there is, to know which is the last."""
+    done, total, rate = 0, corpus.files_bytes, _Rate()
+    for read in corpus.measure():
         done += read
         if rate.due():
-            yield rate.progress("counting", done, corpus.files_bytes, "bytes")
+            yield rate.progress("counting", min(done, total), total, "bytes")
 
 
 def _read(
-    config: TokenizerConfig, corpus: Corpus, reading: _Reading
+    config: TokenizerConfig, corpus: Corpus, reading: Reading
 ) -> Generator[Event, None, Pieces]:
     from talm_core.tokenizer.counting import count_pieces
 
-    rate = _Rate()
+    rate, counted = _Rate(), 0
 
     def progress() -> Progress:
         whole = round(corpus.total_bytes * (1 - config.val_fraction))
@@ -216,27 +187,22 @@ def _read(
             # What was read so far tells how much text the files hold.
             whole = max(reading.bytes, reading.bytes * corpus.files_bytes // corpus.position)
         total = whole if config.max_bytes is None else min(whole, config.max_bytes)
-        return rate.progress("reading", reading.counted, total, "bytes")
+        return rate.progress("reading", counted, total, "bytes")
 
     yield progress()
-    parts = reading.parts(training_parts(corpus, config.val_fraction), config.max_bytes)
+    parts = reading.learned(divided_parts(corpus, config.val_fraction))
     counting = count_pieces(parts, patterns.NAMED[config.pattern])
     try:
         while True:
-            reading.counted += next(counting)
+            counted += next(counting)
             if rate.due():
                 yield progress()
     except StopIteration as done:
         pieces: Pieces = done.value
     finally:
         counting.close()
-    yield rate.progress("reading", reading.counted, reading.counted, "bytes")
+    yield rate.progress("reading", counted, counted, "bytes")
     return pieces
-
-
-def _first_bytes(text: str, count: int) -> str:
-    """As much of a text as fits into so many bytes, in whole characters."""
-    return text[:count].encode()[:count].decode("utf-8", "ignore")
 
 
 def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, list[bytes]]:
@@ -292,14 +258,16 @@ def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
     return vocabulary
 
 
-def _held_out(corpus: Corpus, val_fraction: float) -> Iterator[str]:
-    """Texts the tokenizer did not see, as much as a sample needs; none when it saw all."""
-    left = _SAMPLE_CHARACTERS
-    for _, text in validation_parts(corpus, val_fraction):
-        yield text[:left]
-        left -= len(text)
-        if left <= 0:
-            break
+def _sample(
+    config: TokenizerConfig, workspace: Workspace, corpus: Corpus, reading: Reading
+) -> Sample:
+    """What the tokenizer is measured on: of a dataset its validation part, if there is one."""
+    name = corpus_name(config) if config.fetched else corpus.name
+    if not config.text_file and config.corpus == "dataset":
+        dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
+        if texts := beginning(text for _, text in Documents(dataset).parts("val")):
+            return Sample(about=f"held out of {name}", seen=False, texts=texts)
+    return reading.sample(name)
 
 
 def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
@@ -313,7 +281,7 @@ def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
     return size / max(tokens, 1)
 
 
-def _publish(vocabulary: Vocabulary, directory: Path) -> Iterator[Event]:
+def _publish(vocabulary: Vocabulary, sample: Sample | None, directory: Path) -> Iterator[Event]:
     """Write the files. How a large vocabulary was merged takes a second to be found out: on a
     thread, so that the job can be stopped meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="publish") as pool:
@@ -322,6 +290,8 @@ def _publish(vocabulary: Vocabulary, directory: Path) -> Iterator[Event]:
             yield Progress(phase="writing", done=0, total=0, unit="tokens")
             wait([made], _TICK_SECONDS)
     directory.mkdir(parents=True, exist_ok=True)
+    if sample is not None:
+        sample.save(directory)
     for name, text in made.result().items():
         publish.write_text(directory / name, text)
     vocabulary.save(directory / FILE_NAME)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.data.sources import SOURCES
 from talm_core.errors import InputError, Problem
 from talm_core.hardware import Room, room
 from talm_core.settings import JobConfig
@@ -57,8 +58,7 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
     problems = tuple(check(config, workspace))
     match config:
         case TokenizerConfig():
-            source = "text" if config.text_file else config.corpus
-            return Findings(config, problems, corpus=_corpus(config, source, config.text_file))
+            return Findings(config, problems, corpus=_learned_from(config, workspace))
         case DataConfig():
             corpus = _corpus(config, config.source, config.path, config.sample)
             size, ratio = _tokenizer(config, workspace)
@@ -71,7 +71,7 @@ def look(config: JobConfig, workspace: Workspace) -> Findings:
                 free_disk=_free_disk(workspace.root),
             )
         case PretrainConfig():
-            manifest = _manifest(config, workspace)
+            manifest = _manifest(config.data_dir, workspace)
             size = manifest.tokenizer.n_vocab if manifest else None
             return Findings(
                 config,
@@ -99,6 +99,22 @@ def _free_disk(directory: Path) -> int | None:
             except OSError:
                 return None
     return None
+
+
+def _learned_from(config: TokenizerConfig, workspace: Workspace) -> Corpus | None:
+    """What a tokenizer learns from, for all that is known without fetching it."""
+    if not config.fetched:
+        source = "text" if config.text_file else config.corpus
+        return _corpus(config, source, config.text_file, config.corpus_sample or "all")
+    if config.corpus == "dataset":
+        manifest = _manifest(str(config.data_dir), workspace)
+        if manifest is None:
+            return None
+        documents = sum(shard.documents for shard in manifest.of("train"))
+        return Corpus(str(config.data_dir), manifest.train_bytes, documents)
+    sample = SOURCES[config.corpus].sample(config.corpus_sample)
+    size = sample.likely_text_bytes if sample else None
+    return None if size is None else Corpus(config.corpus, size, None)
 
 
 def _corpus(
@@ -140,11 +156,11 @@ def _tokenizer(config: DataConfig, workspace: Workspace) -> tuple[int | None, fl
     return vocabulary.n_vocab, None
 
 
-def _manifest(config: PretrainConfig, workspace: Workspace) -> Manifest | None:
+def _manifest(name: str, workspace: Workspace) -> Manifest | None:
     from talm_core.data.manifest import Manifest
 
     try:
-        return Manifest.load(workspace.locate("data", config.data_dir, key="data_dir"))
+        return Manifest.load(workspace.locate("data", name, key="data_dir"))
     except InputError:
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from talm_core.config import PretrainConfig, TokenizerConfig
@@ -50,15 +51,7 @@ class Meaning:
 
 def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
     """What a tokenizer is going to learn from."""
-    rows = []
-    corpus = findings.corpus if findings else None
-    if corpus is not None:
-        read = corpus.bytes
-        if config.max_bytes is not None:
-            read = min(read, config.max_bytes)
-        read = round(read * (1 - config.val_fraction))
-        text = amount(read, corpus.documents)
-        rows.append(Row("corpus", text, f"{text} to learn from"))
+    rows = [*_learned_from(config, findings)]
     merges = count(max(0, config.vocab_size - 256))
     rows.append(Row("merges", f"{merges} on top of 256 bytes", f"{merges} merges"))
     ids = config.vocab_size + len(config.special_tokens)
@@ -66,6 +59,25 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
     width = "2 bytes" if ids <= 2**16 else "4 bytes"
     rows.append(Row("on disk", f"{width} a token in datasets", f"{width} a token on disk"))
     return Meaning(tuple(rows))
+
+
+def _learned_from(config: TokenizerConfig, findings: Findings | None) -> Iterator[Row]:
+    """How much text that is: of what is fetched, the beginning is."""
+    if findings is None:
+        return
+    most = config.most_bytes
+    if (corpus := findings.corpus) is None:
+        if config.fetched and config.corpus != "dataset" and most is not None:
+            text = f"at most {size(most)}"
+            yield Row("corpus", f"{text}, from its beginning", f"{text} to learn from")
+        return
+    there = min(corpus.bytes, most) if config.fetched and most else corpus.bytes
+    learned = round(there * (1 - config.val_fraction))
+    read = min(learned, most or learned)
+    text = amount(read, corpus.documents)
+    if there < corpus.bytes or read < learned:
+        text = f"{size(read)} of {size(corpus.bytes)}"
+    yield Row("corpus", text, f"{text} to learn from")
 
 
 def amount(text_bytes: int, documents: int | None) -> str:

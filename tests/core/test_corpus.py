@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from talm_core.data import search
 from talm_core.data.corpus import (
     Document,
+    divided_parts,
     open_corpus,
-    training_parts,
     validation_count,
     validation_cut,
-    validation_parts,
 )
 from talm_core.errors import CorpusError
 
@@ -233,15 +232,14 @@ def test_a_single_text_is_cut_with_something_on_each_side(text: str, fraction: f
     assert abs(len(text) - cut - len(text) * fraction) <= 1
 
 
-def test_training_and_validation_parts_are_the_whole(tmp_path: Path) -> None:
+def test_training_and_validation_are_the_whole(tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"{number:02d}.txt").write_text(str(number))
     several = open_corpus("text", paths=[str(tmp_path)])
     numbers = [(True, str(n)) for n in range(20)]
-    assert list(training_parts(several, 0.1)) == numbers[:18]
-    assert list(validation_parts(several, 0.1)) == numbers[18:]
-    assert list(training_parts(several, 0)) == numbers
-    assert list(validation_parts(several, 0)) == []
+    expected = [(*part, number >= 18) for number, part in enumerate(numbers)]
+    assert list(divided_parts(several, 0.1)) == expected
+    assert list(divided_parts(several, 0)) == [(*part, False) for part in numbers]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
@@ -254,9 +252,11 @@ def test_a_single_text_is_parted_where_preparation_cuts_it(
     single = open_corpus("text", paths=[str(tmp_path / "one.md")])
     for fraction in (0.01, 0.1, 0.5):
         cut = validation_cut(text, fraction)
-        for parts, expected in (
-            (list(training_parts(single, fraction)), text[:cut]),
-            (list(validation_parts(single, fraction)), text[cut:]),
-        ):
+        divided = list(divided_parts(single, fraction))
+        assert [part for *_, part in divided] == sorted(part for *_, part in divided)
+        for of_validation, expected in ((False, text[:cut]), (True, text[cut:])):
+            parts = [
+                (begins, part) for begins, part, held_out in divided if held_out is of_validation
+            ]
             assert "".join(part for _, part in parts) == expected
             assert [begins for begins, _ in parts] == [True] + [False] * (len(parts) - 1)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from talm_core.config import DataConfig
 from talm_core.data import division, shards, tally
-from talm_core.data.corpus import open_corpus, training_parts
+from talm_core.data.corpus import divided_parts, open_corpus
 from talm_core.data.loader import TokenLoader
 from talm_core.data.manifest import Manifest
 from talm_core.data.preparation import Preparation, prepare_data
@@ -176,9 +176,10 @@ def test_documents_become_shards_and_come_back(workspace: Workspace) -> None:
 def test_the_part_for_training_is_what_a_tokenizer_sees(workspace: Workspace) -> None:
     folder = corpus_of(workspace, [f"text {number}" for number in range(50)])
     prepare(workspace, config_of(folder, val_fraction=0.2))
-    seen = training_parts(open_corpus("text", paths=[str(folder)]), 0.2)
+    divided = divided_parts(open_corpus("text", paths=[str(folder)]), 0.2)
+    seen = [text for _, text, held_out in divided if not held_out]
     directory = workspace.root / "data/text/corpus"
-    assert decode(read(directory, "train")[0]) == [text for _, text in seen]
+    assert decode(read(directory, "train")[0]) == seen
     assert len(decode(read(directory, "val")[0])) == 10
 
 

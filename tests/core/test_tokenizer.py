@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import regex
 
 from talm_core import jobs
 from talm_core.config import SPECIAL_TOKENS, TokenizerConfig
+from talm_core.data.formats import PART_BYTES, DocumentFile
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, RunError
 from talm_core.events import Event, Finished, Merged, Notice, Progress, Started
 from talm_core.settings import build
-from talm_core.tokenizer import patterns
+from talm_core.tokenizer import patterns, training
 from talm_core.tokenizer.base import make
+from talm_core.tokenizer.report import report
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.trainer import TokenizerTrainer, learn
 from talm_core.tokenizer.training import train_tokenizer
@@ -238,6 +242,50 @@ class TestJob:
         text = texts(corpus)[0]
         assert isinstance(events[-1], Finished)
         assert events[-1].summary["bytes"] == len(text) - round(len(text) / 2)
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    def test_little_is_read_between_two_events(
+        self,
+        workspace: Workspace,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        compressed: bool,
+    ) -> None:
+        """So that a stop, which is heard between two events, is heard soon however long a line."""
+        monkeypatch.setattr(training, "_TICK_SECONDS", 0.0)
+        line = "".join(random.Random(8).choices("abcdefgh", k=500_000)).encode() * 40
+        path = tmp_path / ("line.txt.gz" if compressed else "line.txt")
+        path.write_bytes(gzip.compress(line, 1) if compressed else line)
+        read = 0
+        parts = DocumentFile.parts
+
+        def watched(file: DocumentFile) -> Iterator[str]:
+            nonlocal read
+            for part in parts(file):
+                read += len(part)
+                yield part
+
+        monkeypatch.setattr(DocumentFile, "parts", watched)
+        most = before = 0
+        for _ in train_tokenizer(config(path, vocab_size=257, val_fraction=0.4), workspace):
+            most, before = max(most, read - before), read
+        # Once to see where the last 40 % begin, then what is learned from, and a part behind it.
+        assert len(line) * 1.6 <= read <= len(line) * 1.6 + 2 * PART_BYTES
+        assert most <= 2 * PART_BYTES
+
+    def test_what_comes_behind_the_limit_is_what_it_is_measured_on(
+        self, workspace: Workspace, corpus: Path
+    ) -> None:
+        learned, behind = texts(corpus)[0], "".join(texts(corpus)[1:])
+        limited = config(corpus, max_bytes=len(learned), vocab_size=400)
+        last = list(train_tokenizer(limited, workspace))[-1]
+        assert isinstance(last, Finished)
+        made = workspace.directory("tokenizer", "t") / "tokencoder.json"
+        tokenizer = Tokenizer.from_vocabulary(Vocabulary.load(made))
+        expected = len(behind) / len(tokenizer.encode(behind))
+        assert last.summary["bytes_per_token"] == pytest.approx(expected, rel=0.005)
+        found = report(made, limited)
+        assert (found.seen, found.text_bytes) == (False, len(behind))
 
     @pytest.mark.parametrize("limit", [1, 100, 5_000])
     def test_at_most_so_many_bytes(self, workspace: Workspace, tmp_path: Path, limit: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from talm_core.commands.tokenizer import lines
 from talm_core.config import DataConfig, TokenizerConfig
 from talm_core.data.documents import Documents
 from talm_core.data.preparation import prepare_data
@@ -14,10 +16,13 @@ from talm_core.errors import ConfigError
 from talm_core.events import Event, Finished
 from talm_core.preflight import check
 from talm_core.settings import build
+from talm_core.tokenizer.report import report
+from talm_core.tokenizer.sample import SAMPLE_FILE
+from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.training import train_tokenizer
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.workspace import Workspace
-from tests.core.test_documents import dataset
+from tests.core.test_documents import dataset as shards_of
 
 TEXTS = [f'the {row} things "in" the\\thing\n é日🎈\n' * (row % 7 + 1) for row in range(60)]
 TEXTS.append("zq" * 900)  # where validation is
@@ -55,11 +60,57 @@ def test_a_prepared_dataset_teaches_what_its_training_text_does(
     assert last.summary["bytes"] == 1_000
 
 
+def test_it_is_measured_on_the_validation_part(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for row, text in enumerate(TEXTS):
+        (corpus / f"{row:03}.txt").write_text(text)
+    files = (str(corpus),)
+    list(prepare_data(DataConfig(source="text", path=files, val_fraction=0.25), workspace))
+    last = train(workspace, corpus="dataset", data_dir="text/corpus")[-1]
+    directory = workspace.directory("tokenizer", "n")
+    config = build(TokenizerConfig, {"name": "n", "corpus": "dataset", "data_dir": "text/corpus"})
+    dataset = workspace.root / "data/text/corpus"
+    held_out = "".join(text for _, text in Documents(dataset).parts("val"))
+    assert held_out.endswith(TEXTS[-1])
+    tokenizer = Tokenizer.from_vocabulary(Vocabulary.load(directory / FILE_NAME))
+    # The dataset is not asked again.
+    shutil.rmtree(dataset)
+    found = report(directory / FILE_NAME, config)
+    assert (found.text, found.seen) == ("held out of text/corpus", False)
+    assert found.text_bytes == len(held_out.encode())
+    expected = len(held_out.encode()) / len(tokenizer.encode(held_out))
+    assert found.fits[0].bytes_per_token == pytest.approx(expected, rel=0.01)
+    assert isinstance(last, Finished)
+    assert last.summary["bytes_per_token"] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "harm", ["gone", "[]", '{"version": 9, "about": "", "seen": true, "texts": ["a"]}']
+)
+def test_a_sample_that_cannot_be_read_is_told(tmp_path: Path, harm: str) -> None:
+    workspace = Workspace(tmp_path / "w")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "a.txt").write_text("".join(TEXTS))
+    list(prepare_data(DataConfig(source="text", path=(str(corpus),)), workspace))
+    train(workspace, corpus="dataset", data_dir="text/corpus")
+    path = workspace.directory("tokenizer", "n") / SAMPLE_FILE
+    path.unlink() if harm == "gone" else path.write_text(harm)
+    config = build(TokenizerConfig, {"name": "n", "corpus": "dataset", "data_dir": "text/corpus"})
+    found = report(path.parent / FILE_NAME, config)
+    assert found.text == "samples in many scripts"
+    assert found.missing.startswith(str(path))
+    (line,) = [line for line in lines(found) if "not on its own corpus: /" in line]
+    assert found.missing.startswith(line.split(": ", 1)[1].rstrip("…"))
+
+
 @pytest.mark.parametrize("shard_size", [7, 40, 1000])
 def test_the_training_part_begins_where_validation_ends(tmp_path: Path, shard_size: int) -> None:
-    documents = Documents(dataset(tmp_path / "d", TEXTS, shard_size=shard_size))
+    documents = Documents(shards_of(tmp_path / "d", TEXTS, shard_size=shard_size))
     whole = "".join(TEXTS)
-    parts = list(documents.training_parts())
+    parts = list(documents.parts("train"))
     text = "".join(part for _, part in parts)
     assert whole.endswith(text)
     left_out = len(whole.encode()) - len(text.encode())

@@ -13,6 +13,7 @@ from talm_core.data.preparation import Preparation
 from talm_core.errors import ConfigError, CorpusError, RunError
 from talm_core.events import Event, Finished, Notice
 from talm_core.settings import build
+from talm_core.tokenizer.report import report
 from talm_core.tokenizer.training import train_tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.workspace import Workspace
@@ -50,11 +51,16 @@ def test_a_tokenizer_of_a_dataset_is_that_of_its_texts(served: HubServer, tmp_pa
     made = Vocabulary.load(directory / "tokencoder.json")
     expected = Vocabulary.load(workspace.directory("tokenizer", "files") / "tokencoder.json")
     assert made.ranks == expected.ranks
+    # The last tenth, which is kept beside it for that, is what it is measured on.
+    config = TokenizerConfig(name="n", vocab_size=300, corpus="fineweb", val_fraction=0.1)
+    found = report(directory / "tokencoder.json", config)
+    assert (found.text, found.seen) == ("held out of fineweb", False)
+    assert found.text_bytes == sum(map(len, TEXTS[360:]))
     assert not list(directory.glob(".*"))
     # The preparation that follows fetches nothing again.
     sent = served.bytes_sent
-    config = DataConfig(source="fineweb", tokenizer_path="n")
-    list(Preparation(config, workspace).events())
+    data = DataConfig(source="fineweb", tokenizer_path="n")
+    list(Preparation(data, workspace).events())
     assert served.bytes_sent - sent < 2_000
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +135,41 @@ def test_a_workspace_that_cannot_be_written(files: Path, words: tuple[str, ...])
     assert "cannot be written" in ended.err
     assert "choose another with --workspace or TALM_HOME" in ended.err
     assert (files / "file").read_text() == "in the way"
+
+
+# Gives root's right to read everything away (CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH are dropped
+# from the bounding set, PR_CAPBSET_DROP), then becomes the command.
+BOUND = """
+import ctypes, os, sys
+for capability in (1, 2) if os.geteuid() == 0 else ():
+    if ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):
+        sys.exit(99)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" and os.geteuid() == 0, reason="nothing is unreadable for root here"
+)
+@pytest.mark.parametrize(
+    "words", [(*TOKENIZER, "--text-file"), ("prepare-data", "text", "--path")], ids=" ".join
+)
+def test_files_in_a_directory_that_may_not_be_read(tmp_path: Path, words: tuple[str, ...]) -> None:
+    texts, talm = write_texts(tmp_path / "texts", count=3), Talm(tmp_path / "ws")
+    (texts / "locked").mkdir()
+    (texts / "01.txt").chmod(0)
+    (texts / "locked").chmod(0)
+    command = [sys.executable, "-c", BOUND, *talm.command(*words, str(texts))]
+    ended = subprocess.run(
+        command, env=talm.environment, capture_output=True, text=True, check=False
+    )
+    (texts / "locked").chmod(0o700)
+    if ended.returncode == 99:
+        pytest.skip("root may not give its rights away here")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    key = words[-1].strip("-").replace("-", "_")
+    assert ended.stderr.splitlines() == [
+        f"talm: {key} = '{texts}/01.txt': cannot be read: Permission denied (flag {words[-1]})",
+        f"talm: {key} = '{texts}/locked': cannot be read: Permission denied (flag {words[-1]})",
+    ]
+    assert talm.everything == []

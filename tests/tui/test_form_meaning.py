@@ -17,8 +17,8 @@ from talm_core.overview import Overview
 from talm_core.settings import build
 from talm_core.training.measured import Speed
 from talm_core.training.plan import plan
-from talm_core.workspace import Artifact
-from talm_tui.forms.checker import Corpus, Findings
+from talm_core.workspace import Artifact, Workspace
+from talm_tui.forms.checker import Corpus, Findings, look
 from talm_tui.forms.data_meaning import of_data, published
 from talm_tui.forms.meaning import (
     Meaning,
@@ -26,7 +26,7 @@ from talm_tui.forms.meaning import (
     of_tokenizer,
     time_left,
 )
-from talm_tui.forms.quantity import duration
+from talm_tui.forms.quantity import duration, size
 from talm_tui.forms.training_meaning import of_training
 
 
@@ -79,7 +79,27 @@ def test_a_tokenizer() -> None:
     assert meaning.brief.startswith("8.1 MB, 531 documents to learn from · 744 merges")
     large = build(TokenizerConfig, {"name": "a", "vocab_size": 2**16, "max_bytes": 1000})
     assert said(of_tokenizer(large, found))["on disk"].startswith("4 bytes")
-    assert said(of_tokenizer(large, found))["corpus"].startswith("1.0 kB")
+    assert said(of_tokenizer(large, found))["corpus"] == "1.0 kB of 9.0 MB"
+
+
+def test_what_a_tokenizer_learns_from_elsewhere(tmp_path: Path) -> None:
+    def corpus_of(**values: object) -> str:
+        config = build(TokenizerConfig, {"name": "a"} | values)
+        return said(of_tokenizer(config, look(config, Workspace(tmp_path))))["corpus"]
+
+    # What its publishers say of FineWeb's sample.
+    sample = SOURCES["fineweb"].sample("sample-10BT")
+    assert sample is not None
+    whole = size(sample.likely_text_bytes or 0)
+    assert corpus_of(corpus="fineweb") == f"200 MB of {whole}"
+    assert corpus_of(corpus="fineweb", val_fraction=0.1) == f"180 MB of {whole}"
+    assert corpus_of(corpus="fineweb", max_bytes=5_000_000) == f"5.0 MB of {whole}"
+    unknown = {"corpus": "hub", "dataset": "some/one"}
+    assert corpus_of(**unknown) == "at most 200 MB, from its beginning"
+    (tmp_path / "data/text/d").mkdir(parents=True)
+    manifest().save(tmp_path / "data/text/d")
+    assert corpus_of(corpus="dataset", data_dir="d") == "9.0 kB, 1 document"
+    assert corpus_of(corpus="dataset", data_dir="d", max_bytes=900) == "900 B of 9.0 kB"
 
 
 def test_a_small_dataset() -> None:
