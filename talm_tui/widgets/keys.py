@@ -6,9 +6,11 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.content import Content
+from textual.keys import KEY_NAME_REPLACEMENTS, key_to_character
 from textual.widget import Widget
 
 _ROOM_FOR_JUMP = 100
+_UNICODE_NAMES = {short: name for name, short in KEY_NAME_REPLACEMENTS.items()}
 
 
 class KeyLine(Widget):
@@ -42,7 +44,7 @@ class KeyLine(Widget):
         own: dict[str, Binding] = {}
         general: dict[str, Binding] = {}
         for node, binding, enabled, _ in self.screen.active_bindings.values():
-            if not enabled or not binding.show:
+            if not enabled or not binding.show or self._typed(binding):
                 continue
             if isinstance(node, App):
                 general.setdefault(binding.action, binding)
@@ -52,6 +54,15 @@ class KeyLine(Widget):
         order = {"jump": 0, "command_palette": 1, "quit": 3}
         last = sorted(general.values(), key=lambda binding: order.get(binding.action, 2))
         return list(own.values()), last
+
+    def _typed(self, binding: Binding) -> bool:
+        """Whether the key would only be typed into the field that has the focus. Textual leaves
+        these out itself, but for the keys it has a short name for, such as `plus`."""
+        focused = self.screen.focused
+        if focused is None or binding.priority:
+            return False
+        character = key_to_character(_UNICODE_NAMES.get(binding.key, binding.key))
+        return focused.check_consume_key(binding.key, character)
 
     def render(self) -> Content:
         width = self.size.width
