@@ -25,6 +25,10 @@ class Prompts:
         self._path = root / FOLDER / "prompts.jsonl"
         self._known: list[str] | None = None
 
+    def read(self) -> list[str]:
+        """All of them, as a list of the caller's own."""
+        return [*self.known]
+
     @property
     def known(self) -> list[str]:
         """All of them. A file that cannot be read holds none; so does a line that is no JSON."""

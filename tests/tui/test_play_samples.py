@@ -229,6 +229,7 @@ def test_the_texts_are_saved(models: Workspace) -> None:
         await pilot.press("ctrl+r")
         await until(pilot, lambda: idle(screen))
         await pilot.press("ctrl+s")
+        await until(pilot, lambda: "saved as" in said(app)[-1])
         files = list((models.root / "play").glob("nano-*.txt"))
         assert len(files) == 1
         settings = "temperature 0.8, top-p 0.95, top-k 0"
