@@ -356,9 +356,9 @@ class TalmApp(App[None]):
         """Show the run of a model."""
         self._open("runs", messages.OpenRun(name))
 
-    def open_play(self, name: str) -> None:
-        """Prompt a model."""
-        self._open("play", messages.OpenPlay(name))
+    def open_play(self, name: str, step: int | None = None) -> None:
+        """Prompt a model at a step; None: at its newest checkpoint."""
+        self._open("play", messages.OpenPlay(name, step))
 
     def open_form(self, kind: str, **values: object) -> None:
         """Go to the form of a kind of job, with these values filled in."""

@@ -71,11 +71,12 @@ class OpenRun(Message):
 
 
 class OpenPlay(Message):
-    """To the place Play: take this model."""
+    """To the place Play: take this model, at a step; None: at its newest checkpoint."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, step: int | None = None) -> None:
         super().__init__()
         self.name = name
+        self.step = step
 
 
 class OpenForm(Message):

@@ -54,11 +54,16 @@ def playable(overviews: Iterable[Overview]) -> list[Playable]:
     return found
 
 
+def step_value(step: int | None) -> str:
+    """The value of `step_options` that stands for a step; None for the newest."""
+    return NEWEST if step is None else f"{_STEP}{step}"
+
+
 def step_options(model: Playable | None) -> list[tuple[str, str]]:
     """The checkpoints of a model: (value, what is said beside it)."""
     if model is None:
         return [(NEWEST, "")]
-    steps = [(f"{_STEP}{step}", "") for step in model.steps]
+    steps = [(step_value(step), "") for step in model.steps]
     return [(NEWEST, f"step {model.steps[0]:,}"), *steps]
 
 
@@ -72,5 +77,5 @@ def beside_options(model: Playable | None, models: Iterable[Playable]) -> list[t
     """What a model can be compared with: nothing, another of its checkpoints, another model."""
     options = [("", "")]
     if model is not None:
-        options += [(f"{_STEP}{step}", f"of {model.name}") for step in model.steps]
+        options += [(step_value(step), f"of {model.name}") for step in model.steps]
     return options + [(other.name, other.note) for other in models if other is not model]

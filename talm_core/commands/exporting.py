@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from talm_core import inbox
@@ -13,6 +12,7 @@ from talm_core.commands.call import DONE, STOPPED, Call
 from talm_core.config import ExportConfig
 from talm_core.errors import InputError
 from talm_core.events import Event, Finished, Record
+from talm_core.export.following import following
 from talm_core.kinds import share_cores
 from talm_core.output import output
 from talm_core.settings import build
@@ -54,15 +54,3 @@ def _tell_next(call: Call, summary: dict[str, Any]) -> None:
     call.say(str(directory))
     for words in following(directory, summary):
         call.tell(f"next: {shlex.join(words)}")
-
-
-def following(directory: Path, summary: dict[str, Any]) -> list[list[str]]:
-    """The commands that use what was exported."""
-    if summary["format"] == "huggingface":
-        return [["hf", "upload", directory.name, str(directory)]]
-    name = str(summary["ollama"])
-    return [
-        ["ollama", "create", name, "-f", str(directory / str(summary["modelfile"]))],
-        ["ollama", "run", name],
-        ["llama-cli", "-m", str(directory / str(summary["file"]))],
-    ]

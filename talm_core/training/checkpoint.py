@@ -58,6 +58,12 @@ def name_of(step: int) -> str:
     return f"checkpoint-{step:06d}"
 
 
+def step_of(name: str) -> int:
+    """The step in a directory's name; -1 for what is no checkpoint's."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else -1
+
+
 def checkpoints(directory: Path) -> list[tuple[int, Path]]:
     """Step and path of every checkpoint in a model's directory, oldest first, unchecked."""
     found = []

@@ -72,7 +72,6 @@ class RunActions(Place):
         Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
         Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
         Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
-        Binding("p", "play", "play", id="runs.play", tooltip="Prompt this model"),
         Binding(
             "w",
             "every",
@@ -80,14 +79,6 @@ class RunActions(Place):
             id="runs.every",
             show=False,
             tooltip="Change how often it evaluates",
-        ),
-        Binding(
-            "b",
-            "branch",
-            "Branch",
-            id="runs.branch",
-            show=False,
-            tooltip="A new run that begins with this one's weights",
         ),
         Binding(
             "t",
@@ -124,8 +115,6 @@ class RunActions(Place):
             return self._run is not None and self.status.active
         if action == "resume":
             return self._run is not None and self.status in _RESUMABLE
-        if action in ("play", "branch"):
-            return self._run is not None and bool(self.files.checkpoints)
         if action == "again":
             return self._run is not None
         if action in ("rename", "delete"):
@@ -178,11 +167,6 @@ class RunActions(Place):
         message.stop()
         self.talm.start_job(message.config, resume=True)
 
-    def action_play(self) -> None:
-        """Prompt this model."""
-        assert self._run is not None
-        self.talm.open_play(self._run)
-
     # --- how often it evaluates --------------------------------------------------------------
 
     def action_every(self) -> None:
@@ -197,14 +181,7 @@ class RunActions(Place):
         detail = "Steps between evaluations from now on; 0 evaluates only at the end."
         self.app.push_screen(AskScreen(question, detail, "", _no_count, yes="says so"), answered)
 
-    # --- branches ----------------------------------------------------------------------------
-
-    def action_branch(self) -> None:
-        """Fill in the form for a new run that begins with the newest checkpoint of this one."""
-        assert self._directory is not None
-        assert self._run is not None
-        origin = f"{self._run}/{max(self.files.checkpoints)}"
-        self._read_settings(self._directory, self._run, {"init_from": origin})
+    # --- its settings for another run --------------------------------------------------------
 
     def action_again(self) -> None:
         """Fill in the form for a new run with the settings of this one."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,24 +16,22 @@ from talm_core.errors import InputError
 from talm_core.history import History
 from talm_core.jobs import Status
 from talm_tui.following import Files, Follower, Records
-from talm_tui.messages import OpenRun, Said, Trouble
-from talm_tui.overlay import OverlayRead, OverlayReader
-from talm_tui.run_curves import OVERLAID, Curves, Overlaid, Quantity
+from talm_tui.messages import OpenRun
 from talm_tui.run_query import Heading, chosen
-from talm_tui.screens.run_actions import Renamed, RunActions
+from talm_tui.screens.monitor_actions import MonitorActions
+from talm_tui.screens.run_actions import Renamed
 from talm_tui.theme import styles
 from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.export_line import ExportLine
 from talm_tui.widgets.hint import Hint
-from talm_tui.widgets.monitor import VIEWS, Monitor
-from talm_tui.widgets.plot import LETTERS, Curve, View
+from talm_tui.widgets.monitor import Monitor
 from talm_tui.widgets.run_filter import RunFilter
 from talm_tui.widgets.run_list import RunList
-from talm_tui.widgets.sample_view import SampleView
 
 if TYPE_CHECKING:
     from talm_core.overview import Overview
 
-_OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "table", "filter", "order", "export")
+_OF_A_RUN = ("table", "filter", "order")
 
 EMPTY = (
     "There is no run yet. Press {app.train} to set one up,\nor {app.home} and then"
@@ -43,7 +39,7 @@ EMPTY = (
 )
 
 
-class RunsScreen(RunActions):
+class RunsScreen(MonitorActions):
     """The list of runs, and of the chosen one: how far it is, its losses, numbers, memory,
     samples, log, settings and checkpoints."""
 
@@ -53,7 +49,8 @@ class RunsScreen(RunActions):
 `{runs.previous}` `{runs.next}` choose a run. `{runs.pause}` pauses it and lets it go on,
 `{runs.checkpoint}` writes a checkpoint, `{runs.sample}` a sample, `{runs.stop}` stops it (it can be
 resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model. `{runs.every}` changes how
-often it evaluates, `{runs.branch}` sets up a new run that begins with its weights.
+often it evaluates, `{runs.branch}` sets up a new run that begins with a checkpoint's weights,
+`{runs.export_model}` exports the model for other programs.
 
 `{runs.overlay}` lays a run's curves over those of the others, `{runs.overlay_none}` takes all away.
 `{runs.quantity}` changes what the chart shows, `{runs.export}` writes it to files.
@@ -62,7 +59,8 @@ often it evaluates, `{runs.branch}` sets up a new run that begins with its weigh
 `{runs.follow}` follows the newest point again, `{runs.whole}` shows everything, `{runs.inspect}`
 reads out values, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing.
 `{runs.older}` and `{runs.newer}` leaf through the samples, `{runs.view}` changes the view,
-`{runs.log}` shows the log.
+`{runs.log}` shows the log. In the view of checkpoints they choose the one that `{runs.play}`,
+`{runs.branch}` and `{runs.export_model}` are about, which elsewhere ask.
 
 `{runs.table}` makes the table of runs large. `{runs.filter}` filters it by words and by what
 settings and results are: `n_layer>=4 val_loss<3`; `sort:val_loss` and `group:n_embd` belong there,
@@ -73,46 +71,6 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     AUTO_FOCUS = "RunList"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "next_view", "view", id="runs.view", tooltip="Chart, sample, log, config"),
-        Binding("l", "view('log')", "log", id="runs.log", show=False),
-        Binding(
-            "plus,equals_sign", "chart('zoom', 1)", "zoom", id="runs.zoom_in", key_display="+ -"
-        ),
-        Binding(
-            "minus,underscore", "chart('zoom', -1)", "Zoom out", id="runs.zoom_out", show=False
-        ),
-        Binding("left", "chart('pan', -1)", "Pan left", id="runs.pan_left", show=False),
-        Binding("right", "chart('pan', 1)", "Pan right", id="runs.pan_right", show=False),
-        Binding("0", "chart('whole')", "Show everything", id="runs.whole", show=False),
-        Binding(
-            "f",
-            "chart('follow')",
-            "follow",
-            id="runs.follow",
-            tooltip="Follow the newest point again",
-        ),
-        Binding("i", "chart('inspect')", "values", id="runs.inspect", tooltip="Read out values"),
-        Binding("s", "chart('smooth')", "smooth", id="runs.smooth", tooltip="Smooth more or less"),
-        Binding("x", "chart('next_axis')", "x axis", id="runs.x", tooltip="Step, tokens or time"),
-        Binding("y", "chart('log')", "log y", id="runs.y", tooltip="Logarithmic or linear"),
-        Binding(
-            "m", "next_quantity", "chart", id="runs.quantity", tooltip="Another quantity's chart"
-        ),
-        Binding(
-            "o",
-            "overlay",
-            "overlay",
-            id="runs.overlay",
-            tooltip="Lay this run's curves over the chart, or take them off",
-        ),
-        Binding(
-            "O",
-            "overlay_none",
-            "No overlay",
-            id="runs.overlay_none",
-            show=False,
-            tooltip="Take all other runs' curves away",
-        ),
         Binding(
             "enter", "table", "table", id="runs.table", tooltip="All of the screen for the table"
         ),
@@ -121,29 +79,14 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         Binding(
             "G", "order('group')", "Group", id="runs.group", show=False, tooltip="Group the table"
         ),
-        Binding(
-            "e",
-            "export",
-            "Export",
-            id="runs.export",
-            show=False,
-            tooltip="Write the chart as SVG, PNG and CSV",
-        ),
-        Binding("comma,less_than_sign", "leaf(-1)", "Older sample", id="runs.older", show=False),
-        Binding(
-            "full_stop,greater_than_sign", "leaf(1)", "Newer sample", id="runs.newer", show=False
-        ),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.redraws = 0
-        self.overlaid: dict[str, Overlaid] = {}
-        self._overlays = OverlayReader(self.post_message)
         self._token = 0
         self._over = True
         self._new = False
-        self._offered: tuple[object, ...] = ()
         self._follower: Worker[None] | None = None
         self._timer: Timer | None = None
 
@@ -155,13 +98,11 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             yield RunFilter()
             yield RunList(id="run-list")
             yield Monitor(id="run-monitor")
+            yield ExportLine()
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(self.talm.redraw_seconds, self._tick)
         self.watch(self.app, "snapshot", self._workspace_changed)
-
-    def on_unmount(self) -> None:
-        self._overlays.stop()
 
     def on_screen_suspend(self) -> None:
         if self._timer is not None:
@@ -174,10 +115,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     # --- which run ---------------------------------------------------------------------------
 
-    @property
-    def monitor(self) -> Monitor:
-        """The part that shows the chosen run."""
-        return self.query_one(Monitor)
+    def chosen_checkpoint(self) -> str | None:
+        """The checkpoint under the cursor where they are listed; else None."""
+        return self.monitor.checkpoint
 
     def _overview(self) -> Overview | None:
         models = self.talm.snapshot.models
@@ -334,70 +274,6 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         message.stop()
         self.query_one(RunList).focus()
 
-    # --- other runs in the chart -------------------------------------------------------------
-
-    def action_overlay(self) -> None:
-        """Lay the chosen run's curves over the others', or take them away."""
-        assert self._run is not None
-        if self._run in self.overlaid:
-            self._overlay(self.overlaid.keys() - {self._run})
-        elif len(self.overlaid) >= len(LETTERS):
-            self.notify(f"{len(LETTERS)} runs is as many as there are letters.", markup=False)
-        else:
-            self._overlay([*self.overlaid, self._run])
-
-    def action_overlay_none(self) -> None:
-        """Take all other runs' curves away."""
-        self._overlay(())
-
-    def _overlay(self, names: Collection[str]) -> None:
-        kept = {name: item for name, item in self.overlaid.items() if name in names}
-        for name in names:
-            if name not in kept:
-                used = {item.letter for item in kept.values()}
-                letter = next(letter for letter in LETTERS if letter not in used)
-                kept[name] = Overlaid(name, letter, History.slim(*OVERLAID, most=1))
-        self.overlaid = kept
-        folder = self.talm.workspace.folder("pretrain")
-        self._overlays.follow({name: folder / name for name in kept})
-        self._list()
-        self._changed()
-        self._tick()
-
-    def on_overlay_read(self, message: OverlayRead) -> None:
-        message.stop()
-        item = self.overlaid.get(message.name)
-        if item is not None:
-            self.overlaid[message.name] = replace(item, history=message.history)
-            self._changed()
-
-    def action_next_quantity(self) -> None:
-        """Another quantity's chart."""
-        self.monitor.next_quantity()
-
-    def action_export(self) -> None:
-        """Write the chart as it is to files."""
-        assert self._run is not None
-        own, others = self.history.snapshot(), self._others()
-        curves = Curves().of(self._run, own, self.monitor.quantity, others)
-        view = replace(self.query_one(Chart).view, cursor=None)
-        self._export(self._run, self.monitor.quantity, curves, view)
-
-    @work(thread=True, exclusive=True, group="export", exit_on_error=False)
-    def _export(self, name: str, quantity: Quantity, curves: list[Curve], view: View) -> None:
-        from talm_tui import chart_file
-
-        folder = self.talm.workspace.root / "charts"
-        kind = "".join(letter if letter.isalnum() else "-" for letter in quantity.name)
-        title = f"{name}: {quantity.title}"
-        try:
-            paths = chart_file.write(folder, f"{name}-{kind}", title, curves, view)
-        except OSError as error:
-            self.app.post_message(Trouble(f"{folder} cannot be written: {error.strerror}"))
-        else:
-            names = ", ".join(path.name for path in paths)
-            self.app.post_message(Said(f"In {folder}: {names}"))
-
     # --- drawing -----------------------------------------------------------------------------
 
     def _changed(self) -> None:
@@ -425,21 +301,6 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             self._offered = offered
             self.refresh_bindings()
 
-    def _others(self) -> list[Overlaid]:
-        """The overlaid runs but the chosen one."""
-        return [item for item in self.overlaid.values() if item.name != self._run]
-
-    @property
-    def _held(self) -> bool:
-        """Whether the chart does not follow its newest point."""
-        return self.query_one(Chart).view.right is not None
-
-    def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
-        message.stop()
-        if self._offered and self._offered[-1] != self._held:
-            self._offered = (*self._offered[:-1], self._held)
-            self.refresh_bindings()
-
     def on_monitor_view_opened(self, message: Monitor.ViewOpened) -> None:
         message.stop()
         self._changed()
@@ -451,25 +312,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         """Only what can be done with this run now is offered."""
         if action in _OF_A_RUN:
             return self._run is not None
-        if action == "chart" and parameters == ("follow",):
-            return self.is_mounted and self._held
         return super().check_action(action, parameters)
-
-    def action_next_view(self) -> None:
-        """The next view."""
-        self.monitor.open_view(VIEWS[(VIEWS.index(self.monitor.view) + 1) % len(VIEWS)])
-
-    def action_view(self, view: str) -> None:
-        """A view by its name; back to the chart when it is open already."""
-        self.monitor.open_view("chart" if view == self.monitor.view else view)
-
-    def action_chart(self, name: str, *arguments: int) -> None:
-        """One of the chart's actions, wherever the focus is."""
-        getattr(self.query_one(Chart), f"action_{name}")(*arguments)
-
-    def action_leaf(self, direction: int) -> None:
-        """To an older or newer sample."""
-        self.query_one(SampleView).action_leaf(direction)
 
     def action_leave_field(self) -> None:
         """End reading values; else back to the chart; else give the focus back to the list; else

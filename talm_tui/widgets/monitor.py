@@ -18,6 +18,8 @@ from talm_tui.following import Files
 from talm_tui.run_curves import LOSS, QUANTITIES, Curves, Overlaid
 from talm_tui.widgets import run_text, status
 from talm_tui.widgets.chart import Chart, XAxis
+from talm_tui.widgets.checkpoint_list import CheckpointList
+from talm_tui.widgets.hint import plain_keys, with_keys
 from talm_tui.widgets.memory import MemoryPanel
 from talm_tui.widgets.sample_view import SampleView
 from talm_tui.widgets.tile import Tile
@@ -56,7 +58,8 @@ class ViewStrip(Static):
         for name in VIEWS:
             shown = "bold $background on $primary" if name == view else "$foreground 75%"
             parts += [(f" {name} ", shown), " "]
-        parts.append(("v next view", "$foreground 50%"))
+        key = plain_keys(self.app, "{runs.view}")
+        parts.append((f"{key} next view", "$foreground 50%"))
         self.update(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:
@@ -104,6 +107,7 @@ class Monitor(Vertical):
                     yield Tile("bits/byte", id="tile-bits")
             with VerticalScroll(id="run-page"):
                 yield Static("", id="run-text", markup=False)
+            yield CheckpointList(id="run-checkpoints")
             with Vertical(id="run-side"):
                 yield MemoryPanel(id="run-memory")
                 yield SampleView(id="run-sample")
@@ -116,6 +120,7 @@ class Monitor(Vertical):
     def begin(self) -> None:
         """Get ready for another run: everything visible, the newest sample."""
         self.query_one(SampleView).follow()
+        self.query_one(CheckpointList).follow()
         self.query_one(Chart).action_whole()
 
     def draw(
@@ -133,7 +138,7 @@ class Monitor(Vertical):
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = status.now()
         head.update(
-            run_text.headline(name, state, history, head.size.width, now),
+            run_text.headline(name, state, history, head.size.width, now, self._key),
             layout=False,
         )
         tiles = self.query_one("#run-tiles").display
@@ -146,6 +151,21 @@ class Monitor(Vertical):
                 panel.show(history.telemetry)
         self.query_one(SampleView).show(history.samples)
         self._fill_page()
+
+    def _key(self, action: str) -> str:
+        return plain_keys(self.app, f"{{{action}}}")
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint that is chosen in the view that lists them; None in any other."""
+        return self.query_one(CheckpointList).chosen if self.view == "checkpoints" else None
+
+    def leaf(self, direction: int) -> None:
+        """To an older (-1) or newer (1) checkpoint where these are listed, else sample."""
+        if self.view == "checkpoints":
+            self.query_one(CheckpointList).leaf(direction)
+        else:
+            self.query_one(SampleView).action_leaf(direction)
 
     def _draw_tiles(self, history: History) -> None:
         metrics, evaluations = history.metrics, history.evaluations
@@ -175,8 +195,11 @@ class Monitor(Vertical):
             letters = {item.name: item.letter for item in self.others}
             page = run_text.config_page(self.files.config, self._configs, letters)
         elif self.view == "checkpoints":
-            page = run_text.checkpoint_page(
-                self.history.checkpoints, self.files.checkpoints, self.history
+            rows = run_text.checkpoint_rows(self.files.checkpoints, self.history)
+            self.query_one(CheckpointList).show(rows)
+            self.query_one("#run-body").set_class(bool(rows), "-listed")
+            page = with_keys(
+                self.app, "There is no checkpoint yet: {runs.checkpoint} writes one now."
             )
         else:
             return

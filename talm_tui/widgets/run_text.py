@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from talm_core.events import Checkpointed, Failed, Metrics, Stopped
+from talm_core.events import Failed, Metrics, Stopped
 from talm_core.history import History, fraction_trained
 from talm_core.jobs import Status
+from talm_core.training.checkpoint import step_of
 from talm_tui.theme import line, plain
 from talm_tui.widgets import axis
 from talm_tui.widgets.cells import left
@@ -25,13 +26,19 @@ _MUTED = "$foreground 65%"
 _LEAST_BAR = 6
 
 
-def headline(name: str, status: Status, history: History, width: int, now: float) -> Content:
+KeyOf = Callable[[str], str]
+"""The key of an action, by the action's id."""
+
+
+def headline(
+    name: str, status: Status, history: History, width: int, now: float, key: KeyOf
+) -> Content:
     """The line that says what the run does: `nano ▶ running 412/900 ▕██▏ 46 % …`."""
     metrics = history.last_metrics
     tint = colour(status.value)
     start = Content.assemble((line(name), "bold"), "  ", (f"{status.glyph} {status.value}", tint))
     if not status.active:
-        return _fit(start + Content("  ") + ending(status, history), width)
+        return _fit(start + Content("  ") + ending(status, history, key), width)
     phase = _phase(history)
     if metrics is None:
         return _fit(start + Content(f"  {phase or 'starting'}"), width)
@@ -82,7 +89,7 @@ def _phase(history: History) -> str:
     return f"{line(progress.phase)} {share}".strip()
 
 
-def ending(status: Status, history: History) -> Content:
+def ending(status: Status, history: History, key: KeyOf) -> Content:
     """How a run that works no more came to its end, and which key helps."""
     metrics = history.last_metrics
     at = (
@@ -90,34 +97,36 @@ def ending(status: Status, history: History) -> Content:
     )
     end = history.end
     if status is Status.DONE:
-        return _done(history, metrics)
+        return _with_keys(_done(history, metrics), key, "runs.play play")
     if status is Status.FAILED:
         message = line(end.message) if isinstance(end, Failed) else ""
-        return _with_keys(f"{at}: {message}" if message else at, "l log  r resume")
+        said = f"{at}: {message}" if message else at
+        return _with_keys(said, key, "runs.log log", "runs.resume resume")
     if status is Status.STOPPED:
         reason = line(end.reason) if isinstance(end, Stopped) else ""
         known = {"asked to stop": "", "closed": ""}
         why = known.get(reason, f" ({reason})" if reason else "")
-        return _with_keys(f"{at}{why}", "r resume")
+        return _with_keys(f"{at}{why}", key, "runs.resume resume")
     saved = history.checkpoints[-1].step if history.checkpoints else None
     kept = f", saved at {saved:,}" if saved is not None else ", nothing saved yet"
-    return _with_keys(f"{at}: its process died{kept}", "r resume  l log")
+    return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")
 
 
-def _done(history: History, metrics: Metrics | None) -> Content:
+def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
         parts.append(f"{metrics.step:,} steps in {axis.duration(metrics.elapsed)}")
     if history.last_evaluated is not None:
         parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
-    return _with_keys(", ".join(parts), "p play")
+    return ", ".join(parts)
 
 
-def _with_keys(text: str, keys: str) -> Content:
+def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
+    """The text, then for each hint, an action's id and a word, its key and the word."""
     parts: list[str | tuple[str, str]] = [text]
-    for hint in keys.split("  "):
-        key, _, word = hint.partition(" ")
-        parts += ["   ", (key, "bold $accent"), f" {word}"]
+    for hint in hints:
+        action, _, word = hint.partition(" ")
+        parts += ["   ", (key(action), "bold $accent"), f" {word}"]
     return Content.assemble(*parts)
 
 
@@ -228,26 +237,25 @@ def _value(values: Mapping[str, object], key: str) -> str:
     return "none" if value is None else str(value)
 
 
-def checkpoint_page(
-    checkpoints: Sequence[Checkpointed], there: Collection[str], evaluated: History
-) -> Content:
-    """Every checkpoint that is still there, newest first, with its size and its loss."""
-    steps, losses = evaluated.evaluations["step"], evaluated.evaluations["val_loss"]
+def checkpoint_notes(history: History) -> dict[str, str]:
+    """What is known of checkpoints, by name: size, validation loss, and which has the best."""
+    steps, losses = history.evaluations["step"], history.evaluations["val_loss"]
     loss_at = {int(step): loss for step, loss in zip(steps, losses, strict=True)}
-    known = {item.directory: item for item in checkpoints}
-    rows: list[Content] = []
-    for name in sorted(there, reverse=True):
-        item = known.get(name)
-        if item is None:
-            rows.append(Content(plain(name)))
-            continue
-        loss = f"validation loss {loss_at[item.step]:.3f}" if item.step in loss_at else ""
-        rows.append(
-            Content.assemble(
-                (f"{plain(name):<22}", "bold"),
-                f"{item.bytes / 1e6:>10,.1f} MB   {loss}",
-            )
-        )
-    if not rows:
-        return Content("There is no checkpoint yet: c writes one now.")
-    return Content("\n").join(rows)
+    saved = [loss_at.get(item.step, math.nan) for item in history.checkpoints]
+    best = min((loss for loss in saved if math.isfinite(loss)), default=math.nan)
+    notes = {}
+    for item, loss in zip(history.checkpoints, saved, strict=True):
+        note = f"{item.bytes / 1e6:>10,.1f} MB"
+        if not math.isnan(loss):
+            note += f"   validation loss {loss:.3f}"
+        notes[item.directory] = note + ("   best" if loss == best else "")
+    return notes
+
+
+def checkpoint_rows(there: Collection[str], history: History) -> list[tuple[str, Content]]:
+    """Every checkpoint that is still there, newest first: its name and its line."""
+    notes = checkpoint_notes(history)
+    return [
+        (name, Content.assemble((f"{plain(name):<20}", "bold"), notes.get(name, "")))
+        for name in sorted(there, key=step_of, reverse=True)
+    ]

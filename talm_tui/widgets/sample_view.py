@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from talm_core.events import Sampled
 from talm_tui.theme import plain
+from talm_tui.widgets.hint import plain_keys
 
 
 class SampleView(VerticalScroll):
@@ -94,5 +95,6 @@ class SampleView(VerticalScroll):
                 plain(sample.text).expandtabs(4),
             )
         self.border_title = Content(title)
-        self.border_subtitle = Content(", older  . newer") if count > 1 else ""
+        keys = plain_keys(self.app, "{runs.older} older  {runs.newer} newer")
+        self.border_subtitle = Content(keys) if count > 1 else ""
         self.query_one(Static).update(text)

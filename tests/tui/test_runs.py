@@ -250,7 +250,8 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
                 assert ["checkpoint-000400" in rows[0], "checkpoint-000300" in rows[1]] == [
                     True
                 ] * 2
-                assert "16.0 MB   validation loss 2.963" in rows[0]
+                assert "16.0 MB   validation loss 2.963   best" in rows[0]
+                assert ". , choose  p play  b branch  E export" in screen_text(app)
         assert seen == ["sample", "log", "config", "checkpoints", "chart"]
         await pilot.press("l")
         assert screen.monitor.view == "log"

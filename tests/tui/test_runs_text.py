@@ -64,8 +64,13 @@ def at(step: int, **changes: object) -> Metrics:
     return Metrics(**(values | changes))  # type: ignore[arg-type]
 
 
+def key(action: str) -> str:
+    """The keys as they are without a keymap."""
+    return {"runs.play": "p", "runs.resume": "r", "runs.log": "l"}[action]
+
+
 def headline(status: Status, *events: Event, width: int = 110) -> str:
-    return run_text.headline("nano", status, history(*events), width, canned.NOW).plain
+    return run_text.headline("nano", status, history(*events), width, canned.NOW, key).plain
 
 
 def test_a_running_run() -> None:
@@ -141,7 +146,7 @@ def test_numbers_leave_out_what_does_not_fit() -> None:
 
 def test_a_restart_takes_the_numbers_of_lost_steps_back() -> None:
     again = history(at(412), Started(job="pretrain", name="nano", resumed_from=None))
-    assert run_text.headline("nano", Status.RUNNING, again, 80, 0).plain.endswith("starting")
+    assert run_text.headline("nano", Status.RUNNING, again, 80, 0, key).plain.endswith("starting")
 
 
 def test_the_log_page_has_warnings_and_the_reason_first() -> None:
