@@ -28,6 +28,7 @@ KEYS = {
     "ctrl+p": "\x10",
     "ctrl+r": "\x12",
     "f1": "\x1bOP",
+    "f3": "\x1bOR",
     "f4": "\x1bOS",
 }
 
@@ -96,6 +97,21 @@ class PseudoTerminal:
         for key in keys:
             os.write(self._main, KEYS.get(key, key).encode())
 
+    def find(self, text: str) -> tuple[int, int]:
+        """Column and row of a text on the screen, the first from the top; both from 0."""
+        for row, line in enumerate(self.screen.display):
+            if text in line:
+                return line.index(text), row
+        raise AssertionError(f"{text!r} is nowhere; the screen is\n{self.text}")
+
+    def click(self, text: str, *, within: str = "") -> None:
+        """Click into the middle of a text, as a mouse in SGR mode does, where it stands behind
+        `within` in its line."""
+        column, row = self.find(within or text)
+        column = self.screen.display[row].index(text, column) + len(text) // 2
+        place = f"{column + 1};{row + 1}"
+        os.write(self._main, f"\x1b[<0;{place}M\x1b[<0;{place}m".encode())
+
     def read(self, seconds: float) -> bool:
         """Take in what the program writes within `seconds`; False when it has closed."""
         return self.read_timed(seconds) > 0
@@ -144,6 +160,23 @@ class PseudoTerminal:
         if self._main >= 0:
             os.close(self._main)
             self._main = -1
+
+
+TITLES = ("Home", "Tokenizer", "Data", "Train", "Runs", "Play")
+
+
+def arrived(terminal: PseudoTerminal, key: str) -> None:
+    """Wait until the header marks the place with this digit."""
+    title = f"{key} {TITLES[int(key) - 1]}"
+    terminal.wait(title, timeout=60)
+    column, row = terminal.find(title)
+    terminal.wait(lambda _: terminal.screen.buffer[row][column].bold, timeout=60)
+
+
+def leave(terminal: PseudoTerminal) -> None:
+    """Quit by key."""
+    terminal.press("ctrl+q")
+    assert terminal.wait_end(timeout=30) == 0
 
 
 def talm_tui(

@@ -14,7 +14,7 @@ from talm_core.events import Failed, Sampled, Started
 from talm_core.lock import Lock
 from talm_core.workspace import Workspace
 from tests.tui import canned
-from tests.tui.pseudo import PseudoTerminal, talm_tui
+from tests.tui.pseudo import PseudoTerminal, arrived, leave, talm_tui
 
 pytestmark = [pytest.mark.pty, pytest.mark.slow]
 
@@ -22,21 +22,14 @@ EVIL = "[red]a[/] [@click=app.quit]b[/] \x1b]0;OWNED\x07\x1b[2J\x1b[31m[/nothing
 SHOWN = "[red]a[/] [@click=app.quit]b[/] [/nothing] x"
 
 
-def leave(terminal: PseudoTerminal) -> None:
-    terminal.press("ctrl+q")
-    assert terminal.wait_end() == 0
-
-
 def visit(terminal: PseudoTerminal, keys: str = "123456") -> None:
     """Go to each place, from whatever has the focus; the header shows that it answers."""
-    titles = ("Home", "Tokenizer", "Data", "Train", "Runs", "Play")
     for key in keys:
         terminal.press("\x0f")
-        terminal.wait("esc leaves")
+        terminal.wait("esc leaves", timeout=60)
         terminal.press(key)
-        terminal.wait(lambda text: "esc leaves" not in text)
-        column = terminal.screen.display[0].index(f"{key} {titles[int(key) - 1]}")
-        terminal.wait(lambda _, at=column: terminal.screen.buffer[0][at].bold)  # type: ignore[misc]
+        terminal.wait(lambda text: "esc leaves" not in text, timeout=60)
+        arrived(terminal, key)
 
 
 def test_a_workspace_deleted_and_made_again_under_it(workspace: Workspace) -> None:
