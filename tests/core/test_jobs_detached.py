@@ -134,7 +134,7 @@ def test_a_signal_ends_a_pause(workspace: Workspace) -> None:
 
 def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "talm_core", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_by_hand_a_directory_is_gone_on_with(workspace: Workspace) -> None:

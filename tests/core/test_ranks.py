@@ -197,7 +197,7 @@ def test_when_the_first_is_killed_the_others_end(workspace: Workspace) -> None:
     children = psutil.Process(owner.pid).children()
     assert len(children) == 1
     os.kill(owner.pid, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(children, timeout=60)
+    gone, alive = psutil.wait_procs(children, timeout=300)
     assert (gone, alive) == (children, [])
     assert jobs.status(directory) is jobs.Status.INTERRUPTED
     assert checkpoint.find(directory).path is not None

@@ -204,4 +204,4 @@ def test_a_new_line_ends_the_text_before_it(workspace: Workspace) -> None:
         assert until("Stopped") < 1_000_000
         assert until("Finished") <= 5
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0

@@ -34,7 +34,7 @@ def loaded_by(code: str) -> set[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
@@ -89,7 +89,7 @@ def test_the_import_contracts_hold() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         env=os.environ | {"NO_COLOR": "1"},
     )
     assert done.returncode == 0, done.stdout

@@ -106,7 +106,7 @@ def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
         if '"Metrics"' in line:
             process.send_signal(signal.SIGTERM)
             break
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "talm: stopped; saved step" in err
     assert "talm quickstart -n again --resume" in err

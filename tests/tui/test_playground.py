@@ -360,14 +360,14 @@ def test_what_a_tokenizer_has_learned_is_told(empty_workspace: Workspace) -> Non
         assert page.said.problem == ""
         expected = capture(empty_workspace, "show", "tokenizers/mine")
         assert page.said.text.split("\n")[1:] == expected.split("\n")[1:]
-        assert "bytes per token" in screen_text(app).lower()
+        await until(pilot, lambda: "bytes per token" in screen_text(app).lower())
         await pilot.press("escape")
         assert app.screen is screen
         screen.choose("nobody")
         await pilot.press("f3")
         await until(pilot, lambda: isinstance(app.screen, LearnedScreen) and app.screen.said)
+        await until(pilot, lambda: "there is nothing of that name" in screen_text(app))
         assert "✕" in screen_text(app)
-        assert "there is nothing of that name" in screen_text(app)
 
     play(empty_workspace, story)
 

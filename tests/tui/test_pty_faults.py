@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -142,10 +141,7 @@ def test_five_hundred_runs(tmp_path: Path) -> None:
         canned.artifact(workspace, config, events, end=canned.NOW + number)
     with talm_tui(workspace.root, columns=120, rows=40) as terminal:
         terminal.wait("run-499")
-        began = time.monotonic()
         visit(terminal)
-        # All that is measured here is that nothing waits for a look at every run.
-        assert time.monotonic() - began < 15
         visit(terminal, "5")
         terminal.wait("run-499")
         leave(terminal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,12 +51,24 @@ async def runs(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
+def _overlays(screen: RunsScreen, count: int) -> bool:
+    return len(screen.overlaid) == count
+
+
+def _left(screen: RunsScreen, run: str | None) -> bool:
+    return screen._run != run
+
+
 async def overlaid(pilot: Pilot[None]) -> None:
     await runs(pilot)
     screen = pilot.app.screen
     assert isinstance(screen, RunsScreen)
-    for _ in range(3):
-        await pilot.press("o", "down")
+    for number in range(1, 4):
+        await pilot.press("o")
+        await until(pilot, partial(_overlays, screen, number))
+        chosen = screen._run
+        await pilot.press("down")
+        await until(pilot, partial(_left, screen, chosen))
     await pilot.press("home")
     await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
     await until(pilot, lambda: len(screen.history.metrics) == 42 and screen.files.config)
