@@ -103,6 +103,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     def on_mount(self) -> None:
         self._timer = self.set_interval(self.talm.redraw_seconds, self._tick)
         self.watch(self.app, "snapshot", self._workspace_changed)
+        self.watch(self.query_one(RunList), "picked", self._picked, init=False)
 
     def on_screen_suspend(self) -> None:
         if self._timer is not None:
@@ -235,10 +236,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         message.stop()
         self.open(message.name)
 
-    def on_run_list_chosen(self, message: RunList.Chosen) -> None:
-        message.stop()
-        if message.name != self._run:
-            self.open(message.name)
+    def _picked(self, name: str) -> None:
+        if name != self._run:
+            self.open(name)
 
     def on_run_list_opened(self, message: RunList.Opened) -> None:
         message.stop()

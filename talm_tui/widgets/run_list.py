@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
@@ -87,13 +88,6 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("pagedown", "page(1)", "Page down", show=False, id="runs.page_down"),
     ]
 
-    class Chosen(Message):
-        """The cursor was put on a run."""
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
-
     class Opened(Message):
         """A run was clicked twice."""
 
@@ -103,6 +97,10 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
+
+    picked: reactive[str] = reactive("", init=False, repaint=False, always_update=True)
+    """The run that somebody has put the cursor on. To be watched: a message would come after the
+    next key, which may be about this run already."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -134,6 +132,8 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         """Show these rows; the cursor stays with its run, wherever that is now. `letters` are
         letter and colour of the runs that lie in the chart."""
         name, before = self.chosen, self._rows
+        # Asked otherwise, somebody looks at the beginning of the answer.
+        follow = self._in_sight(self._cursor) and query == self.query_shown
         marks = dict(letters)
         same = query == self.query_shown and marks == self._letters
         self._rows, self.query_shown, self._letters = tuple(rows), query, marks
@@ -144,6 +144,9 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         if len(before) != len(self._rows):
             self.virtual_size = Size(self.size.width, len(self._rows) + 1)
             self.refresh(layout=True)
+            if follow:
+                # Others came or went above it; where somebody has scrolled away, that stays.
+                self.call_after_refresh(self._bring_into_sight)
             return
         # A second of a run changes its line only: over a slow line the rest is not sent again.
         for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
@@ -199,18 +202,24 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
             self._go(index)
             name = self.chosen
             assert name is not None
-            self.post_message(self.Chosen(name))
+            self.picked = name
 
     def _go(self, index: int) -> None:
         if index != self._cursor:
             self.refresh_line(self._cursor + 1)
             self._cursor = index
             self.refresh_line(index + 1)
+        self._bring_into_sight()
+
+    def _in_sight(self, index: int) -> bool:
         # The head stands in the first line and does not scroll: a run is never under it.
-        visible = self.size.height - 1
         top = self.scroll_offset.y
-        if visible > 0 and not top <= index < top + visible:
-            target = index if index < top else index - visible + 1
+        return top <= index < top + self.size.height - 1
+
+    def _bring_into_sight(self) -> None:
+        index, visible = self._cursor, self.size.height - 1
+        if visible > 0 and index >= 0 and not self._in_sight(index):
+            target = index if index < self.scroll_offset.y else index - visible + 1
             self.scroll_to(y=max(0, target), animate=False, force=True)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from talm_core import jobs
+from talm_core.config import PretrainConfig
 from talm_core.events import Command, EvaluateEvery
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
@@ -32,6 +34,34 @@ async def type_filter(pilot: Pilot[None], text: str) -> None:
     await pilot.press("slash")
     pilot.app.screen.query_one(RunFilter).query_one(Input).value = text
     await pilot.pause()
+
+
+def test_keys_typed_ahead_are_about_the_run_they_were_typed_for(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        for key in ("o", "down", "o", "down", "down", "o"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: len(screen.overlaid) == 3)
+        assert [*screen.overlaid] == ["nano", "try-3", "try-2"]
+        assert screen.chosen == "try-2"
+
+    play(workspace, story)
+
+
+def test_the_cursor_stays_in_sight_while_runs_are_found(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("end")
+        assert screen.chosen == "try-2"
+        for number in range(30):
+            config = PretrainConfig(model_name=f"new-{number}", data_dir="stdlib/all")
+            canned.artifact(workspace, config, canned.run_events(10, 20))
+        app.refresh_workspace()
+        await until(pilot, lambda: len(table(screen)) == 34)
+        await until(pilot, lambda: "✕ try-2" in screen_text(app))
+        assert screen.query_one(RunList).chosen == "try-2"
+
+    play(workspace, story)
 
 
 # --- the table -------------------------------------------------------------------------------
