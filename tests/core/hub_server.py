@@ -77,7 +77,8 @@ class Fault:
 
 
 class HubServer(ThreadingHTTPServer):
-    """The server; `url` is its endpoint. `asked` are the requests that came."""
+    """The server; `url` is its endpoint. `asked` are the requests that came, `parts` those for a
+    part of a file, with its first byte."""
 
     daemon_threads = True
 
@@ -88,6 +89,7 @@ class HubServer(ThreadingHTTPServer):
         self.plain: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.asked: list[str] = []
+        self.parts: list[tuple[str, int]] = []
         self.bytes_sent = 0
         self.released = threading.Event()
         self._lock = threading.Lock()
@@ -261,6 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, data, headers, short=kind == "short")
             return
         start, stop = int(found[1]), min(int(found[2] or len(data)) + 1, len(data))
+        self.server.parts.append((path, start))
         if start >= len(data):
             self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             return
