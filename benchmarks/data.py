@@ -7,13 +7,15 @@ process of its own, so that peak memory is told apart; they take turns, and each
 of all rounds, because whatever else the machine does only ever makes a round slower.
 
 - `talm` is the whole job: reading, encoding, shards, checksums, manifest.
-- `one thread` is tiktoken's `encode_ordinary` on text in memory, with nothing written.
+- `one thread` is tiktoken's `encode_ordinary` on text in memory, with nothing written;
+  `compiled` is talm's own encoding in its place.
 - `loading` is compared with what training steps of the preset `gpt2-124m` eat on this machine, with
   passes of two windows.
 - `pool` is the plain way: a pool of as many processes as there are cores, fed with single
   documents by `imap` in chunks of 16, lists of ids coming back and filling an array.
 
-Memory is that of all processes together.
+Memory and processor time are those of all processes together; the latter means something on a
+machine that does other things besides, too.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,8 +40,10 @@ from talm_core.data.corpus import open_corpus
 from talm_core.data.loader import TokenLoader
 from talm_core.data.preparation import Preparation
 from talm_core.hardware import cores
+from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer
+from talm_core.tokenizer.piece_table import Tokens
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.vocabulary import BASE
+from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 from talm_core.workspace import Workspace
 
 SHARD_TOKENS = 10_000_000
@@ -87,6 +92,21 @@ def one_thread(folder: Path, scratch: Path) -> Callable[[], None]:
     return work
 
 
+def compiled(folder: Path, scratch: Path) -> Callable[[], None]:
+    vocabulary = Vocabulary.load(BASE)
+    tokens = Tokens(vocabulary)
+    tokens.fill()
+    fast = FastTokenizer(Tokenizer.from_vocabulary(vocabulary), tokens, CharacterClasses())
+    everything = list(texts(folder))
+    fast.ids(everything[:1], [None])
+
+    def work() -> None:
+        for text in everything:
+            fast.ids([text], [None])
+
+    return work
+
+
 _tokenizer: Tokenizer | None = None
 
 
@@ -115,7 +135,7 @@ def pool(folder: Path, scratch: Path) -> Callable[[], None]:
     return work
 
 
-WAYS = {"talm": talm, "one thread": one_thread, "pool": pool}
+WAYS = {"talm": talm, "one thread": one_thread, "compiled": compiled, "pool": pool}
 
 
 # --- measuring -------------------------------------------------------------------------------
@@ -141,12 +161,17 @@ def measure(way: str, folder: Path) -> None:
         stop, peak = threading.Event(), [0]
         watcher = threading.Thread(target=peak_memory, args=(stop, peak))
         watcher.start()
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), processor_seconds()
         work()
-        seconds = time.perf_counter() - began
+        seconds, worked = time.perf_counter() - began, processor_seconds() - worked
         stop.set()
         watcher.join()
-    print(json.dumps({"seconds": seconds, "memory": peak[0]}))
+    print(json.dumps({"seconds": seconds, "processor": worked, "memory": peak[0]}))
+
+
+def processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def tokenizing(folder: Path, rounds: int) -> None:
@@ -161,8 +186,12 @@ def tokenizing(folder: Path, rounds: int) -> None:
     print(f"{size / 1e6:.0f} MB of text, {cores()} cores, best of {rounds}")
     for way, items in found.items():
         memory = max(item["memory"] for item in items)
+        processor = min(item["processor"] for item in items)
         speed, ratio = size / best[way] / 1e6, best[way] / best["talm"]
-        print(f"  {way:<12}{speed:6.1f} MB/s   talm is {ratio:4.2f} x   {memory / 1e6:6.0f} MB")
+        print(
+            f"  {way:<12}{speed:6.1f} MB/s   talm is {ratio:4.2f} x   {memory / 1e6:6.0f} MB"
+            f"   {processor:6.1f} s of processor time"
+        )
 
 
 def loading(folder: Path, scratch: Path) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer
     from talm_core.tokenizer.piece_table import Tokens
 
-WORTH_LOADING = 1_000_000
+WORTH_LOADING = 4_000_000
 WORTH_COMPILING = 30_000_000
-"""So many characters, tiktoken encodes in a tenth of a second and in a few seconds."""
+"""So many characters tiktoken encodes in some tenths of a second and in a few seconds."""
 
 _COMPILE = "from talm_core.tokenizer.encoding import compile_all; compile_all()"
 
