@@ -167,3 +167,29 @@ def test_by_mouse(empty_workspace: Workspace, texts: Path) -> None:
         assert place.state.values["text_file"] == ("~/texts/notes.md",)
 
     run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_pages_of_a_directory(empty_workspace: Workspace, texts: Path) -> None:
+    for number in range(60):
+        (texts / f"part-{number:02}.txt").touch()
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        screen = await browse(pilot, place)
+        listed = screen.query_one(OptionList)
+        await until(pilot, lambda: listed.option_count > 60)
+        begin = listed.highlighted
+        assert begin is not None
+        await pilot.press("down", "down", "up")
+        assert listed.highlighted == begin + 1
+        await pilot.press("pagedown")
+        further = listed.highlighted
+        assert further is not None
+        assert further > begin + 5
+        await pilot.press("pageup")
+        assert listed.highlighted is not None
+        assert listed.highlighted <= begin + 1
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is place)
+        assert place.state.values["text_file"] == ()
+
+    run_at(empty_workspace, "tokenizer", steps)

@@ -406,3 +406,32 @@ def test_what_the_last_valid_values_mean_is_told_apart(
         assert place.meant != before
 
     run_at(workspace, mode, steps, size=(width, 30))
+
+
+def test_pages_of_fields_and_of_a_list(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        order = [item.key for item in place.state.items if not item.setting.advanced]
+        await pilot.press("down")
+        first = key_of(place)
+        assert first is not None
+        begin = order.index(first)
+        await pilot.press("pagedown")
+        assert key_of(place) == order[begin + 8]
+        await pilot.press("up", "pageup")
+        assert key_of(place) == first
+        await pilot.press("ctrl+f")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        listed = pilot.app.screen.query_one(OptionList)
+        assert listed.highlighted == 0
+        visited = []
+        for press in ("down", "down", "up", "pagedown", "pageup"):
+            await pilot.press(press)
+            assert listed.highlighted is not None
+            visited.append(listed.highlighted)
+        assert visited[:3] == [1, 2, 1]
+        assert visited[3] > 5
+        assert visited[4] < visited[3]
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is place)
+
+    run_at(workspace, "train", steps)

@@ -497,3 +497,22 @@ def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> Non
         assert "step        17 of 2,000" in detail(app).splitlines()[0], "no room for a chart"
 
     play(workspace, story, size=(120, 40))
+
+
+def test_pages_of_runs(workspace: Workspace) -> None:
+    for number in range(30):
+        config = PretrainConfig(model_name=f"run-{number:02}", data_dir="stdlib/all")
+        canned.artifact(workspace, config, canned.run_events(10, 10), end=canned.NOW - 9e5 - number)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        listed = app.screen.query_one(RunTable)
+        visited = []
+        for key in ("pagedown", "down", "pageup", "end", "pageup", "pagedown", "home"):
+            await pilot.press(key)
+            assert listed.selected is not None
+            visited.append(listed.selected.name)
+        # Four of other names come first.
+        assert visited == ["run-06", "run-07", "try-3", "run-29", "run-19", "run-29", "nano"]
+        assert "nano" in screen_text(app)
+
+    play(workspace, story)

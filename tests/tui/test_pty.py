@@ -46,6 +46,10 @@ def test_first_frame_and_quit(empty_workspace: Workspace) -> None:
         assert "GiB" in lines[0]
         assert "^q quit" in lines[-1]
         assert "╭─ Tokenizer" in lines[1]
+        # Another program has written over it.
+        terminal.screen.reset()
+        terminal.press("\x0c")
+        terminal.wait(lambda text: "Press s:" in text and "^q quit" in text)
         terminal.press("ctrl+q")
         assert terminal.wait_end() == 0
         assert not empty_workspace.root.exists()
