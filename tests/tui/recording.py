@@ -24,9 +24,11 @@ CELL, LINE, SIZE = 8.4, 18, 14
 """Width and height of a cell, and of the letters, in pixels."""
 
 FOREGROUND, BACKGROUND = "d7dde4", "10151b"
-PROMPT = "class Queue:\n    def "
+PROMPT = "__init__(self, "
+"""What is typed behind the prompt that a run was sampled with, `def `."""
 _RIGHT = "\x1b[C"
 _WRITTEN = re.compile(r"\d+ tokens +[\d,.]+ k? ?tokens/s")
+_WORDS = re.compile(r"\S+(?: \S+)*")
 _NAMED = {
     "black": "1d2630",
     "red": "f2705a",
@@ -84,7 +86,7 @@ class Recorder:
     def __init__(self, terminal: PseudoTerminal) -> None:
         self.terminal = terminal
         self.screens: list[Screen] = []
-        self._kept = 0.0
+        self._kept = time.monotonic()
 
     def _rows(self) -> tuple[Row, ...]:
         screen = self.terminal.screen
@@ -105,6 +107,8 @@ class Recorder:
         last is shown longer instead, as long as the longer of the two."""
         rows = self._rows()
         self._kept = time.monotonic()
+        if not any(rows):
+            return  # Nothing is drawn yet.
         if self.screens and self.screens[-1].rows == rows:
             self.screens[-1] = Screen(rows, max(seconds, self.screens[-1].seconds))
         else:
@@ -131,7 +135,7 @@ class Recorder:
     def type(self, text: str) -> None:
         """Type, a screen a character."""
         for char in text:
-            self.terminal.press("enter" if char == "\n" else char)
+            self.terminal.press(char)
             self.terminal.read(0.3)
             self.keep(0.07)
 
@@ -178,15 +182,14 @@ def drawn(row: Row) -> str:
         x, width = f"{run.column * CELL:g}", f"{cells * CELL:g}"
         if run.ground != BACKGROUND:
             parts.append(f'<rect x="{x}" width="{width}" height="{LINE}" fill="#{run.ground}"/>')
-        text = run.text.rstrip()
-        if text.strip():
-            begin = len(text) - len(text.lstrip())
-            text = text.lstrip()
-            at, length = (run.column + begin) * CELL, cell_len(text) * CELL
-            bold = ' font-weight="bold"' if run.bold else ""
+        bold = ' font-weight="bold"' if run.bold else ""
+        # Words far apart stand where they stood, whatever font there is.
+        for words in _WORDS.finditer(run.text.replace("\u2800", " ")):
+            at = (run.column + cell_len(run.text[: words.start()])) * CELL
             parts.append(
-                f'<text x="{at:g}" y="{SIZE}" fill="#{run.colour}" textLength="{length:g}"{bold}>'
-                f"{html.escape(text, quote=False)}</text>"
+                f'<text x="{at:g}" y="{SIZE}" fill="#{run.colour}"'
+                f' textLength="{cell_len(words[0]) * CELL:g}"{bold}>'
+                f"{html.escape(words[0], quote=False)}</text>"
             )
     return "".join(parts)
 
