@@ -175,7 +175,7 @@ zooms about the mouse, dragging pans.
 
     def _inks(self) -> dict[str, Style]:
         # Looked up anew only where they can differ: it takes as long as drawing the chart.
-        key = (self.app.theme, self.has_focus, self.rich_style)
+        key = (self.app.theme, self.has_focus, self.visual_style)
         if key != self._inked_for:
             self._inked_for, self._inked = key, self._look_up_inks()
         return self._inked

@@ -168,19 +168,27 @@ class MemoryPanel(Widget):
         self.border_title = "memory"
         self._history: Sequence[Record] = ()
         self._newest: Record | None = None
-        self._lines = 1
+        self._lines: list[Content] = []
+        self._width = -1
 
     def show(self, history: Sequence[Record]) -> None:
         """Show the newest of these records, and the course of all."""
         newest = history[-1] if history else None
         if newest is self._newest:
             return
+        lines = len(self._lines)
         self._history, self._newest = history, newest
-        lines = len(panel(history, max(8, self.size.width)))
-        self.refresh(layout=lines != self._lines and not self.has_class("-line"))
-        self._lines = lines
+        self._draw()
+        self.refresh(layout=len(self._lines) != lines)
+
+    def _draw(self) -> None:
+        self._width = self.size.width
+        if self.has_class("-line"):
+            self._lines = [one_line(self._history, self._width)]
+        else:
+            self._lines = panel(self._history, max(8, self._width))
 
     def render(self) -> Content:
-        if self.has_class("-line"):
-            return one_line(self._history, self.size.width)
-        return Content("\n").join(panel(self._history, self.size.width))
+        if self._width != self.size.width:
+            self._draw()
+        return Content("\n").join(self._lines)

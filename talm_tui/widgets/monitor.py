@@ -146,7 +146,8 @@ class Monitor(Vertical):
         self.query_one(Chart).show(self._curves.of(name, history, self.quantity, others))
         if tiles:
             self._draw_tiles(history)
-        for panel in self.query(MemoryPanel):
+        for place in ("#run-memory", "#run-memory-line"):
+            panel = self.query_one(place, MemoryPanel)
             if panel.display:
                 panel.show(history.telemetry)
         self.query_one(SampleView).show(history.samples)

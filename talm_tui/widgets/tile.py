@@ -6,8 +6,10 @@ import math
 from array import array
 from typing import TYPE_CHECKING
 
+from rich.segment import Segment
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
+from textual.strip import Strip
 from textual.widget import Widget
 
 from talm_tui.widgets import axis, plot
@@ -37,9 +39,8 @@ class Tile(Widget):
         self._values: array[float] = array("d")
         self._trace: Trace | None = None
         self._text = ""
-        self._drawn = ""
-        # Drawn already, for the next painting of this size.
-        self._ready = (Size(-1, -1), "")
+        self._rows: list[str] = []
+        self._size = Size(-1, -1)
         self.border_title = Content(name)
 
     @property
@@ -59,20 +60,22 @@ class Tile(Widget):
         if text != self._text:
             self._text = text
             self.border_subtitle = Content(text)
-        drawn = self._draw()
-        if drawn != self._drawn:
-            self._ready = (self.size, drawn)
-            self.refresh()
+        before = self._rows if self._size == self.size else []
+        self._draw()
+        for y, row in enumerate(self._rows):
+            if y >= len(before) or row != before[y]:
+                self.refresh(Region(0, y, self.size.width, 1))
 
-    def _draw(self) -> str:
-        width, height = self.size
-        if not width or not height:
-            return ""
-        drawn = plot.spark(self._values, width, height, xs=self._xs, trace=self._trace)
-        return "\n".join(drawn)
+    def _draw(self) -> None:
+        width, height = self._size = self.size
+        self._rows = []
+        if width and height:
+            self._rows = plot.spark(self._values, width, height, xs=self._xs, trace=self._trace)
 
-    def render(self) -> Content:
-        size, drawn = self._ready
-        self._drawn = drawn if size == self.size else self._draw()
-        self._ready = (Size(-1, -1), "")
-        return Content(self._drawn)
+    def render_line(self, y: int) -> Strip:
+        if self._size != self.size:
+            self._draw()
+        style = self.visual_style.rich_style
+        if y >= len(self._rows):
+            return Strip.blank(self.size.width, style)
+        return Strip([Segment(self._rows[y], style)], self.size.width)
