@@ -17,6 +17,8 @@ from pathlib import Path
 from talm_core import publish
 from talm_tui.theme import plain, series
 from talm_tui.widgets import plot, raster
+from talm_tui.widgets.canvas import Layer
+from talm_tui.widgets.ink import BRIGHT, MARK, RAW
 from talm_tui.widgets.plot import Curve, View
 
 WIDTH, HEIGHT = 1200, 675
@@ -126,14 +128,14 @@ def drawing(title: str, curves: Sequence[Curve], view: View) -> Iterator[Shape]:
                 if math.isfinite(y) and frame.low <= x <= frame.high
             )
             continue
-        dim = layer.ink == plot.RAW
+        dim = layer.ink == RAW
         for points in _pieces(layer, frame, columns):
             placed = tuple(place(x, y) for x, y in points)
             yield Line(placed, colour, 1.0 if dim else 2.0, 0.35 if dim else 1.0)
     yield from _legend(curves)
 
 
-def _pieces(layer: plot.Layer, frame: plot.Frame, columns: int) -> Iterator[list[Point]]:
+def _pieces(layer: Layer, frame: plot.Frame, columns: int) -> Iterator[list[Point]]:
     """The parts of a line between its gaps, in as many points as there are pixels to show."""
     x, y, join = raster.joined(layer.x, layer.y)
     inside = (x >= frame.low) & (x <= frame.high)
@@ -154,7 +156,7 @@ def _legend(curves: Sequence[Curve]) -> Iterator[Shape]:
     named = [curve for curve in curves if not curve.marker]
     for row, curve in enumerate(named):
         y = _TOP + 18 + 20 * row
-        colour = _colour(curve.ink or plot.BRIGHT)
+        colour = _colour(curve.ink or BRIGHT)
         label = f"{curve.letter}  {curve.label}" if curve.letter else curve.label
         yield Line(((WIDTH - 250, y - 5), (WIDTH - 225, y - 5)), colour, 3.0)
         yield Text((WIDTH - 215, y), plain(label)[:24], colour)
@@ -162,7 +164,7 @@ def _legend(curves: Sequence[Curve]) -> Iterator[Shape]:
 
 def _colour(ink: str) -> str:
     colours = series(dark=False)
-    if ink == plot.MARK:
+    if ink == MARK:
         return colours["series-2"]
     return colours.get(ink, colours["series-1"])
 

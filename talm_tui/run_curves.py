@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talm_core.history import History
-from talm_tui.widgets.plot import LETTERS, SERIES, Curve
+from talm_tui.widgets.ink import LETTERS, SERIES
+from talm_tui.widgets.plot import Curve
 
 if TYPE_CHECKING:
     from talm_tui.widgets.trace import Trace

@@ -15,8 +15,9 @@ from talm_tui.overlay import OverlayRead, OverlayReader
 from talm_tui.run_curves import OVERLAID, Curves, Overlaid, Quantity
 from talm_tui.screens.checkpoint_actions import CheckpointActions
 from talm_tui.widgets.chart import Chart
+from talm_tui.widgets.ink import LETTERS
 from talm_tui.widgets.monitor import VIEWS, Monitor
-from talm_tui.widgets.plot import LETTERS, Curve, View
+from talm_tui.widgets.plot import Curve, View
 
 _OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "export")
 

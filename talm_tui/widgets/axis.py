@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 _CLOCK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
 _DAY = 86400
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+Kind = Literal["whole", "number", "clock"]
+"""What an axis counts: whole things, anything, seconds."""
 
 StepOf = Callable[[float], float]
 """The smallest step people like that is at least as large as the given one."""
@@ -122,3 +126,11 @@ def short_number(value: float) -> str:
             scaled = value / unit
             return f"{scaled:.0f} {suffix}" if abs(scaled) >= 99.95 else f"{scaled:.3g} {suffix}"
     return f"{value:,.0f}" if size >= 99.95 else f"{value:.3g}"
+
+
+STEPS: dict[Kind, StepOf] = {
+    "whole": whole_step,
+    "number": nice_step,
+    "clock": clock_step,
+}
+"""The steps for each kind of axis."""

@@ -7,7 +7,6 @@ scale and the read-out of values work by keyboard and by mouse.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -22,13 +21,16 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from talm_tui.widgets import axis, plot
-from talm_tui.widgets.plot import Curve, Kind, View
+from talm_tui.widgets import caption, plot
+from talm_tui.widgets.axis import Kind
+from talm_tui.widgets.canvas import Row
+from talm_tui.widgets.ink import AXIS, BRIGHT, CURSOR, LABEL, MARK, RAW, SERIES
+from talm_tui.widgets.plot import Curve, View
 
 SMOOTHING = (0.0, 0.8, 0.95, 0.99, 0.998)
 """How much a step weighs of the next: an average over about 1, 5, 20, 100 or 500 steps."""
 
-_STYLED = (plot.RAW, plot.BRIGHT, plot.MARK, plot.AXIS, plot.LABEL, plot.CURSOR)
+_STYLED = (RAW, BRIGHT, MARK, AXIS, LABEL, CURSOR)
 _ZOOM = 1.6
 _PAN = 0.2
 
@@ -185,70 +187,31 @@ zooms about the mouse, dragging pans.
         base = self.rich_style
         inks = {ink: self.get_component_rich_style(f"chart--{ink}") for ink in _STYLED}
         colours = self.app.theme_variables
-        for ink in plot.SERIES:
+        for ink in SERIES:
             # No component class: a style sheet cannot do with a theme that lacks the variable.
-            inks[ink] = base + Style(color=colours[ink]) if ink in colours else inks[plot.BRIGHT]
+            inks[ink] = base + Style(color=colours[ink]) if ink in colours else inks[BRIGHT]
         return inks | {"": base}
 
-    def _say_empty(
-        self, rows: list[list[tuple[str, str]]], width: int
-    ) -> list[list[tuple[str, str]]]:
+    def _say_empty(self, rows: list[Row], width: int) -> list[Row]:
         rows = list(rows)
         middle = max(0, len(rows) - 2) // 2
         if rows:
-            rows[middle] = [(self.empty[:width].center(width), plot.LABEL)]
+            rows[middle] = [(self.empty[:width].center(width), LABEL)]
         return rows
 
     def _name_edges(self) -> None:
-        view = self.view
-        parts = [self.caption, f"x {view.x}", "y log" if view.log else "y linear"]
-        parts.append(f"smooth {view.beta:g}" if view.beta else "raw")
-        if view.span is not None:
-            parts.append("zoomed" if view.right is None else "held")
-        self._set_edge("border_title", "  ".join(filter(None, parts)))
-        self._set_edge("border_subtitle", self.reading() or self._legend())
+        self._set_edge("border_title", caption.title(self.caption, self.view))
+        shown = self.reading() or caption.legend(self.curves, self.view)
+        self._set_edge("border_subtitle", shown)
 
     def _set_edge(self, name: str, text: str) -> None:
         # Assigning it repaints the frame, so only when it differs.
         if str(getattr(self, name) or "") != text:
             setattr(self, name, Content(text))
 
-    def _legend(self) -> str:
-        parts = []
-        for curve in self.curves:
-            if curve.letter:
-                continue
-            if curve.marker:
-                parts.append(f"{curve.marker} {curve.label}")
-            elif self.view.beta and curve.smooth:
-                parts.append(f"⠒ {curve.label}  ━ smoothed")
-            else:
-                parts.append(f"━ {curve.label}")
-        return "  ".join(parts)
-
     def reading(self) -> str:
         """The values under the cursor as text; empty without a cursor."""
-        if self.view.cursor is None:
-            return ""
-        own = [curve for curve in self.curves if not curve.letter]
-        found = plot.readings(own, self.view)
-        if not found:
-            return ""
-        parts = [f"{self.view.x} {self._x_text(found[0].x)}"]
-        for reading in found:
-            value = f"{reading.y:.4g}" if math.isfinite(reading.y) else str(reading.y)
-            text = f"{reading.label} {value}"
-            if reading.x != found[0].x:
-                text += f" (at {self._x_text(reading.x)})"
-            if reading.average is not None and math.isfinite(reading.average):
-                text += f"  smoothed {reading.average:.4g}"
-            parts.append(text)
-        return "  ".join(parts)
-
-    def _x_text(self, x: float) -> str:
-        if self.view.kind == "clock":
-            return axis.duration(x)
-        return f"{x:,.0f}" if self.view.kind == "whole" else axis.short_number(x)
+        return caption.reading(self.curves, self.view)
 
     # --- looking at a part -------------------------------------------------------------------
 

@@ -9,34 +9,20 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from talm_tui.widgets import axis
+from talm_tui.widgets.canvas import Canvas, Layer, Row
+from talm_tui.widgets.ink import BRIGHT, MARK, RAW
 
 if TYPE_CHECKING:
-    from talm_tui.widgets.raster import Floats, Ints
+    from talm_tui.widgets.raster import Floats
     from talm_tui.widgets.trace import Trace
 
-Kind = Literal["whole", "number", "clock"]
-
-BLANK = " "
-RAW, BRIGHT, MARK, AXIS, LABEL, CURSOR = "raw", "line", "marker", "axis", "label", "cursor"
-SERIES = tuple(f"series-{number}" for number in range(1, 7))
-INKS = ("", RAW, BRIGHT, MARK, CURSOR, *SERIES)
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_LETTER_CELLS = 24
-_MARKER_CELLS = 8
-_LEGEND_CELLS = 34
 _DENSE = 8192
 """Points of a series in view from which on its `Trace` is drawn instead."""
-
-_STEPS: dict[Kind, axis.StepOf] = {
-    "whole": axis.whole_step,
-    "number": axis.nice_step,
-    "clock": axis.clock_step,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +56,7 @@ class View:
     newest point; `cursor` is the x whose values are read out."""
 
     x: str = "step"
-    kind: Kind = "whole"
+    kind: axis.Kind = "whole"
     log: bool = False
     beta: float = 0.95
     span: float | None = None
@@ -83,7 +69,7 @@ class Picture:
     """The drawn rows, each a list of (text, ink), and where x lies in them: the plot's first
     column and its columns, and the x of its first and last dot."""
 
-    rows: list[list[tuple[str, str]]]
+    rows: list[Row]
     left: int = 0
     columns: int = 0
     low: float = 0.0
@@ -111,18 +97,6 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A part of a curve that is to be drawn: points in drawn units, which are logarithms on a
-    logarithmic axis."""
-
-    x: Floats
-    y: Floats
-    ink: str
-    marker: str = ""
-    letter: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Frame:
     """What there is to see of curves: the bounds of x and, in drawn units, of y, the layers
     between them, and the ticks of both axes."""
@@ -134,20 +108,6 @@ class Frame:
     layers: tuple[Layer, ...]
     x_ticks: tuple[axis.Tick, ...]
     y_ticks: tuple[axis.Tick, ...]
-
-
-@dataclass
-class _Sheet:
-    """The plot's area: bounds in drawn units (logarithms on a logarithmic axis), and cells."""
-
-    columns: int
-    lines: int
-    low: float
-    high: float
-    bottom: float
-    top: float
-    glyphs: list[list[str]] = field(default_factory=list)
-    inks: list[list[str]] = field(default_factory=list)
 
 
 def extent(curves: Sequence[Curve], x: str) -> float:
@@ -162,7 +122,7 @@ def bounds(curves: Sequence[Curve], view: View) -> tuple[float, float]:
     moves across a chart that stands still.
     """
     end = extent(curves, view.x)
-    step_of = _STEPS[view.kind]
+    step_of = axis.STEPS[view.kind]
     if view.span is None:
         step = step_of(end / 10) if end > 0 else 1.0
         return 0.0, max(step, math.ceil(end / step - 1e-9) * step)
@@ -185,13 +145,14 @@ def draw(curves: Sequence[Curve], view: View, width: int, height: int) -> Pictur
     ticks = _y_ticks(bottom, top, view, lines) if with_axes else []
     gutter = max((len(tick.label) for tick in ticks), default=0) + 2 if with_axes else 0
     columns = width - gutter
-    sheet = _Sheet(columns, lines, low, high, bottom, top)
-    _paint(sheet, layers, view)
-    _write_legend(sheet, curves, view)
-    rows = [_runs(glyphs, inks) for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True)]
+    canvas = Canvas(columns, lines, low, high, bottom, top)
+    canvas.paint(layers, view.cursor)
+    if sum(not curve.marker for curve in curves) > 1:
+        canvas.write_legend(_legend(curves, view))
+    rows = canvas.rows()
     if with_axes:
-        rows = _with_y_axis(rows, ticks, sheet, gutter)
-        rows += _x_axis(view, sheet, gutter)
+        rows = [left + row for left, row in zip(canvas.y_axis(ticks, gutter), rows, strict=True)]
+        rows += canvas.x_axis(view.kind, gutter)
     return Picture(rows, gutter, columns, low, high)
 
 
@@ -201,7 +162,7 @@ def frame(curves: Sequence[Curve], view: View, lines: int) -> Frame:
     low, high = bounds(curves, view)
     layers = _layers(curves, view, low, high)
     bottom, top = _vertical(layers, view, lines)
-    values = axis.linear_ticks(low, high, 10, _STEPS[view.kind])
+    values = axis.linear_ticks(low, high, 10, axis.STEPS[view.kind])
     labels = axis.clock_labels(values) if view.kind == "clock" else axis.number_labels(values)
     x_ticks = tuple(map(axis.Tick, values, labels))
     y_ticks = tuple(_y_ticks(bottom, top, view, lines))
@@ -243,9 +204,9 @@ def spark(
     view = View(x="", beta=0.0, span=end - begin, right=end)
     layers = _layers([curve], view, begin, end)
     bottom, top = scale or _vertical(layers, view, 0)
-    sheet = _Sheet(width, height, begin, end, bottom, top)
-    _paint(sheet, layers, view)
-    return ["".join(row) for row in sheet.glyphs]
+    canvas = Canvas(width, height, begin, end, bottom, top)
+    canvas.paint(layers)
+    return ["".join(row) for row in canvas.glyphs]
 
 
 def _layers(curves: Sequence[Curve], view: View, low: float, high: float) -> list[Layer]:
@@ -354,90 +315,10 @@ def _y_ticks(bottom: float, top: float, view: View, lines: int) -> list[axis.Tic
     return list(map(axis.Tick, values, axis.number_labels(values)))
 
 
-def _paint(sheet: _Sheet, layers: Sequence[Layer], view: View) -> None:
-    """Fill the sheet's cells; what is drawn later owns the whole cell, so that colours never
-    mix and the smooth line stands clear of the noise around it."""
-    if not layers:
-        sheet.glyphs = [[BLANK] * sheet.columns for _ in range(sheet.lines)]
-        sheet.inks = [[""] * sheet.columns for _ in range(sheet.lines)]
-        _paint_cursor(sheet, view)
-        return
-    import numpy as np
-
-    from talm_tui.widgets import raster
-
-    width, height = 2 * sheet.columns, 4 * sheet.lines
-    codes = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
-    owner = np.zeros((sheet.lines, sheet.columns), dtype=np.uint8)
-    marks: list[tuple[int, int, str, str]] = []
-    for layer in layers:
-        x, y, join = raster.joined(layer.x, layer.y)
-        columns = raster.dots(x, sheet.low, sheet.high, width)
-        if not layer.marker:
-            columns, y, join = raster.thinned(columns, y, join)
-        rows = raster.dots(y, sheet.bottom, sheet.top, height)
-        if layer.marker:
-            marks += _markers(sheet, layer, columns, rows)
-            continue
-        if layer.letter:
-            marks += _letters(sheet, layer, columns, rows)
-        cells = raster.braille(raster.line(columns, rows, join, width, height))
-        lit = cells > 0
-        codes[lit], owner[lit] = cells[lit], INKS.index(layer.ink)
-    sheet.glyphs = [
-        [chr(0x2800 + code) if code else BLANK for code in row] for row in codes.tolist()
-    ]
-    sheet.inks = [[INKS[ink] for ink in row] for row in owner.tolist()]
-    _paint_cursor(sheet, view)
-    for column, row, glyph, ink in marks:
-        if 0 <= column < sheet.columns and 0 <= row < sheet.lines:
-            sheet.glyphs[row][column], sheet.inks[row][column] = glyph, ink
-
-
-def _markers(
-    sheet: _Sheet, layer: Layer, columns: Ints, rows: Ints
-) -> Iterator[tuple[int, int, str, str]]:
-    """Where a layer's markers stand; another run's not too close together, and the last always."""
-    apart = _MARKER_CELLS if layer.letter else 0
-    after = -apart
-    places = list(zip((columns // 2).tolist(), (rows // 4).tolist(), strict=True))
-    for place, (column, row) in enumerate(places):
-        if column >= after + apart or place == len(places) - 1:
-            after = column
-            yield column, sheet.lines - 1 - row, layer.marker, layer.ink
-
-
-def _letters(
-    sheet: _Sheet, layer: Layer, columns: Ints, rows: Ints
-) -> Iterator[tuple[int, int, str, str]]:
-    """Where a line's letter stands: every few cells, those of several lines beside each other."""
-    if not len(columns):
-        return
-    offset = 3 * LETTERS.index(layer.letter) % _LETTER_CELLS
-    places = [*range(offset, sheet.columns, _LETTER_CELLS), int(columns[-1]) // 2]
-    for place in places:
-        index = min(len(columns) - 1, int(columns.searchsorted(2 * place)))
-        column, row = int(columns[index]) // 2, int(rows[index]) // 4
-        # Where the line is not, a letter would say something else.
-        if abs(column - place) <= 1:
-            yield column, sheet.lines - 1 - row, layer.letter, layer.ink
-
-
-def _write_legend(sheet: _Sheet, curves: Sequence[Curve], view: View) -> None:
-    """With several runs: which line is which, and its value at the cursor or the newest, in the
-    upper right corner, which falling curves leave free."""
+def _legend(curves: Sequence[Curve], view: View) -> list[tuple[str, str]]:
+    """Which line is which, and its value at the cursor or the newest, with its ink."""
     lines = [curve for curve in curves if not curve.marker]
-    if len(lines) < 2 or sheet.columns < 2 * _LEGEND_CELLS or sheet.lines < 4:
-        return
-    most = sheet.lines - 2
-    shown = lines if len(lines) <= most else lines[: most - 1]
-    rows = [(_legend_row(curve, view), curve.ink or BRIGHT) for curve in shown]
-    if len(shown) < len(lines):
-        rows.append((f"{len(lines) - len(shown)} more", LABEL))
-    width = max(len(text) for text, _ in rows) + 1
-    for row, (text, ink) in enumerate(rows):
-        for place, glyph in enumerate(f" {text}".ljust(width), sheet.columns - width):
-            sheet.glyphs[row][place], sheet.inks[row][place] = glyph, ink
+    return [(_legend_row(curve, view), curve.ink or BRIGHT) for curve in lines]
 
 
 def _legend_row(curve: Curve, view: View) -> str:
@@ -452,73 +333,3 @@ def _legend_row(curve: Curve, view: View) -> str:
         number = found[0].y if found[0].average is None else found[0].average
         value = axis.short_number(number) if abs(number) < 0.01 else f"{number:.4g}"
     return f"{curve.letter or '━'} {name:<8} {value:>8}"
-
-
-def _paint_cursor(sheet: _Sheet, view: View) -> None:
-    if view.cursor is None:
-        return
-    column = _column(view.cursor, sheet)
-    if not 0 <= column < sheet.columns:
-        return
-    for glyphs, inks in zip(sheet.glyphs, sheet.inks, strict=True):
-        if glyphs[column] == BLANK:
-            glyphs[column], inks[column] = "│", CURSOR
-
-
-def _column(x: float, sheet: _Sheet) -> int:
-    share = (x - sheet.low) / (sheet.high - sheet.low)
-    return math.floor(share * (2 * sheet.columns - 1) + 0.5) // 2
-
-
-def _runs(glyphs: Sequence[str], inks: Sequence[str]) -> list[tuple[str, str]]:
-    """Neighbouring cells of one ink as one piece."""
-    runs: list[tuple[str, str]] = []
-    start = 0
-    for i in range(1, len(inks) + 1):
-        if i == len(inks) or inks[i] != inks[start]:
-            runs.append(("".join(glyphs[start:i]), inks[start]))
-            start = i
-    return runs
-
-
-def _with_y_axis(
-    rows: list[list[tuple[str, str]]],
-    ticks: Sequence[axis.Tick],
-    sheet: _Sheet,
-    gutter: int,
-) -> list[list[tuple[str, str]]]:
-    labels: dict[int, str] = {}
-    height = 4 * sheet.lines
-    for tick in ticks:
-        share = (tick.value - sheet.bottom) / (sheet.top - sheet.bottom)
-        line = sheet.lines - 1 - math.floor(share * (height - 1) + 0.5) // 4
-        labels.setdefault(line, tick.label)
-    framed = []
-    for i, row in enumerate(rows):
-        label = labels.get(i)
-        text = (label or "").rjust(gutter - 2)
-        framed.append([(f"{text} ", LABEL), ("┤" if label else "│", AXIS), *row])
-    return framed
-
-
-def _x_axis(view: View, sheet: _Sheet, gutter: int) -> list[list[tuple[str, str]]]:
-    labels_of: Callable[[Sequence[float]], list[str]] = (
-        axis.clock_labels if view.kind == "clock" else axis.number_labels
-    )
-    for most in range(max(1, sheet.columns // 8), 0, -1):
-        values = axis.linear_ticks(sheet.low, sheet.high, most, _STEPS[view.kind])
-        labels = labels_of(values)
-        room = sum(len(label) + 2 for label in labels)
-        if room <= sheet.columns:
-            break
-    line, text = ["─"] * sheet.columns, [BLANK] * (sheet.columns + gutter)
-    free_from = 0
-    for value, label in zip(values, labels, strict=True):
-        column = _column(value, sheet)
-        line[column] = "┬"
-        start = min(max(0, gutter + column - len(label) // 2), len(text) - len(label))
-        if start >= free_from:
-            text[start : start + len(label)] = label
-            free_from = start + len(label) + 1
-    corner = BLANK * (gutter - 1) + "└"
-    return [[(corner + "".join(line), AXIS)], [("".join(text), LABEL)]]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talm_tui.widgets import average, plot, raster
-from talm_tui.widgets.plot import LETTERS, Curve, View
+from talm_tui.widgets.ink import LETTERS
+from talm_tui.widgets.plot import Curve, View
 from talm_tui.widgets.trace import BUCKET, Trace
 
 
