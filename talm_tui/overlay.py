@@ -14,6 +14,9 @@ from talm_core.journal import JournalReader
 from talm_tui.run_curves import OVERLAID
 
 LOOK_SECONDS = 0.5
+_REST_SECONDS = 0.002
+"""Between two parts of a journal the interpreter is left to the thread that draws."""
+
 MOST = 1 << 14
 """Points kept of an overlaid run: two dozen of them must fit beside each other, and forty times
 as many as a wide chart has dots still leave something to zoom into."""
@@ -78,7 +81,7 @@ class OverlayReader:
             changed = False
             while records := read.reader.read_new():
                 changed = read.history.extend(records)
-                if self._ended.is_set() or name not in self._wanted:
+                if self._ended.wait(_REST_SECONDS) or name not in self._wanted:
                     return
             if changed:
                 self._post(OverlayRead(name, read.history.snapshot()))
