@@ -469,20 +469,21 @@ def test_a_stop_is_heard_at_once_whatever_is_waited_for(
     server: HubServer, workspace: Workspace, calm: dict[str, str], fault: Fault
 ) -> None:
     server.faults = [dataclasses.replace(fault, path=r"/resolve/.*1\.parquet")]
-    job = Preparation(CONFIG, workspace, patience=Patience(silence=60)).events()
-    # Until the fault has been met and all that there was is written. Five seconds are what a busy
-    # machine may add; what is waited for lasts a minute.
+    patience = Patience(pauses=(3_600,), silence=3_600)
+    job = Preparation(CONFIG, workspace, patience=patience).events()
+    # Until the fault has been met and all that there was is written. What a busy machine adds is
+    # little beside an hour.
     quiet, made = 0, -1
     while quiet < 4:
         began = time.monotonic()
         next(job)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         now = len(list(workspace.directory_of(CONFIG).glob("*.npy")))
         met = server.faults[0].times < 99
         quiet, made = (quiet + 1 if met and now == made else 0), now
     began = time.monotonic()
     job.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     server.faults = []
     prepare(workspace, CONFIG)
     assert files(workspace.directory_of(CONFIG)) == calm
