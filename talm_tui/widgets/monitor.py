@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NO_CONFIGS: Mapping[str, JobConfig | None] = {}
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")
+_FIVE_TILES = 75
 _PAGES = ("log", "config", "checkpoints")
 _TILES = {
     "tile-lr": "learning_rate",
@@ -174,7 +175,9 @@ class Monitor(Vertical):
         for tile, column in _TILES.items():
             self.query_one(f"#{tile}", Tile).show(metrics[column], metrics["step"], sign)
         mfu = self.query_one("#tile-mfu", Tile)
-        mfu.display = QUANTITIES[-1].known(history)
+        # Five names need room; the line above says this one, too.
+        roomy = self.query_one("#run-tiles").size.width >= _FIVE_TILES
+        mfu.display = roomy and QUANTITIES[-1].known(history)
         if mfu.display:
             mfu.show(metrics["mfu"], metrics["step"], sign)
         sign = (history.key, evaluations.version)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -121,6 +122,25 @@ def test_at_120x40_tiles_memory_and_sample_are_beside_the_chart(workspace: Works
         assert "1.32 M parameters on cpu (fp32)" in text
 
     play(workspace, story, size=(120, 40))
+
+
+@pytest.mark.parametrize(("width", "shown"), [(100, 4), (110, 4), (120, 5)])
+def test_names_of_small_charts_are_never_cut(workspace: Workspace, width: int, shown: int) -> None:
+    nano = workspace.directory("pretrain", "nano")
+    say(nano, replace(canned.metrics(420, 900, eta=9.0), mfu=0.38), at=canned.NOW + 1)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await until(pilot, lambda: screen.history.step == 420)
+        await drawn(pilot, screen)
+        await pilot.pause()
+        (names,) = (row for row in screen_text(app).splitlines() if "─ lr ─" in row)
+        assert "…" not in names
+        for name in ("grad norm", "tokens/s", "bits/byte"):
+            assert f" {name} " in names
+        assert (" MFU " in names) == (shown == 5)
+
+    play(workspace, story, size=(width, 36))
 
 
 def test_new_lines_of_the_journal_appear_and_only_then_is_anything_drawn(
