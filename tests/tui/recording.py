@@ -26,7 +26,7 @@ CELL, LINE, SIZE = 8.4, 18, 14
 FOREGROUND, BACKGROUND = "d7dde4", "10151b"
 PROMPT = "__init__(self, "
 """What is typed behind the prompt that a run was sampled with, `def `."""
-_RIGHT = "\x1b[C"
+_RIGHT, _HOME = "\x1b[C", "\x1b[H"
 _WRITTEN = re.compile(r"\d+ tokens +[\d,.]+ k? ?tokens/s")
 _WORDS = re.compile(r"\S+(?: \S+)*")
 _NAMED = {
@@ -164,7 +164,7 @@ def record(root: Path) -> list[Screen]:
         shot.until(lambda text: _WRITTEN.search(text))
         shot.settle(2.0)
         # From token to token, with what else the model thought of.
-        terminal.press("tab")
+        terminal.press("tab", _HOME)
         for _ in range(6):
             terminal.press(_RIGHT)
             shot.settle(0.5)
