@@ -229,7 +229,8 @@ def test_the_texts_are_saved(models: Workspace) -> None:
         await pilot.press("ctrl+r")
         await until(pilot, lambda: idle(screen))
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "saved as" in said(app)[-1])
+        await until(pilot, lambda: any("saved as" in text for text in said(app)))
+        told = said(app)[-1]
         files = list((models.root / "play").glob("nano-*.txt"))
         assert len(files) == 1
         settings = "temperature 0.8, top-p 0.95, top-k 0"
@@ -239,7 +240,7 @@ def test_the_texts_are_saved(models: Workspace) -> None:
             f"def {TEXT.removeprefix('def __init__')}\n"
         )
         assert app.clipboard == TEXT
-        assert f"saved as {files[0]}" in said(app)[-1]
+        assert f"saved as {files[0]}" in told
 
     play(models, story)
 
