@@ -14,6 +14,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -167,7 +168,9 @@ class Stream:
         except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 - raised where documents are asked for
-            self._put(error)
+            # Nobody asks any more once enough was read.
+            with suppress(StoppedError):
+                self._put(error)
 
     def _put(self, item: _Chunk | BaseException | None) -> None:
         while True:
