@@ -66,7 +66,7 @@ class Readiness:
             self._possible = not self._compiled
             if self._possible and self._characters >= WORTH_COMPILING:
                 self._compiling = subprocess.Popen(
-                    [sys.executable, "-c", _COMPILE],
+                    [sys.executable, "-P", "-c", _COMPILE],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
