@@ -52,13 +52,18 @@ class ExportProcess:
             # Opened twice: what is read here must not move the place where it writes.
             self._said = open(said.name, "rb")  # noqa: SIM115
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=self._errors,
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=self._errors,
+                    start_new_session=True,
+                )
+            except OSError:
+                self._said.close()
+                self._errors.close()
+                raise
         if self._asked.is_set():
             self.stop()
 
