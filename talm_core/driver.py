@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from talm_core.errors import InputError, RunError, TalmError
+from talm_core.errors import InputError, TalmError, UnforeseenError
 from talm_core.events import (
     ENDS,
     Checkpoint,
@@ -70,7 +70,7 @@ class Driver:
 
         Raises:
             TalmError: what the job raised.
-            RunError: the job broke by something unforeseen; the traceback is in `log.txt`.
+            UnforeseenError: the job broke; the traceback is in `log.txt`.
         """
         try:
             yield from self._steps()
@@ -83,7 +83,7 @@ class Driver:
             raise
         except Exception as error:
             yield self._say(self._broken(error))
-            raise RunError(_line(error)) from error
+            raise UnforeseenError(_line(error)) from error
         finally:
             self._writer.close()
 

@@ -77,6 +77,10 @@ class RunError(TalmError):
     """A job that cannot go on; what it had done so far is kept."""
 
 
+class UnforeseenError(RunError):
+    """A job that broke by what nobody raised on purpose; the traceback is in its `log.txt`."""
+
+
 class NonFiniteError(RunError):
     """Loss or gradient of `step` are not finite; that step was not taken."""
 

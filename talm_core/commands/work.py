@@ -13,7 +13,7 @@ from talm_core import inbox, jobs
 from talm_core.command_line import command_line
 from talm_core.commands.call import DONE, STOPPED, Call
 from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
-from talm_core.errors import InputError, Problem, RunError
+from talm_core.errors import InputError, Problem, UnforeseenError
 from talm_core.events import Checkpointed, Event, Finished, Record
 from talm_core.output import output
 from talm_core.presets import find_preset
@@ -121,11 +121,9 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool
     inbox.stop_on_signals()
     try:
         last, saved = _run(call, config, resume=resume, override=override)
-    except RunError as error:
-        if error.__cause__ is None:
-            raise
+    except UnforeseenError as error:
         log = call.workspace.directory_of(config) / jobs.LOG_FILE
-        raise RunError(f"{error}\ntalm: the traceback is in {log}") from error
+        raise UnforeseenError(f"{error}\ntalm: the traceback is in {log}") from error
     directory = call.workspace.directory_of(config)
     if isinstance(last, Finished):
         _tell_done(call, config)

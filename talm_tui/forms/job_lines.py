@@ -112,7 +112,8 @@ def lines(
     """Everything to be said about a job in `width` columns. `key` tells the key of an action,
     `next_step` is what to do once the job is done."""
     hide, log = f"{key('place.leave')}  hide", f"{key('form.log')}  log"
-    anew = f"{key('form.start')} starts it anew"
+    # A dataset keeps its complete shards.
+    again = f"{key('form.start')} {'goes on with it' if kind == 'data' else 'starts it anew'}"
     head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
     tail, body = "", []
     match history.end:
@@ -123,7 +124,7 @@ def lines(
             tail = f"{log}   {hide}"
             body = [f"  {text}" for text in plain(message).splitlines()[:4]]
         case Stopped(reason=reason):
-            tail = f"{plain(reason)}   {anew}"
+            tail = f"{plain(reason)}   {again}"
         case _ if status.active:
             tail = f"{key('form.stop')}  stop"
             for progress in history.progress.values():
@@ -133,7 +134,7 @@ def lines(
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
                 body.append(f"  {'note'.ljust(11)}  {line(said.message)}")
         case _:
-            tail = f"its process died   {log}   {anew}"
+            tail = f"its process died   {log}   {again}"
     word = f"{status.glyph} {status.value}"
     first = Content.assemble(
         (word, _STYLES.get(status, "$text-warning bold")), f"  {head}  ", (tail, "dim")

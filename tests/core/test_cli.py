@@ -325,7 +325,7 @@ def test_bad_words(talm: Talm, words: list[str], said: str) -> None:
 def broken(config: TokenizerConfig, _: Workspace) -> Generator[Event, Command | None, None]:
     yield Started(job=config.kind, name=config.name)
     if config.vocab_size == 300:
-        raise RunError("no room")
+        raise RunError("no room") from OSError("ENOSPC")
     raise ZeroDivisionError("oh no")
 
 

@@ -188,7 +188,12 @@ def test_how_a_job_ended() -> None:
     text = lines("data", "a", Status.FAILED, failed, 100, key).plain
     assert text == "✕ failed  Dataset a  l  log   esc  hide\n  no\n  space [bold]left"
     stopped = history(started, Stopped(reason="asked to stop"))
-    assert "asked to stop" in lines("data", "a", Status.STOPPED, stopped, 100, key).plain
+    text = lines("data", "a", Status.STOPPED, stopped, 100, key).plain
+    assert text.startswith("◐ stopped  Dataset a  asked to stop")
+    assert text.endswith("goes on with it")
+    assert lines("tokenizer", "a", Status.STOPPED, stopped, 100, key).plain.endswith(
+        "starts it anew"
+    )
     died = history(started, Progress(phase="reading", done=1))
     assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100, key).plain
     assert all(
