@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from talm_core import inbox, jobs, rank
+from talm_core.ending import leave
 from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
 from talm_core.events import Finished, done
 from talm_core.journal import last_record
@@ -102,4 +103,4 @@ def _root_of(directory: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from talm_core.ending import leave
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -237,5 +239,10 @@ def _bind(app: App, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return dict(bound.arguments), unused
 
 
+def run() -> NoReturn:
+    """The command `talm`."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -16,6 +16,7 @@ from talm_core.data.documents import Documents
 from talm_core.data.fetching import decoded, fetched
 from talm_core.data.sources import SOURCES
 from talm_core.data.texts import CORPORA
+from talm_core.ending import UNFINISHED
 from talm_core.errors import ConfigError, Problem
 from talm_core.events import Command, Event, Finished, Merged, Notice, Progress, Started
 from talm_core.settings import build
@@ -149,8 +150,10 @@ def _source(config: TokenizerConfig) -> DataConfig:
 
 def _prepared(config: TokenizerConfig, corpus: Corpus) -> Iterator[Event]:
     """Load, and where this was never done compile, the hot loops beside the job, so that it can
-    be stopped meanwhile. The thread is not a daemon: machine code is better not cut off."""
-    thread = threading.Thread(target=_make_ready, args=(config.pattern,), name="compile")
+    be stopped meanwhile. The thread cannot be: a process that is stopped does not wait for it."""
+    thread = threading.Thread(
+        target=_make_ready, args=(config.pattern,), name=UNFINISHED, daemon=True
+    )
     thread.start()
     while thread.is_alive():
         yield Progress(
