@@ -28,7 +28,7 @@ def _lines() -> Iterator[str]:
     yield "# Settings"
     yield ""
     yield "Each setting has one name: in the form, as `--flag`, and as key in `config.toml`."
-    yield "This page is written from the declarations in `talm_core/config.py` (`make reference`)."
+    yield "This page is written from the declarations in `talm_core/config` (`make reference`)."
     for kind, config in CONFIGS.items():
         yield ""
         yield f"## {config.title}: `{COMMANDS[kind]}`"
