@@ -35,7 +35,8 @@ from talm_core.events import (
 )
 from talm_core.inbox import Inbox, stop_reason
 from talm_core.journal import JournalWriter
-from talm_core.kinds import Job, JobKind
+from talm_core.kinds import KINDS, Job
+from talm_core.settings import JobConfig
 from talm_core.version import version
 
 LOG_FILE = "log.txt"
@@ -50,10 +51,17 @@ class Driver:
     """One job from its first event to its end."""
 
     def __init__(
-        self, kind: JobKind, job: Job, directory: Path, inbox: Inbox, *, grows: bool = False
+        self,
+        config: JobConfig,
+        job: Job,
+        directory: Path,
+        inbox: Inbox,
+        *,
+        grows: bool = False,
     ) -> None:
         """`grows` tells that a finished artifact is gone on with."""
-        self._kind = kind
+        self._config = config
+        self._kind = KINDS[config.kind]
         self._job = job
         self._log = directory / LOG_FILE
         self._inbox = inbox
@@ -158,7 +166,8 @@ class Driver:
 
     def _signed(self, event: Event) -> Event:
         if isinstance(event, Started):
-            return replace(event, pid=os.getpid(), version=version())
+            kept = self._config.model_dump(mode="json") if self._kind.resumable else {}
+            return replace(event, pid=os.getpid(), version=version(), settings=kept)
         return event
 
     def _stopped(self, reason: str) -> Stopped:

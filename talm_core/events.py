@@ -25,13 +25,15 @@ class Event:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
     """A process has begun to work. `resumed_from` is the step it goes on from: whatever the
-    journal says about later steps was lost with the process before, and readers drop it."""
+    journal says about later steps was lost with the process before, and readers drop it.
+    `settings` is the config of a job that can be resumed, so that one edited later is noticed."""
 
     job: str
     name: str
     pid: int = 0
     version: str = ""
     resumed_from: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,13 +158,12 @@ def run(
         opened = open_artifact(config, workspace, resume=resume, override=override)
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
-    kind = KINDS[config.kind]
     finished = directory / FINISHED_FILE
     grows = finished.exists()
     try:
-        job = kind.open(config, workspace)
+        job = KINDS[config.kind].open(config, workspace)
         heard = Inbox([directory, *listen])
-        yield from Driver(kind, job, directory, heard, grows=grows).events()
+        yield from Driver(config, job, directory, heard, grows=grows).events()
         if grows and status(directory) is Status.DONE:
             finished.unlink(missing_ok=True)
     except InputError:

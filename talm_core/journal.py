@@ -120,9 +120,9 @@ def last_record(directory: Path) -> Record | None:
 E = TypeVar("E", bound=Event)
 
 
-def last_of(directory: Path, kind: type[E]) -> E | None:
-    """The newest event of a kind, looked for in the last megabyte or so."""
-    for record in _backwards(directory, most=_FAR_BYTES):
+def last_of(directory: Path, kind: type[E], *, most: int | None = _FAR_BYTES) -> E | None:
+    """The newest event of a kind, looked for in the last `most` bytes or some more; None: all."""
+    for record in _backwards(directory, most=most):
         if isinstance(record.event, kind):
             return record.event
     return None

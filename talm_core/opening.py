@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from talm_core import inbox, journal, lock, publish
-from talm_core.config import dumps, loads
+from talm_core.config import CONFIGS, dumps, loads
 from talm_core.driver import LOG_FILE
 from talm_core.errors import (
     ArtifactError,
@@ -24,7 +24,7 @@ from talm_core.errors import (
     Problem,
     WorkspaceError,
 )
-from talm_core.events import done
+from talm_core.events import Started, done
 from talm_core.kinds import KINDS
 from talm_core.lock import Lock
 from talm_core.preflight import check, settle
@@ -165,13 +165,15 @@ def _extends(config: JobConfig, directory: Path) -> bool:
 
 def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:
     """Compare the config of a run that is to be gone on with to the one it was trained with so
-    far: as the last checkpoint remembers it, for `config.toml` may have been edited since.
+    far: as the last checkpoint remembers it, or the journal where there is none yet, for
+    `config.toml` may have been edited since.
 
     Raises:
         ConfigError: every setting that may not differ; with `override` only those with which what
             was saved could not be loaded.
     """
-    old = _trained_with(directory)
+    saved = _saved_with(directory)
+    old = saved or _begun_with(directory)
     if old is None:
         return
     if type(new) is not type(old):
@@ -181,12 +183,12 @@ def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) 
             item.key,
             f"the run was started with {getattr(old, item.key)!r}",
             getattr(new, item.key),
-            _NEVER if item.setting.shape else _ONLY_BY_OVERRIDE,
+            _NEVER if saved and item.setting.shape else _ONLY_BY_OVERRIDE,
         )
         for item in settings_of(type(new))
         if not item.setting.resume
         and getattr(new, item.key) != getattr(old, item.key)
-        and not (override and not item.setting.shape)
+        and not (override and not (saved and item.setting.shape))
     ]
     if problems:
         raise ConfigError(*problems)
@@ -196,12 +198,20 @@ _NEVER = "what was saved cannot be loaded with another; start a new run"
 _ONLY_BY_OVERRIDE = "a resumed run keeps its settings, unless --override is given"
 
 
-def _trained_with(directory: Path) -> JobConfig | None:
+def _saved_with(directory: Path) -> JobConfig | None:
     text = checkpoint.config_of(directory)
     if text is not None:
         # One that another version wrote may have settings that are none here.
         with contextlib.suppress(ConfigError):
             return loads(text, where=checkpoint.INDEX)
+    return None
+
+
+def _begun_with(directory: Path) -> JobConfig | None:
+    started = journal.last_of(directory, Started, most=None)
+    if started is not None and started.settings and started.job in CONFIGS:
+        with contextlib.suppress(ConfigError):
+            return build(CONFIGS[started.job], started.settings)
     return read_config(directory) if (directory / CONFIG_FILE).exists() else None
 
 

@@ -231,6 +231,37 @@ def test_an_edited_config_is_refused_with_the_differences(tmp_path: Path) -> Non
     assert "start a new run" in caught.value.problems[0].hint
 
 
+def test_a_config_edited_before_the_first_step_is_refused_as_well(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    config = tiny_config()
+    job = jobs.run(config, workspace)
+    assert isinstance(next(job), Started)
+    job.close()
+    directory = workspace.directory_of(config)
+    assert checkpoint.checkpoints(directory) == []
+    edit(
+        directory,
+        ("\nlearning_rate = 0.003 ", "\nlearning_rate = 0.002 "),
+        ("\nn_layer = 2 ", "\nn_layer = 1 "),
+        ("\nsample_tokens = 8 ", "\nsample_tokens = 4 "),
+    )
+    edited = jobs.read_config(directory)
+    with pytest.raises(ConfigError) as caught:
+        list(jobs.run(edited, workspace, resume=True))
+    assert [(p.key, p.value) for p in caught.value.problems] == [
+        ("n_layer", 1),
+        ("learning_rate", 0.002),
+    ]
+    assert "the run was started with 0.003" in str(caught.value)
+    # Nothing is saved yet that another shape could not load.
+    assert {"--override" in p.hint for p in caught.value.problems} == {True}
+    job = jobs.run(edited, workspace, resume=True, override=True)
+    assert isinstance(next(job), Started)
+    job.close()
+    # From now on that is what the run is trained with.
+    assert isinstance(list(jobs.run(edited, workspace, resume=True))[-1], Finished)
+
+
 def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     directory = interrupted(workspace)

@@ -63,7 +63,13 @@ def test_a_run_is_journalled_event_by_event(workspace: Workspace) -> None:
             Status.DONE if isinstance(event, Finished) else Status.RUNNING
         )
     started = seen[0]
-    assert started == Started(job="count", name="a", pid=os.getpid(), version=version())
+    assert started == Started(
+        job="count",
+        name="a",
+        pid=os.getpid(),
+        version=version(),
+        settings=config.model_dump(mode="json"),
+    )
     assert steps(seen) == [1, 2, 3, 4, 5]
     assert seen[-1] == Finished(seconds=0.0, summary={"step": 5})
     assert jobs.read_config(directory) == config
@@ -99,7 +105,12 @@ def test_closing_stops_and_saves(workspace: Workspace, model: type[CountConfig])
         next(jobs.run(config, workspace))
     rest = list(jobs.run(config, workspace, resume=True))
     assert rest[0] == Started(
-        job=model.kind, name="a", pid=os.getpid(), version=version(), resumed_from=4
+        job=model.kind,
+        name="a",
+        pid=os.getpid(),
+        version=version(),
+        resumed_from=4,
+        settings=config.model_dump(mode="json"),
     )
     assert steps(rest) == [5, 6, 7, 8, 9]
     assert jobs.status(directory) is Status.DONE
