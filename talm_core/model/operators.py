@@ -133,8 +133,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = gradients
+        # In place: a large vocabulary's gradient once more would be the most of a small model.
         d_hidden, d_weight = ctx.saved_tensors
-        return d_hidden * g, d_weight * g, None
+        return d_hidden.mul_(g), d_weight.mul_(g), None
 
 
 def _rows(hidden: Tensor, weight: Tensor) -> int:

@@ -143,20 +143,25 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
     kept = (config.n_layer + 1) * per_layer + 2 * c
     passes = size * _HELD * config.tokens_per_pass * kept
     # The norms' gains are taken into the matrices that follow, and those are kept as well.
-    scaled = size * (config.n_layer * (c * (c + 2 * key) + 2 * c * f) + vocab_size * c)
+    scaled = size * config.n_layer * (c * (c + 2 * key) + 2 * c * f)
     at_once = int(passes + scaled)
     if config.passes == 1:
         one_layer = size * config.tokens_per_pass * per_layer
         at_once = max(at_once - weights, int(one_layer))
+    else:
+        # Gradients lie between what comes and goes with each pass.
+        at_once += int((_HELD - 1) * weights)
     optimizer = _optimizer_bytes(config, parameters)
     return Memory(
         weights=weights,
         gradients=weights,
         optimizer=optimizer,
         activations=at_once,
-        # A few rows at a time, at most 8 MB on a CPU, and the head's own gradient.
+        # A few rows at a time, at most 8 MB on a CPU. Where the way back begins, all that the
+        # layers keep is there, and besides it three of the head's size: the gradient of the head
+        # with the last norm's gain in it, what that gives for the head, and for the gain.
         logits=min(_FLOAT * config.tokens_per_pass * vocab_size, 8 * 1024 * 1024)
-        + _FLOAT * vocab_size * c,
+        + 3 * _FLOAT * vocab_size * c,
         snapshot=weights + optimizer,
         process=_PROCESS,
     )
