@@ -77,6 +77,7 @@ class JournalReader:
         self._offset = 0
         self._rest = b""
         self._file: tuple[int, int] | None = None
+        self._size = 0
 
     def read_new(self) -> list[Record]:
         """Records since the last call, at most two or three hundred at once; empty only when there
@@ -98,10 +99,14 @@ class JournalReader:
         if self._file not in (None, identity) or stat.st_size < self._offset:
             self._offset, self._rest = 0, b""
         self._file = identity
+        self._size = stat.st_size
 
     def _split(self, chunk: bytes) -> list[Record]:
         self._offset += len(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return self._decode(lines)
+
+    def _decode(self, lines: list[bytes]) -> list[Record]:
         return [record for line in lines if (record := decode(line)) is not None]
 
     def read_all(self) -> list[Record]:

@@ -1,8 +1,8 @@
 """What a list shows about an artifact, read from its small files and its journal.
 
-Cheap enough to be asked about hundreds of artifacts again and again: a journal is read in full
-once, then only what is new. An `Overview` is a snapshot of plain values: it can be handed to
-another thread while the next one is being read.
+Cheap enough to be asked about hundreds of artifacts again and again: a journal is skimmed once
+(`talm_core.skimming`), then only what is new. An `Overview` is a snapshot of plain values: it can
+be handed to another thread while the next one is being read.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from talm_core.errors import InputError
 from talm_core.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.history import History, fraction_trained
 from talm_core.jobs import CONFIG_FILE, Status, read_config, status
-from talm_core.journal import JournalReader
 from talm_core.settings import JobConfig
+from talm_core.skimming import JournalSkimmer
 from talm_core.workspace import Artifact, Workspace
 
 SPARK_POINTS = 40
+# Enough for the spark to be that of all steps; some more are kept than asked for.
+_POINTS = 4 * SPARK_POINTS
 _KEPT_POINTS = 512
 
 
@@ -67,7 +69,7 @@ def _history() -> History:
 
 @dataclass
 class _Watched:
-    reader: JournalReader
+    reader: JournalSkimmer
     history: History = field(default_factory=_history)
     config: JobConfig | None = None
     config_stamp: tuple[int, int] | None = None
@@ -99,7 +101,9 @@ class Overviews:
         """The overview of one artifact; the same object again while nothing has changed."""
         watched = self._watched.get(artifact)
         if watched is None:
-            watched = self._watched[artifact] = _Watched(JournalReader(artifact.directory))
+            watched = self._watched[artifact] = _Watched(
+                JournalSkimmer(artifact.directory, _POINTS)
+            )
         # Before the journal is read, so that a status is never newer than what it is shown with.
         state = status(artifact.directory)
         changed = False
