@@ -1,8 +1,8 @@
 """`python -m talm_core DIRECTORY`: do the job that a directory's `config.toml` asks for.
 
 This is the process behind `jobs.start`; it works by hand, in batch scripts and under torchrun just
-as well. Exit
-codes: 0 done, 1 failed, 2 invalid input, 130 stopped.
+as well. Exit codes: 0 done, 1 failed, 2 invalid input, 130 stopped (0 under torchrun, which would
+take it for a failure).
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
     finished = False
     for event in jobs.run(config, workspace, resume=True, held=held):
         finished = isinstance(event, Finished)
-    return 0 if finished else 130
+    # To a launcher anything else is a failure, after which it may begin again.
+    return 0 if finished or rank.launched() else 130
 
 
 def _join_in(config: JobConfig, workspace: Workspace) -> int:

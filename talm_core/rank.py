@@ -10,6 +10,11 @@ def number() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def launched() -> bool:
+    """Whether a launcher such as torchrun waits for this process."""
+    return "WORLD_SIZE" in os.environ
+
+
 def count() -> int:
     """How many processes were started together, this one among them; 1: it is alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))

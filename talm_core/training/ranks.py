@@ -23,7 +23,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from talm_core import rank
 from talm_core.driver import LOG_FILE
@@ -96,6 +97,8 @@ class Ranks:
             store = TCPStore("127.0.0.1", int(os.environ[_STORE]), is_master=False)
             store.set(f"here/{self.rank}", "1")
             _end_with_parent()
+        elif self.local_count == self.count:
+            store = _store_of_attempt()
         if store is None:
             dist.init_process_group(backend)
         else:
@@ -215,6 +218,13 @@ class Ranks:
             dist.all_reduce(tensor)
             tensor /= self.count
         return tensor
+
+
+def _store_of_attempt() -> Store:
+    """Where processes that torchrun started on one machine meet. After one of them died it starts
+    all again beside the same store, where addresses of the dead would be found."""
+    store, _, _ = next(iter(rendezvous("env://")))
+    return PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _end_with_parent() -> None:

@@ -173,6 +173,25 @@ def test_by_hand_the_exit_code_says_how_it_ended(workspace: Workspace) -> None:
     assert "ZeroDivisionError: oh no" in (workspace.root / "counts/bug/log.txt").read_text()
 
 
+@pytest.mark.parametrize(("variables", "code"), [({}, 130), ({"WORLD_SIZE": "1"}, 0)])
+def test_a_launcher_does_not_take_a_stop_for_a_failure(
+    workspace: Workspace, variables: dict[str, str], code: int
+) -> None:
+    config = CountConfig(name="a", steps=100_000, pause=0.01)
+    directory = workspace.directory_of(config)
+    directory.mkdir(parents=True)
+    (directory / jobs.CONFIG_FILE).write_text(dumps(config))
+    words = [sys.executable, "-m", "talm_core", str(directory), "--workspace", str(workspace.root)]
+    with subprocess.Popen(words, env=os.environ | variables) as process:
+        # Before it has the lock nobody could be told.
+        while jobs.status(directory) is not Status.RUNNING:
+            assert process.poll() is None
+        until(directory, Metrics)
+        jobs.send(directory, Stop())
+        assert process.wait(300) == code
+    assert jobs.status(directory) is Status.STOPPED
+
+
 def test_a_journal_torn_by_a_kill_is_closed_off(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=5)
     events = jobs.run(config, workspace)
