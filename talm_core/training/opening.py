@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,9 @@ T = TypeVar("T")
 Telling = Generator[Event, None, T]
 
 _DATA = ("data_dir", "context_len", "seed")  # what the order of windows depends on
+# What decides how a step is divided, and settings beside what they become in a machine.
+_BATCH = ("batch_size", "grad_accum_steps", "total_batch_size", "context_len")
+_COMPUTED = {"precision": "precision", "compile": "compiled", "threads": "threads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,17 @@ class Opening:
         ranks = self.ranks
         machine = choose(self.config, sharers=ranks.local_count)
         if self.found.path:
-            kept = Machine(**self.found.state["machine"])
+            kept = _overridden(Machine(**self.found.state["machine"]), machine, self._changed)
             choose_device(kept.device)
             alike = int(self.found.state.get("ranks", 1)) == ranks.count
             fresh = replace(kept, threads=machine.threads, batch_size=0)
             machine = kept if alike else fresh
         check_shares(self.config, machine.device, ranks.count, ranks.local_count)
         return machine
+
+    @property
+    def _changed(self) -> dict[str, tuple[object, object]]:
+        return _changes(str(self.found.state.get("config", "")), self.config)
 
     def _tuned(self, shape: ModelConfig, machine: Machine) -> Telling[Machine]:
         """The fastest way to compute the run, if it is long enough to look for one, as the first
@@ -118,7 +125,7 @@ class Opening:
     def _restore(self, trainer: Trainer, path: Path) -> Telling[None]:
         """Go on from a checkpoint; what was changed since, by override, is said once."""
         state = dict(self.found.state)
-        changed = _changes(str(state.get("config", "")), self.config)
+        changed = self._changed
         if not changed.keys().isdisjoint(_DATA):
             # Where the loader stood means nothing in another order.
             state["loader"] = trainer.loader.state
@@ -151,6 +158,18 @@ class Opening:
             trainer.machine = replace(trainer.machine, compiled=False)
             text = f"the model could not be compiled and runs as it is: {reason}"
             yield Notice(message=text, level="warning")
+
+
+def _overridden(kept: Machine, chosen: Machine, changed: Iterable[str]) -> Machine:
+    """The machine of a checkpoint, but for what was asked for anew since."""
+    keys = set(changed)
+    if "device" in keys:
+        return chosen
+    if not keys.isdisjoint(_BATCH):
+        kept = replace(kept, batch_size=0)
+    for key in keys & _COMPUTED.keys():
+        kept = replace(kept, **{_COMPUTED[key]: getattr(chosen, _COMPUTED[key])})
+    return kept
 
 
 def _changes(before: str, config: PretrainConfig) -> dict[str, tuple[object, object]]:

@@ -286,6 +286,34 @@ def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> 
     assert isinstance(events[-1], Finished)
 
 
+def test_how_it_is_computed_follows_an_override(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = interrupted(workspace)
+    # As autotune would have had it.
+    machine = checkpoint.find(directory).state["machine"] | {"batch_size": 2, "attention": "math"}
+    checkpoint.amend(checkpoint.find(directory).path or directory, {"machine": machine})
+    edit(directory, ('\nprecision = "auto" ', '\nprecision = "bf16" '))
+    list(jobs.run(jobs.read_config(directory), workspace, resume=True, override=True))
+    last = checkpoint.find(directory)
+    assert last.step == 12
+    assert last.state["machine"] == machine | {"precision": "bf16"}
+
+
+def test_a_batch_that_is_overridden_is_divided_anew(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = interrupted(workspace)
+    machine = checkpoint.find(directory).state["machine"] | {"batch_size": 4}
+    checkpoint.amend(checkpoint.find(directory).path or directory, {"machine": machine})
+    edit(
+        directory,
+        ("\nbatch_size = 4 ", "\nbatch_size = 2 "),
+        ("\ngrad_accum_steps = 1 ", "\ngrad_accum_steps = 2 "),
+        ("\nthreads = 1 ", "\nthreads = 2 "),
+    )
+    list(jobs.run(jobs.read_config(directory), workspace, resume=True, override=True))
+    assert checkpoint.find(directory).state["machine"] == machine | {"batch_size": 0, "threads": 2}
+
+
 def test_other_windows_begin_at_their_beginning(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     directory = interrupted(workspace)
