@@ -320,7 +320,7 @@ class Trainer:
             return None
         model = Transformer(self.model.config, dtype=self.model.dtype)
         model.load_state_dict(parameters)
-        return model.to(self.device)
+        return placed(model, self.device)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -358,6 +358,17 @@ class Trainer:
         self._failure.zero_()
         self.loader_state = dict(self.loader.state)
         self.epoch = self.loader.epoch_progress
+
+
+def placed(model: Transformer, device: torch.device) -> Transformer:
+    """A model to sample from, in the number format of its products: on the device, or in the host's
+    memory where the device has no room for all of what others have parts of."""
+    model.to(model.dtype)
+    try:
+        return model.to(device)
+    except torch.OutOfMemoryError:
+        # Slower, but no run ends for a sample.
+        return model.to("cpu")
 
 
 def _copied(tensors: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:

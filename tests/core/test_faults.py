@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -32,11 +32,14 @@ from talm_core.events import (
 )
 from talm_core.inbox import Inbox
 from talm_core.journal import JournalReader, JournalWriter
+from talm_core.model.generate import stream
+from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.training import checkpoint
 from talm_core.training.pretrain import pretrain
-from talm_core.training.trainer import Trainer
+from talm_core.training.trainer import Trainer, placed
 from talm_core.workspace import Workspace
-from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
+from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 
 @pytest.fixture
@@ -141,6 +144,26 @@ def test_out_of_memory_takes_smaller_passes_over_the_same_windows(
     assert losses == pytest.approx(expected, abs=1e-5)
     found = checkpoint.find(workspace.directory_of(config))
     assert found.state["machine"]["batch_size"] == 1
+
+
+class TooLarge(Transformer):
+    """A model for which only the host has memory."""
+
+    def to(self, *arguments: Any, **more: Any) -> Self:
+        if arguments == (torch.device("cuda"),):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return super().to(*arguments, **more)
+
+
+def test_a_sample_of_a_model_too_large_for_the_device_is_written_by_the_host() -> None:
+    shape = ModelConfig.of(tiny_config(), VOCABULARY.n_vocab)
+    model = TooLarge(shape, dtype=torch.bfloat16)
+    model.initialise(1)
+    found = placed(model, torch.device("cuda"))
+    assert found is model
+    assert {(p.device.type, p.dtype) for p in found.parameters()} == {("cpu", torch.bfloat16)}
+    steps = stream(found, Tokenizer.from_vocabulary(VOCABULARY), [258], max_tokens=3)
+    assert sum(1 for _ in steps) == 3
 
 
 def test_no_memory_even_for_one_window_ends_the_run(
