@@ -40,7 +40,7 @@ class Memory:
     """Bytes a training process needs at most, by part. Activations are what they take beyond the
     gradients: where one pass makes a step, each layer's give way to its gradients. `snapshot` is
     the copy of a checkpoint that is being written, `process` what there is before a model; both
-    are the host's."""
+    are the host's. There are `processes` of them; only the first has a snapshot."""
 
     weights: int
     gradients: int
@@ -49,16 +49,17 @@ class Memory:
     logits: int
     snapshot: int
     process: int
+    processes: int = 1
 
     @property
     def on_device(self) -> int:
-        """What lies on an accelerator, where there is one."""
+        """What lies on an accelerator, where there is one for each process."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
     @property
     def total(self) -> int:
-        """All of it, as a CPU alone needs it."""
-        return self.on_device + self.snapshot + self.process
+        """All of it, as CPUs alone need it."""
+        return self.processes * (self.on_device + self.process) + self.snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,12 @@ def flops_per_token(config: PretrainConfig, parameters: Parameters) -> float:
     return float(6 * weights + attention)
 
 
+def tokens_at_once(config: PretrainConfig) -> int:
+    """Tokens of one pass of one process, which has its share of a step's windows."""
+    windows = max(1, config.passes * config.batch_size // config.nproc)
+    return min(config.batch_size, windows) * config.context_len
+
+
 def _optimizer_bytes(config: PretrainConfig, parameters: Parameters) -> int:
     """AdamW keeps two averages of each parameter, Muon one of each matrix between layers."""
     numbers = 2 * parameters.total
@@ -133,6 +140,7 @@ def _optimizer_bytes(config: PretrainConfig, parameters: Parameters) -> int:
 
 def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> Memory:
     weights = _FLOAT * parameters.total
+    tokens = tokens_at_once(config)
     c, h, f = config.n_embd, config.n_head, config.hidden
     key = c // h * config.kv_heads
     size = 2 if config.precision == "bf16" else _FLOAT
@@ -141,29 +149,40 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
     per_layer = 2 * c + (c + 2 * key) + c + 3 * f
     # The widest moment of the way back holds as much as one layer again, and the last norm.
     kept = (config.n_layer + 1) * per_layer + 2 * c
-    passes = size * _HELD * config.tokens_per_pass * kept
-    # The norms' gains are taken into the matrices that follow, and those are kept as well.
-    scaled = size * config.n_layer * (c * (c + 2 * key) + 2 * c * f)
-    at_once = int(passes + scaled)
-    if config.passes == 1:
-        one_layer = size * config.tokens_per_pass * per_layer
-        at_once = max(at_once - weights, int(one_layer))
+    passes = size * _HELD * tokens * kept
+    # The norms' gains are taken into the matrices that follow, and those are kept as well; of the
+    # others what they are in bf16.
+    matrices = c * (c + 2 * key) + 2 * c * f + (c * c + c * f if size < _FLOAT else 0)
+    at_once = int(passes + size * config.n_layer * matrices)
+    optimizer = _optimizer_bytes(config, parameters)
+    here, gradients, averages = weights, weights, optimizer
+    if config.nproc > 1 and config.parallel == "fsdp":
+        # A part of everything, and whole: the embedding, a layer and the next one that is put
+        # together meanwhile, and a layer's gradient before it is shared out.
+        layers = parameters.attention + parameters.feed_forward + parameters.norms
+        layer = _FLOAT * layers // config.n_layer
+        table = _FLOAT * (parameters.embedding + parameters.output)
+        here = weights // config.nproc + 2 * layer + table
+        gradients = weights // config.nproc + layer
+        averages = optimizer // config.nproc
+    if tokens * config.nproc >= config.tokens_per_step:
+        one_layer = size * tokens * per_layer
+        at_once = max(at_once - gradients, int(one_layer))
     else:
         # Gradients lie between what comes and goes with each pass.
-        at_once += int((_HELD - 1) * weights)
-    optimizer = _optimizer_bytes(config, parameters)
+        at_once += int((_HELD - 1) * gradients)
     return Memory(
-        weights=weights,
-        gradients=weights,
-        optimizer=optimizer,
+        weights=here,
+        gradients=gradients,
+        optimizer=averages,
         activations=at_once,
         # A few rows at a time, at most 8 MB on a CPU. Where the way back begins, all that the
         # layers keep is there, and besides it three of the head's size: the gradient of the head
         # with the last norm's gain in it, what that gives for the head, and for the gain.
-        logits=min(_FLOAT * config.tokens_per_pass * vocab_size, 8 * 1024 * 1024)
-        + 3 * _FLOAT * vocab_size * c,
+        logits=min(_FLOAT * tokens * vocab_size, 8 * 1024 * 1024) + 3 * _FLOAT * vocab_size * c,
         snapshot=weights + optimizer,
         process=_PROCESS,
+        processes=config.nproc,
     )
 
 

@@ -9,7 +9,7 @@ from talm_core.config import PretrainConfig
 from talm_core.errors import Problem
 from talm_core.hardware import Room
 from talm_core.terminal import count, duration, one_line, size
-from talm_core.training.plan import Plan, largest_batch
+from talm_core.training.plan import Plan, largest_batch, tokens_at_once
 
 if TYPE_CHECKING:
     from talm_core.training.measured import Speed
@@ -64,14 +64,15 @@ def reasons(config: PretrainConfig, plan: Plan, speed: Speed | None = None) -> l
         Reason("max_steps", f"{config.max_steps:,}", f"{count(plan.tokens)} tokens in all"),
         Reason(
             "tokens_per_parameter",
-            f"{plan.tokens_per_parameter:.3g}",
+            _times(plan.tokens_per_parameter),
             f"{_OPTIMAL_TOKENS} make the most of the computing; more makes a better model of its"
             " size",
         ),
     ]
     if plan.epochs is not None:
         why = f"how often the text is read; beyond {SENSIBLE_EPOCHS} little is learned from it"
-        found.append(Reason("epochs", f"{plan.epochs:.3g}", why))
+        found.append(Reason("epochs", _times(plan.epochs), why))
+    each = "" if used.processes == 1 else f", in each of {used.processes} processes"
     averages = "one average for each matrix, two for the rest"
     found += [
         Reason(
@@ -80,8 +81,8 @@ def reasons(config: PretrainConfig, plan: Plan, speed: Speed | None = None) -> l
             f"weights {size(used.weights)}, gradients {size(used.gradients)}, optimizer"
             f" {size(used.optimizer)} ({averages if config.optimizer == 'muon' else 'two averages'}"
             f"), activations {size(used.activations + used.logits)} for"
-            f" {config.tokens_per_pass:,} tokens at once, a copy of the checkpoint being written"
-            f" {size(used.snapshot)}, the process {size(used.process)}",
+            f" {tokens_at_once(config):,} tokens at once, the process {size(used.process)}{each};"
+            f" a copy of the checkpoint being written {size(used.snapshot)}",
         ),
         Reason(
             "disk",
@@ -92,6 +93,10 @@ def reasons(config: PretrainConfig, plan: Plan, speed: Speed | None = None) -> l
         _time(config, plan, speed),
     ]
     return found
+
+
+def _times(number: float) -> str:
+    return f"{number:.3g}" if number < 100 else count(number)
 
 
 def _time(config: PretrainConfig, plan: Plan, speed: Speed | None) -> Reason:

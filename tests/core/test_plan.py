@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from talm_core.data.manifest import Manifest
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings import build
 from talm_core.training.optimizer import Optimizers
-from talm_core.training.plan import plan
+from talm_core.training.plan import Memory, count_parameters, plan
 from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace
 
 
@@ -91,3 +92,20 @@ def test_logits_do_not_grow_with_the_batch() -> None:
 
     assert logits(1_000) == logits(10_000)
     assert logits(10) <= logits(1_000)
+
+
+def test_processes_share_windows_and_with_fsdp_the_model() -> None:
+    def memory(**changes: Any) -> Memory:
+        return plan(tiny_config(**SETTINGS | {"batch_size": 4} | changes), None, 259).memory
+
+    alone, two = memory(batch_size=2), memory(nproc=2)
+    assert two.on_device == alone.on_device
+    assert two.total == 2 * (alone.on_device + alone.process) + alone.snapshot
+    parts = count_parameters(tiny_config(), 259)
+    layers = parts.attention + parts.feed_forward + parts.norms
+    sharded = memory(nproc=2, parallel="fsdp")
+    # Half of everything, two layers and the embedding whole; of gradients one layer.
+    assert sharded.weights == 4 * (parts.total // 2 + 2 * (layers // 2) + parts.embedding)
+    assert sharded.gradients == 4 * (parts.total // 2 + layers // 2)
+    assert sharded.optimizer == two.optimizer // 2
+    assert sharded.snapshot == two.snapshot
