@@ -99,6 +99,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._told: str | None = None
         self._next_lines = (0, 0)
         self._looked = False
+        self._missed = False
 
     def compose_place(self) -> ComposeResult:
         with Horizontal(id="pipeline"):
@@ -127,7 +128,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         yield RunDetail()
 
     def on_mount(self) -> None:
-        self.watch(self.app, "snapshot", self._show)
+        self.watch(self.app, "snapshot", self._workspace_changed)
         # When something was is another thing to say as time goes by.
         self.set_interval(_AGO_SECONDS, self.query_one(RunTable).refresh)
 
@@ -138,8 +139,19 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     # --- showing -----------------------------------------------------------------------------
 
+    def on_screen_resume(self) -> None:
+        if self._missed:
+            self._show(self.talm.snapshot)
+
+    def _workspace_changed(self, snapshot: Snapshot) -> None:
+        # Behind a dialog it is seen, while another place is shown it is not.
+        if self in self.app.screen_stack:
+            self._show(snapshot)
+        else:
+            self._missed = True
+
     def _show(self, snapshot: Snapshot) -> None:
-        complete = snapshot.complete
+        complete, self._missed = snapshot.complete, False
         self.query_one("#step-tokenizer", Step).show(snapshot.tokenizers, complete=complete)
         self.query_one("#step-data", Step).show(snapshot.data, complete=complete)
         self.query_one("#step-model", Step).show(snapshot.models, complete=complete)

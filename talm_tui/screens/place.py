@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from talm_tui.compositor import SparingCompositor
 from talm_tui.widgets.header import HeaderLine
 from talm_tui.widgets.keys import KeyLine
 
@@ -27,6 +28,7 @@ class Place(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = SparingCompositor()
         # A new screen counts as styled by an older theme, and Textual reads all styles again on
         # its first and on its second visit, which takes longer than everything else together.
         with contextlib.suppress(NoActiveAppError):

@@ -116,11 +116,14 @@ zooms about the mouse, dragging pans.
         self.curves: tuple[Curve, ...] = ()
         self.redraws = 0
         self._picture = plot.Picture([])
+        self._rows: list[Row] = []
         self._strips: list[Strip] = []
+        self._edges: dict[str, str] = {}
         self._drawn_size = (-1, -1)
         self._stale = True
         self._inked_for: object = None
         self._inked: dict[str, Style] = {}
+        self._drawn_inks = self._inked
         self._by_mouse = False
         self._dragged: tuple[int, float] | None = None
 
@@ -142,7 +145,7 @@ zooms about the mouse, dragging pans.
         changed = [
             Region(0, y, self.size.width, 1)
             for y, strip in enumerate(self._strips)
-            if y >= len(before) or strip != before[y]
+            if y >= len(before) or strip is not before[y]
         ]
         if changed:
             self.refresh(*changed)
@@ -167,11 +170,18 @@ zooms about the mouse, dragging pans.
         rows = self._picture.rows
         if not any(len(curve.y) for curve in self.curves):
             rows = self._say_empty(rows, width)
-        base = inks[""]
+        base, before = inks[""], self._strips
+        same = self._drawn_size == (width, height) and self._drawn_inks is inks
+        kept = self._rows if same else []
         self._strips = [
-            Strip([Segment(text, inks[ink]) for text, ink in row]).adjust_cell_length(width, base)
-            for row in rows
+            before[y]
+            if y < len(kept) and row == kept[y]
+            else Strip([Segment(text, inks[ink]) for text, ink in row]).adjust_cell_length(
+                width, base
+            )
+            for y, row in enumerate(rows)
         ]
+        self._rows, self._drawn_inks = rows, inks
         self._drawn_size, self._stale = (width, height), False
         self.redraws += 1
 
@@ -206,7 +216,8 @@ zooms about the mouse, dragging pans.
 
     def _set_edge(self, name: str, text: str) -> None:
         # Assigning it repaints the frame, so only when it differs.
-        if str(getattr(self, name) or "") != text:
+        if self._edges.get(name, "") != text:
+            self._edges[name] = text
             setattr(self, name, Content(text))
 
     def reading(self) -> str:

@@ -61,6 +61,8 @@ class HeaderLine(Widget):
     def __init__(self) -> None:
         super().__init__(id="header")
         self._spans: list[tuple[int, int, str]] = []
+        self._room = 0
+        self._shown = ""
 
     @property
     def talm(self) -> TalmApp:
@@ -70,7 +72,11 @@ class HeaderLine(Widget):
         self.watch(self.app, "snapshot", self._redraw, init=False)
 
     def _redraw(self) -> None:
-        self.refresh()
+        if self._pulse(self._room) != self._shown:
+            self.refresh()
+
+    def _pulse(self, room: int) -> str:
+        return pulse(self.talm.snapshot, room)
 
     def render(self) -> Content:
         width = self.size.width
@@ -87,7 +93,8 @@ class HeaderLine(Widget):
             self._spans.append((position, position + len(text), entry.mode))
             position += len(text)
             parts.append((text, style))
-        text = pulse(self.talm.snapshot, max(0, width - position - 2))
+        self._room = max(0, width - position - 2)
+        text = self._shown = self._pulse(self._room)
         gap = " " * max(0, width - position - len(text) - 1)
         return Content.assemble(*parts, gap, (text, "$secondary"), " ")
 

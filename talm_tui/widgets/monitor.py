@@ -86,6 +86,7 @@ class Monitor(Vertical):
         self.files = Files()
         self.quantity = LOSS
         self.others: Sequence[Overlaid] = ()
+        self._turn = False
         self._curves = Curves()
         self._configs: Mapping[str, JobConfig | None] = {}
 
@@ -146,7 +147,7 @@ class Monitor(Vertical):
         numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
         self.query_one(Chart).show(self._curves.of(name, history, self.quantity, others))
         if tiles:
-            self._draw_tiles(history)
+            self._draw_tiles(history, all_of_them=not state.active)
         for place in ("#run-memory", "#run-memory-line"):
             panel = self.query_one(place, MemoryPanel)
             if panel.display:
@@ -169,17 +170,24 @@ class Monitor(Vertical):
         else:
             self.query_one(SampleView).action_leaf(direction)
 
-    def _draw_tiles(self, history: History) -> None:
+    def _draw_tiles(self, history: History, *, all_of_them: bool) -> None:
+        """The tiles' numbers and pictures. Of a run that goes on, each picture every second time
+        only: together they cost as much as the chart."""
         metrics, evaluations = history.metrics, history.evaluations
         sign = (history.key, metrics.version)
-        for tile, column in _TILES.items():
-            self.query_one(f"#{tile}", Tile).show(metrics[column], metrics["step"], sign)
+        self._turn = not self._turn
+        for place, (tile, column) in enumerate(_TILES.items()):
+            later = not all_of_them and place % 2 == self._turn
+            self.query_one(f"#{tile}", Tile).show(
+                metrics[column], metrics["step"], sign, number_only=later
+            )
         mfu = self.query_one("#tile-mfu", Tile)
         # Five names need room; the line above says this one, too.
         roomy = self.query_one("#run-tiles").size.width >= _FIVE_TILES
         mfu.display = roomy and QUANTITIES[-1].known(history)
         if mfu.display:
-            mfu.show(metrics["mfu"], metrics["step"], sign)
+            later = not all_of_them and self._turn
+            mfu.show(metrics["mfu"], metrics["step"], sign, number_only=later)
         sign = (history.key, evaluations.version)
         bits = self.query_one("#tile-bits", Tile)
         bits.show(evaluations["bits_per_byte"], evaluations["step"], sign)

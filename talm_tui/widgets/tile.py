@@ -38,6 +38,7 @@ class Tile(Widget):
         self._xs: array[float] | None = None
         self._values: array[float] = array("d")
         self._trace: Trace | None = None
+        self._drawn: tuple[object, int] = (None, -1)
         self._text = ""
         self._rows: list[str] = []
         self._size = Size(-1, -1)
@@ -48,9 +49,17 @@ class Tile(Widget):
         """The newest value as it is shown."""
         return self._text
 
-    def show(self, values: array[float], xs: array[float] | None = None, sign: object = 0) -> None:
+    def show(
+        self,
+        values: array[float],
+        xs: array[float] | None = None,
+        sign: object = 0,
+        *,
+        number_only: bool = False,
+    ) -> None:
         """Show a series over `xs`; the last value that is a number stands in the lower edge. With
-        another `sign` than the last time, values may differ that were there before."""
+        another `sign` than the last time, values may differ that were there before. With
+        `number_only` the picture may stay as it is if there is one of this series."""
         from talm_tui.widgets.trace import Trace
 
         self._xs, self._values = xs, values
@@ -59,7 +68,15 @@ class Tile(Widget):
         text = axis.short_number(newest)
         if text != self._text:
             self._text = text
-            self.border_subtitle = Content(text)
+            # By its public name it would have all of the tile painted again.
+            self._border_subtitle = Content(text)
+            self.refresh(Region(0, self.size.height, self.size.width, 1))
+        wanted = (sign, len(values))
+        if self._size == self.size and (
+            wanted == self._drawn or (number_only and sign == self._drawn[0])
+        ):
+            return
+        self._drawn = wanted
         before = self._rows if self._size == self.size else []
         self._draw()
         for y, row in enumerate(self._rows):
