@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES, Sample
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
 from talm_tui.forms.quantity import count, size
+
+
+UNKNOWN = "not known before the Hub is asked, when it starts"
 
 
 def published(sample: Sample) -> str:
@@ -22,6 +26,20 @@ def published(sample: Sample) -> str:
     if sample.download_bytes is not None:
         parts.append(f"{size(sample.download_bytes)} to download")
     return " · ".join(parts) or sample.help
+
+
+def unnamed(values: Mapping[str, Any], source: str) -> Meaning | None:
+    """What can be said of a dataset on the Hub before it is named: None when `source`, the setting
+    that would ask for one, says something else, or there is a name."""
+    if values.get(source) != "hub" or values.get("dataset"):
+        return None
+    needs = "the id of a dataset on the Hub, such as roneneldan/TinyStories"
+    rows = [Row("needs", needs, f"needs {needs}"), Row("corpus", UNKNOWN)]
+    for key, shown, unit in (("max_tokens", count, " tokens"), ("max_bytes", size, " of text")):
+        most = values.get(key)
+        if isinstance(most, int):
+            rows.append(Row("at most", f"{shown(most)}{unit}", f"at most {shown(most)}{unit}"))
+    return Meaning(tuple(rows))
 
 
 def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
@@ -40,12 +58,20 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
         if sample is not None and (text := published(sample)):
             by = f" (counted with {sample.counted})" if sample.counted else ""
             rows.append(Row("corpus", text + by, text))
+        elif sample is None:
+            rows.append(Row("corpus", UNKNOWN, "size not known"))
     measured = findings.bytes_per_token
     ratio = measured or guessed_ratio(findings.vocab_size)
     tokens = None if text_bytes is None else text_bytes / ratio
     if config.max_tokens is not None:
         tokens = config.max_tokens if tokens is None else min(tokens, config.max_tokens)
     if tokens is None:
+        ids = 2 if findings.vocab_size <= 2**16 else 4
+        rows.append(Row("tokens", "all there are; max_tokens sets a limit", "all tokens"))
+        rows.append(Row("shards", f"{size(ids * 10**6)} a million tokens"))
+        if findings.free_disk is not None:
+            room = f"{size(findings.free_disk)} free, {count(findings.free_disk / ids)} tokens"
+            rows.append(Row("disk", room, f"{size(findings.free_disk)} free"))
         return Meaning(tuple(rows))
     basis = "as in an earlier dataset" if measured else "a guess"
     rows.append(

@@ -40,7 +40,8 @@ def bar(fraction: float, width: int) -> str:
 
 
 def phase_line(progress: Progress, width: int) -> str:
-    """One phase: name, bar and percent where the total is known, amounts, rate, time left."""
+    """One phase: name, bar and percent where the total is known, amounts, rate, time left. Of
+    one that only waits, such as for an answer of the Hub, there is nothing to count: dots."""
     name = plain(progress.phase)[:11].ljust(11)
     parts = []
     if progress.total:
@@ -50,7 +51,7 @@ def phase_line(progress: Progress, width: int) -> str:
         in_bytes = progress.unit in _BYTES
         done = amount(progress.done, progress.unit if in_bytes else "")
         parts.append(f"{done} of {total}")
-    else:
+    elif progress.done:
         parts.append(amount(progress.done, progress.unit))
     if progress.rate:
         parts.append(f"{amount(progress.rate, progress.unit)}/s")
@@ -58,6 +59,7 @@ def phase_line(progress: Progress, width: int) -> str:
         parts.append(f"{duration(progress.eta)} left")
     if progress.note:
         parts.append(plain(progress.note))
+    parts = parts or ["…"]
     return _fitting(f"  {name}", parts, "  ", width)
 
 
@@ -112,8 +114,7 @@ def lines(
     """Everything to be said about a job in `width` columns. `key` tells the key of an action,
     `next_step` is what to do once the job is done."""
     hide, log = f"{key('place.leave')}  hide", f"{key('form.log')}  log"
-    # A dataset keeps its complete shards.
-    again = f"{key('form.start')} {'goes on with it' if kind == 'data' else 'starts it anew'}"
+    again = _again(kind, key)
     head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
     tail, body = "", []
     match history.end:
@@ -143,6 +144,17 @@ def lines(
         [first.truncate(width, ellipsis=True)]
         + [Content(text).truncate(width, ellipsis=True) for text in body if text]
     )
+
+
+def _again(kind: str, key: Callable[[str], str]) -> str:
+    """What goes on with a job that ended too early: a dataset keeps its complete shards and a
+    run its checkpoints; a tokenizer is learned from the beginning."""
+    match kind:
+        case "data":
+            return f"{key('form.start')} goes on with it"
+        case "pretrain":
+            return f"{key('app.runs')} {key('runs.resume')} goes on with it"
+    return f"{key('form.start')} starts it anew"
 
 
 def _summary(history: History, width: int) -> str:

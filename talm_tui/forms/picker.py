@@ -83,6 +83,16 @@ class PickScreen(ModalScreen[str | None]):
         self._options = tuple(option for option in self._options if option[0] != value)
         self._filter(self.query_one(Input).value)
 
+    def offer(self, options: Sequence[tuple[str, str]]) -> None:
+        """Offer these instead, as far as they fit what is typed; the cursor stays where it can."""
+        if tuple(options) == self._options:
+            return
+        chosen = self.highlighted
+        self._options = tuple(options)
+        self._filter(self.query_one(Input).value)
+        if chosen in self._shown:
+            self.query_one(OptionList).highlighted = self._shown.index(chosen)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self._filter(event.value)

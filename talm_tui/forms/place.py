@@ -71,7 +71,7 @@ class FormPlace(Place):
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
         Binding("slash", "find", "find", id="form.find", tooltip="Find a setting"),
         # The same from inside a field, where a slash is a slash.
-        Binding("ctrl+f", "find", "find", id="form.find_anywhere", show=False, priority=True),
+        Binding("ctrl+f", "find", "find", id="form.find_anywhere", priority=True),
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
         Binding("down,enter", "move(1)", "Next field", show=False, id="form.next"),
         Binding("up", "move(-1)", "Previous field", show=False, id="form.previous"),

@@ -18,14 +18,22 @@ from talm_tui.widgets.hint import plain_keys
 
 class AskScreen(ModalScreen[str | None]):
     """Asks for a line; answers with it, None when it was left by escape. `wrong` says why an
-    answer will not do, in one line, empty when it does: told while somebody types."""
+    answer will not do, in one line, empty when it does: told while somebody types. Where `empty`
+    says what no answer stands for, an empty line is one, too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Close", show=False, id="ask.close"),
     ]
 
     def __init__(
-        self, question: str, detail: str, value: str, wrong: Callable[[str], str], *, yes: str
+        self,
+        question: str,
+        detail: str,
+        value: str,
+        wrong: Callable[[str], str],
+        *,
+        yes: str,
+        empty: str = "",
     ) -> None:
         super().__init__()
         self._question = plain(question)
@@ -33,6 +41,7 @@ class AskScreen(ModalScreen[str | None]):
         self._value = value
         self._wrong = wrong
         self._yes = yes
+        self._empty = plain(empty)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="ask") as box:
@@ -41,7 +50,7 @@ class AskScreen(ModalScreen[str | None]):
                 plain_keys(self.app, f"enter {self._yes}, {{ask.close}} leaves")
             )
             yield Static(self._detail, markup=False)
-            yield Input(self._value, compact=True, id="ask-answer")
+            yield Input(self._value, placeholder=self._empty, compact=True, id="ask-answer")
             yield Static("", id="ask-wrong", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -58,6 +67,6 @@ class AskScreen(ModalScreen[str | None]):
         event.stop()
         answer = event.value.strip()
         if answer == self._value:
-            self.dismiss(None)
+            self.dismiss(answer if self._empty and not answer else None)
         elif self._say(answer):
             self.dismiss(answer)

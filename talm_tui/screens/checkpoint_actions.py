@@ -16,9 +16,11 @@ from talm_core.events import Finished, Progress
 from talm_core.export.following import following
 from talm_core.settings import build
 from talm_core.training.checkpoint import step_of
+from talm_core.workspace import there, user_path
 from talm_tui.export_process import ExportProcess
 from talm_tui.forms.picker import PickScreen
 from talm_tui.messages import Said, Trouble
+from talm_tui.screens.ask import AskScreen
 from talm_tui.screens.run_actions import RunActions
 from talm_tui.widgets.export_line import ExportLine
 from talm_tui.widgets.run_text import checkpoint_notes
@@ -30,6 +32,12 @@ FORMATS = (
     ("huggingface", "for transformers, vLLM and the Hub"),
 )
 """What a model can be exported as: format and precision, and what that is for."""
+
+
+def _no_place(output: str) -> str:
+    """Why nothing can be made there; empty where nothing is known against it."""
+    path = user_path(output)
+    return "it exists already: choose another directory" if there(path.exists) else ""
 
 
 class ExportSaid(Message):
@@ -152,16 +160,32 @@ class CheckpointActions(RunActions):
 
             def answered(kind: str | None) -> None:
                 if kind is not None:
-                    self._export_model(directory / checkpoint, name, kind)
+                    self._ask_directory(directory / checkpoint, name, kind)
 
             self.app.push_screen(PickScreen(f"Export {name} as", FORMATS), answered)
 
         self._with_checkpoint(f"Export {run} at", ask)
 
-    def _export_model(self, checkpoint: Path, name: str, kind: str) -> None:
+    def _ask_directory(self, checkpoint: Path, name: str, kind: str) -> None:
+        def answered(output: str | None) -> None:
+            if output is not None:
+                self._export_model(checkpoint, name, kind, output)
+
+        detail = "A directory that is not there yet; ~ is your home."
+        empty = "one below exports/ in the workspace"
+        screen = AskScreen(
+            f"Export {name} as {kind} to", detail, "", _no_place, yes="exports", empty=empty
+        )
+        self.app.push_screen(screen, answered)
+
+    def _export_model(self, checkpoint: Path, name: str, kind: str, output: str) -> None:
         form, _, outtype = kind.partition(" ")
         values = {"model": str(checkpoint), "format": form}
-        config = build(ExportConfig, values | ({"outtype": outtype} if outtype else {}))
+        if outtype:
+            values["outtype"] = outtype
+        if output:
+            values["output"] = output
+        config = build(ExportConfig, values)
         process = ExportProcess(config, self.talm.workspace.root)
         self._exporting = process
         self.query_one(ExportLine).begin(f"{name} as {kind}")

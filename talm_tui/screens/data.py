@@ -13,7 +13,7 @@ from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES
 from talm_core.jobs import Status
 from talm_core.overview import Overview
-from talm_tui.forms.data_meaning import of_data, published
+from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.names import free, slug, stem
@@ -126,7 +126,9 @@ class DataScreen(FormPlace):
     def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, DataConfig)
-        return None if config is None else of_data(config, self.findings)
+        if config is None:
+            return unnamed(self.state.values, "source")
+        return of_data(config, self.findings)
 
     # --- documents read back ---------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class PlayChoice(Place):
         self._seen: tuple[object, ...] = ()
         self._wanted: str | None = None
         self._prompt_is_own = False
+        self._list: tuple[PickScreen, PickEditor] | None = None
 
     def compose_choice(self) -> ComposeResult:
         """The fields, and the line that says what is wrong with them."""
@@ -86,10 +87,14 @@ class PlayChoice(Place):
         )
         if found != self._seen or not models:
             self._seen = found
-            self._look_for_models(models, self.talm.snapshot.complete)
+            self._look()
+
+    def _look(self) -> None:
+        self._look_for_models(self.talm.snapshot.models, self.talm.snapshot.complete)
 
     def on_screen_resume(self) -> None:
-        self._workspace_changed()
+        # A checkpoint that was copied here is in no journal: nothing else tells of it.
+        self._look()
 
     @work(thread=True, exclusive=True, group="models", exit_on_error=False)
     def _look_for_models(self, models: tuple[Overview, ...], complete: bool) -> None:
@@ -110,6 +115,9 @@ class PlayChoice(Place):
             editor.refresh()
         self.query_one("#play").display = bool(names)
         self.query_one("#play-empty").display = not names
+        if self._list is not None:
+            screen, editor = self._list
+            screen.offer(editor.options())
         self._propose_prompt()
         self._check()
         self.models_found()
@@ -178,10 +186,16 @@ class PlayChoice(Place):
         )
 
         def take(value: str | None) -> None:
+            self._list = None
             if value is not None:
+                if editor.key == "model":
+                    # What was found meanwhile must not bring the earlier one back.
+                    self._wanted = value
                 editor.choose(value)
 
+        self._list = (screen, editor)
         self.app.push_screen(screen, take)
+        self._look()
 
     def action_pick(self, key: str) -> None:
         """Choose a model, a checkpoint, or what to compare with, from a list."""

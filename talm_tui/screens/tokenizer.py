@@ -10,6 +10,7 @@ from talm_core.config import TokenizerConfig
 from talm_core.jobs import Status
 from talm_core.overview import Overview
 from talm_core.preflight import RESERVED
+from talm_tui.forms.data_meaning import unnamed
 from talm_tui.forms.meaning import Meaning, of_tokenizer
 from talm_tui.forms.names import free, short_count, stem
 from talm_tui.forms.place import FormPlace
@@ -59,7 +60,9 @@ class TokenizerScreen(FormPlace):
     def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, TokenizerConfig)
-        return None if config is None else of_tokenizer(config, self.findings)
+        if config is None:
+            return unnamed(self.state.values, "corpus")
+        return of_tokenizer(config, self.findings)
 
     def action_playground(self) -> None:
         """Try the tokenizer that was made here, or the newest there is."""

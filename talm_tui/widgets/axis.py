@@ -77,7 +77,8 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def number_labels(values: Sequence[float]) -> list[str]:
-    """Labels of one axis: the same unit and as many decimals on each as tell them apart."""
+    """Labels of one axis: the same unit and as many decimals on each as tell them apart; nought
+    has no unit where others have one."""
     if not values:
         return []
     largest = max(abs(value) for value in values)
@@ -86,7 +87,9 @@ def number_labels(values: Sequence[float]) -> list[str]:
     unit, suffix = next(((u, s) for u, s in _UNITS if largest >= 10_000 and largest >= u), (1, ""))
     scaled = [value / unit for value in values]
     decimals = max(_decimals(value) for value in scaled)
-    return [f"{value:,.{decimals}f}" + (f" {suffix}" if suffix else "") for value in scaled]
+    if not suffix:
+        return [f"{value:,.{decimals}f}" for value in scaled]
+    return [f"{value:,.{decimals}f} {suffix}" if value else "0" for value in scaled]
 
 
 def _decimals(value: float) -> int:

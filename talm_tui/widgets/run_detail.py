@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from talm_tui.app import TalmApp
 
 _LABEL = 12
-_MOST_ROWS = 24
 _MOST_SETTINGS = 12
 
 
@@ -52,7 +51,7 @@ class RunDetail(Widget):
         said = _facts(run, facts, cast("TalmApp", self.app).key)[:height]
         if facts == width:
             return Content("\n").join(said)
-        chart = _chart(run, width - facts - 3, min(height, _MOST_ROWS) - 1)
+        chart = _chart(run, width - facts - 3, height - 1)
         lines = []
         for index in range(max(len(chart), len(said))):
             drawn = chart[index] if index < len(chart) else Content("")

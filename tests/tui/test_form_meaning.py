@@ -19,7 +19,7 @@ from talm_core.training.measured import Speed
 from talm_core.training.plan import plan
 from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Corpus, Findings, look
-from talm_tui.forms.data_meaning import of_data, published
+from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.meaning import (
     Meaning,
     guessed_ratio,
@@ -137,10 +137,27 @@ def test_a_dataset_that_is_not_here_yet() -> None:
     assert of_data(tenth, small).warnings == ()
     assert said(of_data(tenth, small))["download"] == "3.1 GB"
     other = build(DataConfig, {"source": "hub", "dataset": "a/b"})
-    assert of_data(other, Findings(other, vocab_size=4100, free_disk=1)).rows == ()
+    assert said(of_data(other, Findings(other, vocab_size=4100, free_disk=3 * 10**9))) == {
+        "corpus": "not known before the Hub is asked, when it starts",
+        "tokens": "all there are; max_tokens sets a limit",
+        "shards": "2.0 MB a million tokens",
+        "disk": "3.0 GB free, 1.5 G tokens",
+    }
     limited = other.model_copy(update={"max_tokens": 10_000_000})
     (warning,) = of_data(limited, Findings(limited, vocab_size=4100, free_disk=1)).warnings
     assert "about 20 MB are needed" in warning
+
+
+def test_a_dataset_that_is_not_named_yet() -> None:
+    meaning = unnamed({"source": "hub", "max_tokens": 10_000_000}, "source")
+    assert meaning is not None
+    assert said(meaning) == {
+        "needs": "the id of a dataset on the Hub, such as roneneldan/TinyStories",
+        "corpus": "not known before the Hub is asked, when it starts",
+        "at most": "10 M tokens",
+    }
+    assert unnamed({"source": "hub", "dataset": "a/b"}, "source") is None
+    assert unnamed({"source": "text"}, "source") is None
 
 
 def test_what_publishers_say() -> None:

@@ -32,6 +32,8 @@ KEYS = {
     "form.log": "l",
     "form.stop": "f9",
     "form.start": "^r",
+    "app.runs": "5",
+    "runs.resume": "r",
 }
 key = KEYS.__getitem__
 
@@ -125,6 +127,7 @@ def test_a_phase_in_one_line() -> None:
     assert "reading" in said
     assert " 71%" in said
     assert "6.6 MB of 9.3 MB  33 MB/s  0:03 left" in said
+    assert phase_line(Progress(phase="connecting", done=0), 80) == "  connecting   …"
     unknown = phase_line(Progress(phase="splitting", done=5, unit="documents"), 80)
     assert unknown.split() == ["splitting", "5", "documents"]
 
@@ -194,6 +197,8 @@ def test_how_a_job_ended() -> None:
     assert lines("tokenizer", "a", Status.STOPPED, stopped, 100, key).plain.endswith(
         "starts it anew"
     )
+    run = lines("pretrain", "a", Status.STOPPED, stopped, 100, key).plain
+    assert run.endswith("asked to stop   5 r goes on with it")
     died = history(started, Progress(phase="reading", done=1))
     assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100, key).plain
     assert all(

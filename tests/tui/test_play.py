@@ -23,6 +23,7 @@ from talm_core.events import (
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
+from talm_tui.forms.picker import PickScreen
 from talm_tui.play_session import Heard, PlaySession
 from talm_tui.screens.play import PlayScreen
 from talm_tui.widgets.alternatives import readout
@@ -199,6 +200,23 @@ def test_the_model_can_be_chosen(models: Workspace) -> None:
         await pilot.press("n", "a", "n", "enter")
         await until(pilot, lambda: app.screen is screen)
         assert screen.query_one("#edit-model", PickEditor).value == "nano"
+
+    play(models, story)
+
+
+def test_a_checkpoint_that_was_copied_here_is_offered(models: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        (models.directory("pretrain", "nano") / "checkpoint-000500").mkdir()
+        await pilot.press("c")
+        await until(pilot, lambda: "step 500" in screen_text(app))
+        await pilot.press(*"500", "enter")
+        await until(pilot, lambda: screen.query_one("#edit-checkpoint", PickEditor).value)
+        assert screen.query_one("#edit-checkpoint", PickEditor).value == "step 500"
 
     play(models, story)
 

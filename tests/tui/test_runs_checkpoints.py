@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from talm_core.config import ExportConfig
 from talm_core.events import Checkpointed
@@ -18,6 +18,7 @@ from talm_tui.export_process import ExportProcess
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.screens import checkpoint_actions
+from talm_tui.screens.ask import AskScreen
 from talm_tui.screens.play import PlayScreen
 from talm_tui.screens.runs import RunsScreen
 from talm_tui.screens.train import TrainScreen
@@ -61,6 +62,15 @@ async def picked(app: TalmApp, pilot: Pilot[None], *keys: str) -> None:
 async def told(app: TalmApp, pilot: Pilot[None], text: str) -> None:
     """Wait for a notification."""
     await until(pilot, lambda: text in said(app), seconds=60)
+
+
+async def placed(app: TalmApp, pilot: Pilot[None], directory: str = "") -> None:
+    """Say where an export is to be; nothing: where exports are."""
+    await until(pilot, lambda: isinstance(app.screen, AskScreen))
+    asked = app.screen
+    asked.query_one(Input).value = directory
+    await pilot.press("enter")
+    await until(pilot, lambda: app.screen is not asked)
 
 
 def exporting(monkeypatch: pytest.MonkeyPatch, how: str) -> list[ExportProcess]:
@@ -208,6 +218,7 @@ def test_a_checkpoint_is_exported_by_a_process_of_its_own(saved: Workspace) -> N
         screen = await listed(app, pilot)
         await pilot.press("comma", "E")
         await picked(app, pilot, *"hugging")
+        await placed(app, pilot)
         await until(pilot, lambda: screen._exporting is None, seconds=120)
         await told(app, pilot, f"Exported: {target}")
         assert str(screen.query_one(ExportLine).content) == (
@@ -230,6 +241,7 @@ def test_an_export_is_stopped(saved: Workspace, monkeypatch: pytest.MonkeyPatch)
         assert not screen.check_action("export_close", ())
         await pilot.press("E")
         await picked(app, pilot, *"q8")
+        await placed(app, pilot)
         await until(pilot, lambda: "12.3/40.0 MB  0:09 left   X stops" in screen_text(app))
         assert "export  nano step 400 as gguf q8_0  writing" in screen_text(app)
         await pilot.press("E")
@@ -243,6 +255,43 @@ def test_an_export_is_stopped(saved: Workspace, monkeypatch: pytest.MonkeyPatch)
     play(saved, story, size=(120, 40))
 
 
+def test_an_export_goes_where_somebody_says(
+    saved: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[ExportConfig] = []
+
+    def process(config: ExportConfig, root: Path) -> ExportProcess:
+        made.append(config)
+        return ExportProcess(config, root, command=(sys.executable, FAKE, "die"))
+
+    monkeypatch.setattr(checkpoint_actions, "ExportProcess", process)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await listed(app, pilot)
+        await pilot.press("E")
+        await picked(app, pilot, *"f32")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        assert "one below exports/ in the workspace" in screen_text(app)
+        # What is there is not written over: said before anything begins.
+        app.screen.query_one(Input).value = str(tmp_path)
+        await pilot.press("enter")
+        await until(pilot, lambda: "it exists already" in screen_text(app))
+        await placed(app, pilot, str(tmp_path / "out"))
+        await until(pilot, lambda: made and screen._exporting is None)
+        # Left by escape, nothing is exported.
+        await pilot.press("X", "E")
+        await picked(app, pilot)
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert screen._exporting is None
+
+    play(saved, story, size=(120, 40))
+    (config,) = made
+    assert (config.format, config.outtype) == ("gguf", "f32")
+    assert config.output == str(tmp_path / "out")
+
+
 def test_why_an_export_failed_is_told(saved: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     exporting(monkeypatch, "die")
 
@@ -250,6 +299,7 @@ def test_why_an_export_failed_is_told(saved: Workspace, monkeypatch: pytest.Monk
         screen = await listed(app, pilot)
         await pilot.press("E")
         await picked(app, pilot)
+        await placed(app, pilot)
         problem = "output = '[b]x[/]': exists already"
         await told(app, pilot, f"Not exported: {problem}")
         assert screen._exporting is None
@@ -276,6 +326,7 @@ def test_a_program_that_cannot_be_started(
         screen = await listed(app, pilot)
         await pilot.press("E")
         await picked(app, pilot)
+        await placed(app, pilot)
         await until(pilot, lambda: any("cannot be started" in text for text in said(app)))
         assert screen._exporting is None
 
