@@ -95,6 +95,9 @@ class PlayChoice(Place):
     def on_screen_resume(self) -> None:
         # A checkpoint that was copied here is in no journal: nothing else tells of it.
         self._look()
+        # The prompt has the focus on the first visit. Back from a list, somebody who was in no
+        # field still is in none, and the next key is no letter of the prompt.
+        self.call_after_refresh(setattr, self, "AUTO_FOCUS", "")
 
     @work(thread=True, exclusive=True, group="models", exit_on_error=False)
     def _look_for_models(self, models: tuple[Overview, ...], complete: bool) -> None:

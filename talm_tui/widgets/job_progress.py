@@ -131,11 +131,12 @@ def _stage_line(stage: StageView, width: int) -> Content:
     if not overview.status.active:
         return Content.assemble(*head, (figure(overview), "$secondary"))
     length = max(6, min(30, width - 62))
+    room = max(0, width - length - 20)
     return Content.assemble(
         *head,
         bar(overview.fraction, length),
         f" {percent(overview.fraction):>5}  ",
-        (left(detail(overview), max(0, width - length - 20)).rstrip(), "$secondary"),
+        (left(detail(overview, room), room).rstrip(), "$secondary"),
     )
 
 

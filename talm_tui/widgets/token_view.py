@@ -81,8 +81,8 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("down", "row(1)", "Line down", show=False, id="tokens.down"),
         Binding("home", "to_start", "First token", show=False, id="tokens.first"),
         Binding("end", "follow", "Newest token", show=False, id="tokens.last"),
-        Binding("pageup", "row(-10)", "Ten lines up", show=False, id="tokens.page_up"),
-        Binding("pagedown", "row(10)", "Ten lines down", show=False, id="tokens.page_down"),
+        Binding("pageup", "page(-1)", "A page up", show=False, id="tokens.page_up"),
+        Binding("pagedown", "page(1)", "A page down", show=False, id="tokens.page_down"),
     ]
 
     class Moved(Message):
@@ -266,8 +266,12 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             column += cell_len(piece)
         wanted = max(0, min(len(self._lines) - 1, row + rows))
         found = self._at(wanted, column)
-        if found is not None:
-            self._select(found)
+        # Above the first token there may be a long prompt, on whose lines nothing can be chosen.
+        self._select(0 if found is None else found)
+
+    def action_page(self, pages: int) -> None:
+        """A screen up or down."""
+        self.action_row(pages * max(1, self.size.height - 1))
 
     def action_to_start(self) -> None:
         """To the first token."""

@@ -85,6 +85,17 @@ def test_arrows_go_from_token_to_token(models: Workspace) -> None:
         await pilot.click(TokenView, offset=(2 + len("def __init__") + 2, 1))
         assert view.current is not None
         assert view.current.text == "(self"
+        # Pages go as far as what is seen, and up to the first token below a long prompt.
+        view.begin("prompt\n" * 9)
+        view.add([Token(f"{number}\n", 0.5) for number in range(60)])
+        await pilot.pause()
+        page = view.size.height - 1
+        assert page > 5
+        await pilot.press("home", "pagedown")
+        assert view.cursor == page
+        assert f"\n│ {page} " in screen_text(app)
+        await pilot.press("pagedown", "pageup", "pageup", "pageup")
+        assert view.cursor == 0
 
     play(models, story)
 
@@ -212,10 +223,11 @@ def test_a_checkpoint_that_was_copied_here_is_offered(models: Workspace) -> None
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
         (models.directory("pretrain", "nano") / "checkpoint-000500").mkdir()
+        # No field had the focus before the list, and none has it now.
         await pilot.press("c")
-        await until(pilot, lambda: "step 500" in screen_text(app))
-        await pilot.press(*"500", "enter")
-        await until(pilot, lambda: screen.query_one("#edit-checkpoint", PickEditor).value)
+        await until(pilot, lambda: "step 500" in screen_text(app), seconds=10)
+        await pilot.press(*"step", "enter")
+        await until(pilot, lambda: app.screen is screen)
         assert screen.query_one("#edit-checkpoint", PickEditor).value == "step 500"
 
     play(models, story)

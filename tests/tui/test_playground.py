@@ -147,6 +147,11 @@ def test_a_megabyte_is_shown_and_holds_nothing_back(empty_workspace: Workspace) 
             await until(pilot, lambda: grid.current is not None)
             assert grid.cursor < before
             assert grid.current.id == expected[grid.cursor]
+        before = grid.cursor
+        await pilot.press("pagedown")
+        await until(pilot, lambda: grid.current is not None)
+        assert before < grid.cursor < last
+        assert grid.current.id == expected[grid.cursor]
         await pilot.press("home", "right")
         await until(pilot, lambda: grid.current is not None and grid.cursor == 1)
         assert told(screen, "readout").startswith('"␣f"  id 285   token 2 of')

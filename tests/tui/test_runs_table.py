@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from textual import events
@@ -314,6 +315,31 @@ def test_a_run_is_trained_again_with_other_settings(workspace: Workspace) -> Non
         await until(pilot, lambda: place.state.values.get("model_name") == "try-4")
         assert place.state.values["max_steps"] == 2000
         assert place.state.values.get("init_from") is None
+
+    play(workspace, story)
+
+
+def test_pages_of_runs(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for number in range(60):
+        config = PretrainConfig(model_name=f"run-{number:02d}", data_dir="stdlib/all")
+        canned.artifact(workspace, config, canned.run_events(10, 900), end=canned.NOW - number)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        runs = screen.query_one(RunList)
+        await pilot.press("enter", "home")
+        await pilot.pause()
+        page = runs.size.height - 2
+        assert page > 10
+        await pilot.press("pagedown")
+        assert screen.chosen == f"run-{page:02d}"
+        await pilot.pause()
+        assert f"run-{page:02d}" in screen_text(app)
+        await pilot.press("pageup", "down", "pagedown", "pagedown", "pagedown", "pagedown")
+        assert screen.chosen == "run-59"
+        await pilot.press("home")
+        assert screen.chosen == "run-00"
 
     play(workspace, story)
 
