@@ -35,6 +35,12 @@ EMPTY = (
 )
 
 
+COMING = (
+    "A model is being trained. It can be prompted here as soon as it has saved a checkpoint;\n"
+    "{app.runs} shows how far it is, and {runs.checkpoint} there saves one now."
+)
+
+
 class PlayScreen(PlayKept):
     """A prompt, how to sample, and the texts as they come."""
 
@@ -259,6 +265,10 @@ checkpoint of a run that goes on.
     def models_found(self) -> None:
         """Write anew when the run that is followed has a newer checkpoint."""
         model = self.model
+        if not self._models:
+            snapshot = self.talm.snapshot
+            coming = any(item.status.active for item in (*snapshot.models, *snapshot.quickstarts))
+            self.query_one("#play-empty", Hint).show(COMING if coming else EMPTY)
         if not self.following or model is None or self._newest is None:
             return
         if step_of(self._picker("checkpoint").value) is not None:

@@ -58,7 +58,7 @@ class TrainScreen(FormPlace):
     SHOWS_JOBS = False
     ABOUT = (
         "A model learns to tell which token comes next. Begin with a preset, change what you"
-        " like, and see on the right what it amounts to before you start."
+        " like, and see what it amounts to before you start."
     )
 
     THERE = (

@@ -44,5 +44,11 @@ class Hint(Widget):
         super().__init__(id=id)
         self._text = text
 
+    def show(self, text: str) -> None:
+        """Say something else."""
+        if text != self._text:
+            self._text = text
+            self.refresh(layout=True)
+
     def render(self) -> Content:
         return with_keys(self.app, self._text)

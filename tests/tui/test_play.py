@@ -236,7 +236,9 @@ def test_a_checkpoint_that_was_copied_here_is_offered(models: Workspace) -> None
 def test_without_a_model_it_says_what_to_do(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("6")
-        await until(pilot, lambda: "There is no model to talk to yet" in screen_text(app))
+        # One is on its way; without it there would be something else to do.
+        await until(pilot, lambda: "A model is being trained" in screen_text(app))
+        assert "5 shows how far it is, and c there saves one now" in screen_text(app)
 
     play(workspace, story)
 
