@@ -12,7 +12,6 @@ from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
 from talm_tui.forms.quantity import count, size
 
-
 UNKNOWN = "not known before the Hub is asked, when it starts"
 
 

@@ -37,6 +37,7 @@ from talm_tui.theme import line, plain, styles
 from talm_tui.watcher import Snapshot
 from talm_tui.widgets.artifact_list import ArtifactList
 from talm_tui.widgets.command_preview import CommandPreview
+from talm_tui.widgets.glimpse import Glimpse, Look
 from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.job_view import JobView
 from talm_tui.widgets.meaning_panel import MeaningPanel
@@ -65,6 +66,8 @@ class FormPlace(Place):
     THERE: ClassVar[tuple[str, str]]
     """Over the list of what there is already, and instead of it while there is nothing; keys in
     braces."""
+    GLIMPSE: ClassVar[tuple[Look, str, str, str]]
+    """How to look into an artifact, and the texts of a `Glimpse`; keys in braces."""
     SHOWS_JOBS: ClassVar[bool] = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -136,6 +139,10 @@ class FormPlace(Place):
         """The artifacts of this place's kind."""
         return ()
 
+    def newest(self) -> str:
+        """The artifact to look into where there is room: the newest that is done, else none."""
+        return next((item.name for item in self.overviews() if item.status is Status.DONE), "")
+
     @property
     def snapshot(self) -> Snapshot:
         """What there is in the workspace, as last seen."""
@@ -178,12 +185,15 @@ class FormPlace(Place):
         return iter(())
 
     def compose_below(self) -> ComposeResult:
-        """What fills the room below the fields where there is some."""
+        """What fills the room below the fields where there is some: what there is already; where
+        there is much, that stands beside, and here a look into the newest."""
         yield self.compose_list()
+        texts = (plain_keys(self.talm, text) for text in self.GLIMPSE[1:])
+        yield Glimpse(self.GLIMPSE[0], self.workspace.root, *texts)
 
     def compose_beside(self) -> ComposeResult:
         """The same below the consequences."""
-        return iter(())
+        yield self.compose_list()
 
     def compose_list(self) -> ArtifactList:
         """What there is already of what this form makes."""
@@ -205,7 +215,7 @@ class FormPlace(Place):
             self.workspace, lambda findings: self.post_message(self.Checked(findings))
         )
         self.watch(self.talm, "snapshot", self._workspace_changed, init=False)
-        self.query_one(ArtifactList).show(self.overviews())
+        self._show_there()
         self.judge()
         self._follow_active()
 
@@ -235,6 +245,12 @@ class FormPlace(Place):
         self.show_more(meaning)
         self.query_one(CommandPreview).show(self.command())
         self._show_counts()
+
+    def _show_there(self) -> None:
+        for listed in self.query(ArtifactList):
+            listed.show(self.overviews())
+        for glimpse in self.query(Glimpse):
+            glimpse.show(self.newest())
 
     def show_more(self, meaning: Meaning | None) -> None:
         """Show what else there is to say about the values; None: nothing can be."""
@@ -283,7 +299,7 @@ class FormPlace(Place):
 
     def _workspace_changed(self) -> None:
         shown = self.snapshot
-        self.query_one(ArtifactList).show(self.overviews())
+        self._show_there()
         seen = tuple(
             (overview.artifact.name, overview.status)
             for overview in (*shown.tokenizers, *shown.data, *shown.models)

@@ -21,6 +21,7 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.forms.quantity import count
 from talm_tui.widgets.document_view import DocumentView
+from talm_tui.widgets.glimpse import document
 from talm_tui.widgets.job_view import JobView
 
 
@@ -49,6 +50,13 @@ class DataScreen(FormPlace):
     THERE = (
         "Datasets so far ({data.documents}: read one)",
         "None yet. Without another source it is your Python's own library, offline, in seconds.",
+    )
+
+    GLIMPSE = (
+        document,
+        "A document of {name}",
+        "{data.documents}  more",
+        "A document of the newest dataset stands here once there is one.",
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [

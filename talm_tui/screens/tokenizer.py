@@ -14,6 +14,7 @@ from talm_tui.forms.data_meaning import unnamed
 from talm_tui.forms.meaning import Meaning, of_tokenizer
 from talm_tui.forms.names import free, short_count, stem
 from talm_tui.forms.place import FormPlace
+from talm_tui.widgets.glimpse import learned
 from talm_tui.widgets.job_view import JobView
 
 
@@ -34,6 +35,13 @@ class TokenizerScreen(FormPlace):
         "None of your own yet; base, which ships with talm, has 4,096 tokens.",
     )
 
+    GLIMPSE = (
+        learned,
+        "What {name} has learned",
+        "{tokenizer.playground}  try it",
+        "",
+    )
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "use", "Prepare data with it", id="tokenizer.use", show=False),
         Binding(
@@ -47,6 +55,9 @@ class TokenizerScreen(FormPlace):
 
     def overviews(self) -> tuple[Overview, ...]:
         return self.snapshot.tokenizers
+
+    def newest(self) -> str:
+        return super().newest() or RESERVED
 
     def propose(self) -> None:
         values = self.state.values

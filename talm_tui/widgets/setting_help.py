@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from textual.content import Content
 from textual.reactive import reactive
 
@@ -17,6 +19,10 @@ _HOW = {
     "dataset": "Enter opens the list; a path can be typed there, too.",
     "model": "Enter opens the list; a path can be typed there, too.",
 }
+
+
+_WIDE = 56
+"""Cells from which choices are told in lines of their own."""
 
 
 def facts(item: Declared, default: object) -> str:
@@ -41,6 +47,13 @@ def usage(item: Declared) -> str:
     return ""
 
 
+def more(item: Declared, *, apart: bool) -> str:
+    """What there is to say beyond the help. Where that goes through the choices, `a: … b: …`, they
+    stand `apart` in lines of their own."""
+    text, names = item.setting.more, "|".join(map(re.escape, item.choices or ()))
+    return re.sub(rf"(?<=\.) (?=(?:{names}): )", "\n", text) if apart and names else text
+
+
 class SettingHelp(Sheet):
     """Help of one setting, or of the form while no field has the focus. `brief` says it in
     three lines, for narrow screens."""
@@ -53,9 +66,17 @@ class SettingHelp(Sheet):
         self._about = about
         self._item: Declared | None = None
         self._default: object = None
+        self._wide = False
 
     def on_mount(self) -> None:
         self._show()
+
+    def on_resize(self) -> None:
+        # Lines of their own take room, which a smaller screen needs for what the values mean.
+        wide = self.content_size.width >= _WIDE
+        if wide is not self._wide:
+            self._wide = wide
+            self._show()
 
     def watch_brief(self) -> None:
         if self.is_mounted:
@@ -80,6 +101,6 @@ class SettingHelp(Sheet):
             self.update(Content(text))
             return
         self.border_title = Content(item.key)
-        parts = [item.setting.help, item.setting.more, usage(item)]
+        parts = [item.setting.help, more(item, apart=self._wide), usage(item)]
         body = "\n\n".join(part for part in parts if part)
         self.update(Content.assemble(body, "\n\n", (said, "$secondary")))

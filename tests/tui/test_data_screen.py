@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,9 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.data import DataScreen, tokenizer_options
 from talm_tui.screens.train import TrainScreen
+from talm_tui.widgets.artifact_list import ArtifactList
 from talm_tui.widgets.document_view import FIRST_SEED, DocumentView, about
+from talm_tui.widgets.glimpse import Glimpse
 from talm_tui.widgets.job_view import JobView
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
 
@@ -127,6 +130,32 @@ def test_a_picture_of_documents(
         await pilot.pause()
 
     assert snap_compare(app_at(prepared, "data"), terminal_size=size, run_before=before)
+
+
+def test_a_large_screen_looks_into_the_newest_dataset(prepared: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        glimpse = place.query_one(Glimpse)
+        # No process is started for what nobody sees.
+        assert glimpse.size.height == 0
+        assert glimpse.seen is None
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: glimpse.seen)
+        assert str(glimpse.border_title) == "A document of text/mine"
+        shown = text_of(place, "#glimpse")
+        assert shown.startswith("document ")
+        assert re.search(r"\n\n\[red\]\d", shown)
+        assert "\x1b" not in shown
+        assert [listed.size.height > 0 for listed in place.query(ArtifactList)] == [False, True]
+        for file in prepared.directory("data", "text/mine").glob("*.npy"):
+            file.unlink()
+        glimpse._asked = None
+        glimpse.show("text/mine")
+        await until(pilot, lambda: glimpse.seen)
+        assert "is missing" in text_of(place, "#glimpse")
+        glimpse.show("")
+        assert text_of(place, "#glimpse").startswith("A document of the newest dataset")
+
+    run_at(prepared, "data", steps)
 
 
 def test_a_damaged_dataset_says_so(prepared: Workspace) -> None:

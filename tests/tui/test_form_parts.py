@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import PretrainConfig, TokenizerConfig
+from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.events import (
     Failed,
     Finished,
@@ -25,7 +25,7 @@ from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size
 from talm_tui.forms.suggest import complete
 from talm_tui.widgets.meaning_panel import _widths
-from talm_tui.widgets.setting_help import facts, usage
+from talm_tui.widgets.setting_help import facts, more, usage
 
 KEYS = {
     "place.leave": "esc",
@@ -117,6 +117,15 @@ def test_bars() -> None:
     assert bar(0.5, 12) == "▕█████░░░░░▏"
     assert bar(2.0, 4) == "▕██▏"
     assert bar(0.0, 4) == "▕░░▏"
+
+
+def test_choices_stand_apart_where_there_is_room() -> None:
+    source = next(item for item in settings_of(DataConfig) if item.key == "source")
+    lines = more(source, apart=True).splitlines()
+    assert [text.partition(":")[0] for text in lines] == list(source.choices or ())
+    assert more(source, apart=False) == source.setting.more == " ".join(lines)
+    size = next(item for item in settings_of(DataConfig) if item.key == "shard_size")
+    assert more(size, apart=True) == size.setting.more
 
 
 def test_a_phase_in_one_line() -> None:

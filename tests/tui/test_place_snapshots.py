@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -12,15 +13,18 @@ from textual.color import Color
 from textual.filter import Monochrome
 from textual.pilot import Pilot
 
-from talm_core.config import TokenizerConfig
-from talm_core.events import Merged, Progress, Started
+from talm_core import jobs
+from talm_core.config import DataConfig, TokenizerConfig
+from talm_core.events import Finished, Merged, Progress, Started
 from talm_core.lock import Lock
+from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.place import FormPlace
 from talm_tui.places import PLACES
 from talm_tui.screens.train import TrainScreen
 from talm_tui.theme import DARK, LIGHT
+from talm_tui.widgets.glimpse import Glimpse
 from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text
 from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
@@ -63,10 +67,43 @@ def busy(models: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspa
     time.tzset()
 
 
+def look_into(workspace: Workspace) -> None:
+    """A tokenizer and a dataset that are there, not only told of: large screens look into them."""
+    notes = workspace.root.parent / "notes"
+    notes.mkdir()
+    for name in ("first", "second"):
+        text = "".join(f"def {name}_{n}(x):\n    return x + {n}\n\n" for n in range(400))
+        (notes / f"{name}.py").write_text(text)
+    made = canned.artifact(
+        workspace,
+        TokenizerConfig(name="notes-4k", text_file=("notes",)),
+        [
+            Started(job="tokenizer", name="notes-4k"),
+            Finished(seconds=1.2, summary={"vocab_size": 4096, "n_vocab": 4100}),
+        ],
+        end=canned.NOW - 2 * canned.HOUR,
+    )
+    shutil.copy(BASE, made / FILE_NAME)
+    config = DataConfig(source="text", path=("notes",), ds_sample="notes")
+    elsewhere = Workspace(workspace.root.parent / "elsewhere")
+    *_, last = jobs.run(config, elsewhere)
+    made = workspace.directory_of(config)
+    shutil.copytree(elsewhere.directory_of(config), made)
+    events = [Started(job="data", name="text/notes"), last]
+    canned.artifact(workspace, config, events, end=canned.NOW - canned.HOUR)
+
+
+async def looked_into(pilot: Pilot[Any], place: FormPlace) -> None:
+    """Wait for what a large screen shows of the newest."""
+    glimpse = place.query_one(Glimpse)
+    await until(pilot, lambda: glimpse.seen or not glimpse.size.height)
+
+
 async def tokenizer(pilot: Pilot[Any], place: FormPlace) -> None:
     place.fill({"text_file": ("texts",)})
     await settled(pilot, place)
     await until(pilot, lambda: "newest" in text_of(place, "#job"))
+    await looked_into(pilot, place)
 
 
 async def data(pilot: Pilot[Any], place: FormPlace) -> None:
@@ -74,6 +111,7 @@ async def data(pilot: Pilot[Any], place: FormPlace) -> None:
     await settled(pilot, place)
     place.fill({"path": ()})
     await pilot.press("down")
+    await looked_into(pilot, place)
 
 
 async def train(pilot: Pilot[Any], place: FormPlace) -> None:
@@ -102,6 +140,8 @@ STORIES: dict[str, Callable[[Pilot[Any]], Awaitable[None]]] = {
 def test_a_place(
     busy: Workspace, snap_compare: Any, place: str, size: tuple[int, int], theme: str
 ) -> None:
+    if size == (200, 60) and place in ("tokenizer", "data"):
+        look_into(busy)
     app = app_at(busy, place if place in ("tokenizer", "data", "train") else "home")
     app.theme = theme
     assert snap_compare(app, terminal_size=size, run_before=STORIES[place])
