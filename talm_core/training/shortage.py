@@ -9,6 +9,7 @@ import torch
 
 from talm_core.errors import RunError
 from talm_core.events import Event, Notice
+from talm_core.training.machine import largest_divisor
 
 if TYPE_CHECKING:
     from talm_core.training.trainer import Trainer
@@ -36,13 +37,13 @@ def take_less(trainer: Trainer) -> Generator[Event, None, None]:
         RunError: there are other processes, or it was one window already.
     """
     had = trainer.batch_size
-    if not trainer.ranks.alone:
+    if not trainer.ranks.alone and had > 1:
         # The others are in the middle of an exchange, which cannot be begun again.
-        passes = trainer.config.passes * trainer.config.batch_size // max(1, had // 2)
+        fewer = largest_divisor(had, had // 2)
+        passes = trainer.config.passes * trainer.config.batch_size // fewer
         raise RunError(
             f"out of memory with {had} windows in a pass of {trainer.ranks.count} processes; go"
-            f" on by --resume --override --batch-size {max(1, had // 2)} --grad-accum-steps"
-            f" {passes}"
+            f" on by --resume --override --batch-size {fewer} --grad-accum-steps {passes}"
         )
     trainer.take_less()
     text = (

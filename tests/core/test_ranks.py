@@ -36,11 +36,14 @@ from talm_core.events import (
 )
 from talm_core.history import History
 from talm_core.journal import JournalReader
+from talm_core.model.transformer import ModelConfig
 from talm_core.training import checkpoint
-from talm_core.training.machine import check_shares
+from talm_core.training.machine import Machine, check_shares
 from talm_core.training.ranks import Ranks
+from talm_core.training.shortage import take_less
+from talm_core.training.trainer import Trainer
 from talm_core.workspace import Workspace
-from tests.core.tiny_runs import tiny_config, tiny_workspace
+from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -277,3 +280,19 @@ def test_one_process_agrees_with_itself() -> None:
     assert ranks.average(torch.tensor(3.0)).item() == 3.0
     assert ranks.lost(RuntimeError("gloo")) is None
     ranks.close()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "advice"), [(18, "--batch-size 3 --grad-accum-steps 6"), (2, "of one window")]
+)
+def test_what_is_said_when_memory_runs_out_keeps_the_windows_of_a_step(
+    workspace: Workspace, batch_size: int, advice: str
+) -> None:
+    config = tiny_config(batch_size=batch_size)
+    machine = Machine("cpu", "fp32", compiled=False, threads=1)
+    shape = ModelConfig.of(config, VOCABULARY.n_vocab)
+    trainer = Trainer(config, shape, machine, workspace.directory("data", NAME))
+    # As one of two has it.
+    trainer.ranks, trainer.batch_size = Ranks(count=2), batch_size // 2
+    with pytest.raises(RunError, match=advice):
+        list(take_less(trainer))
