@@ -286,6 +286,18 @@ class PretrainConfig(JobConfig):
             advanced=True,
         ),
     ] = 0.1
+    dropout: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Setting(
+            "Training",
+            "Share of what each layer adds, and of the embedding, that is left out at random.",
+            more="0 where a text is read once or twice. 0.1 to 0.2 holds against learning by heart "
+            "where it is read many times, and wants more steps. Only in training: evaluations "
+            "and samples leave out nothing.",
+            advanced=True,
+        ),
+    ] = 0.0
     beta1: Annotated[
         float,
         Field(ge=0, lt=1),

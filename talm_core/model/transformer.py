@@ -89,11 +89,12 @@ class Cache:
 class Block(nn.Module):
     """One layer: attention, then feed-forward, each added to what flows past."""
 
-    def __init__(self, config: ModelConfig, index: int) -> None:
+    def __init__(self, config: ModelConfig, index: int, dropout: float = 0.0) -> None:
         super().__init__()
         c, d = config.n_embd, config.head_dim
         self.config = config
         self.index = index
+        self.dropout = dropout
         self.attention_norm = nn.Parameter(torch.ones(c))
         self.qkv = nn.Parameter(torch.empty((config.n_head + 2 * config.n_kv_head) * d, c))
         self.attention_out = nn.Parameter(torch.empty(c, c))
@@ -105,7 +106,7 @@ class Block(nn.Module):
         """(B, T, C) -> (B, T, C)."""
         x = x + self._attention(x, cosine, sine, cache)
         inner = swiglu(self._after_norm(x, self.feed_norm, self.gate_up))  # (B, T, F)
-        return x + functional.linear(inner, self.down.to(x.dtype))
+        return x + _dropped(functional.linear(inner, self.down.to(x.dtype)), self)
 
     def _attention(self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache | None) -> Tensor:
         b, t, c = x.shape
@@ -124,7 +125,7 @@ class Block(nn.Module):
             enable_gqa=h != k,
         )
         merged = seen.transpose(1, 2).reshape(b, t, c)
-        return functional.linear(merged, self.attention_out.to(x.dtype))
+        return _dropped(functional.linear(merged, self.attention_out.to(x.dtype)), self)
 
     def step(self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache) -> Tensor:
         """What `forward` gives for one new token, (B, 1, C) -> (B, 1, C), in as few operations as
@@ -158,15 +159,33 @@ class Block(nn.Module):
         return functional.linear(y * gain.to(x.dtype), weight)
 
 
-class Transformer(nn.Module):
-    """The whole model. Parameters are fp32; `dtype` is what the products are computed in."""
+def _dropped(x: Tensor, module: Block | Transformer) -> Tensor:
+    """`x` without a share of its numbers, in training alone (Srivastava et al. 2014,
+    https://jmlr.org/papers/v15/srivastava14a.html)."""
+    if module.dropout and module.training:
+        return functional.dropout(x, module.dropout)
+    return x
 
-    def __init__(self, config: ModelConfig, *, dtype: torch.dtype = torch.float32) -> None:
+
+class Transformer(nn.Module):
+    """The whole model. Parameters are fp32; `dtype` is what the products are computed in.
+    `dropout` is no part of what is saved: it says how a model is trained."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: torch.dtype = torch.float32,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.config = config
         self.dtype = dtype
+        self.dropout = dropout
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.n_embd))
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.n_layer))
+        self.blocks = nn.ModuleList(
+            Block(config, index, dropout) for index in range(config.n_layer)
+        )
         self.norm = nn.Parameter(torch.ones(config.n_embd))
         self.output = (
             None
@@ -215,7 +234,7 @@ class Transformer(nn.Module):
         start = cache.length if cache is not None else 0
         end = start + tokens.shape[1]
         cosine, sine = self.cosine[start:end], self.sine[start:end]
-        x = functional.embedding(tokens, self.embedding).to(self.dtype)
+        x = _dropped(functional.embedding(tokens, self.embedding).to(self.dtype), self)
         for block in self.blocks:
             x = block(x, cosine.to(self.dtype), sine.to(self.dtype), cache)
         if cache is not None:

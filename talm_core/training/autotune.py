@@ -216,7 +216,7 @@ class _Bench:
         self._windows = windows
         self._device = torch.device(machine.device)
         self._attention = machine.attention
-        self._model = Transformer(shape, dtype=machine.dtype)
+        self._model = Transformer(shape, dtype=machine.dtype, dropout=config.dropout)
         self._model.initialise(config.seed)
         self._model.to(self._device)
         # Kept, for its memory is in the way of large passes as it is in a run.

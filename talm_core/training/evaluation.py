@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import torch
+from torch import nn
 
 from talm_core.data.loader import Windows, eval_batches
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -35,6 +37,16 @@ def score_of(nats: float, tokens: int, raw_bytes: int) -> Score:
     return Score(nats / tokens, bits, tokens)
 
 
+@contextmanager
+def judged(model: nn.Module) -> Iterator[None]:
+    """The model without dropout for as long as it is judged; afterwards it is trained on."""
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
+
+
 def evaluate(trainer: Trainer, windows: Windows, vocabulary: Vocabulary) -> Iterator[Score]:
     """The score so far after each batch; the last one is the whole evaluation's. `windows` are the
     validation split's."""
@@ -54,7 +66,7 @@ def evaluate(trainer: Trainer, windows: Windows, vocabulary: Vocabulary) -> Iter
         counts = ranks.rank < len(group)
         batch = group[ranks.rank if counts else 0]
         on_device = torch.from_numpy(batch).to(trainer.device)
-        with mode():
+        with mode(), judged(model):
             loss = model.loss(on_device[:, :-1].contiguous(), on_device[:, 1:].contiguous())
         targets = batch[:, 1:]
         own = [loss.item() * targets.size, targets.size, float(lengths[targets].sum())]

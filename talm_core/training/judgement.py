@@ -10,7 +10,7 @@ from talm_core.events import Evaluated, Progress, Sampled
 from talm_core.model.generate import split_prompt, stream
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.training.conversation import Conversation, Talk
-from talm_core.training.evaluation import evaluate
+from talm_core.training.evaluation import evaluate, judged
 from talm_core.training.inputs import Inputs
 from talm_core.training.pace import Pace
 from talm_core.training.standing import Standing
@@ -60,7 +60,7 @@ class Judgement:
         if model is None:
             self.standing.due.pop(0)
             return
-        with self.pace.costing("sample"):
+        with self.pace.costing("sample"), judged(model):
             for step in stream(
                 model,
                 self.tokenizer,

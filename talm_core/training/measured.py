@@ -126,6 +126,7 @@ def key_of(config: PretrainConfig, vocab_size: int, *, processes: int = 1) -> st
         config.hidden,
         config.context_len,
         config.tie_embeddings,
+        config.dropout > 0,
     )
     step = (config.batch_size, config.passes, config.optimizer, processes)
     asked = (config.device, config.precision, config.compile, config.parallel)

@@ -147,6 +147,9 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
     # Kept for the way back, per token and layer: both normalised inputs, what attention was
     # given and gave, and the feed-forward layer's two halves and their product.
     per_layer = 2 * c + (c + 2 * key) + c + 3 * f
+    if config.dropout:
+        # What each of both additions was multiplied by; a byte a number on CUDA.
+        per_layer += 2 * c
     # The widest moment of the way back holds as much as one layer again, and the last norm.
     kept = (config.n_layer + 1) * per_layer + 2 * c
     passes = size * _HELD * tokens * kept

@@ -76,8 +76,9 @@ class Trainer:
         self.ranks = ranks or Ranks()
         self.sharded = not self.ranks.alone and config.parallel == "fsdp"
         self.device = torch.device(machine.device)
-        torch.manual_seed(config.seed)
-        self.model = Transformer(shape, dtype=machine.dtype)
+        # What dropout leaves out is another part on each process.
+        torch.manual_seed(config.seed + self.ranks.rank)
+        self.model = Transformer(shape, dtype=machine.dtype, dropout=config.dropout)
         self.model.initialise(config.seed)
         self.model.to(self.device)
         self._hidden = self.model.hidden

@@ -130,7 +130,7 @@ def test_the_summary_is_what_was_reached(workspace: Workspace) -> None:
 
 def test_validation_is_what_the_saved_model_gives(workspace: Workspace) -> None:
     """The loss and the bits per byte, window by window and token by token."""
-    events = list(pretrain(tiny_config(eval_tokens=10**6), workspace))
+    events = list(pretrain(tiny_config(eval_tokens=10**6, dropout=0.5), workspace))
     evaluated = [e for e in events if isinstance(e, Evaluated)][-1]
     path = checkpoint.latest(workspace.directory("pretrain", "tiny"))
     assert path is not None
@@ -178,7 +178,7 @@ def read_back(records: list[Event]) -> History:
 @pytest.mark.parametrize("every", [1, 5])
 def test_a_run_closed_anywhere_goes_on_exactly(workspace: Workspace, every: int) -> None:
     """Closed at ever later events and resumed, it ends where a run in one go ends."""
-    settings: dict[str, Any] = {"log_every": 2, "grad_accum_steps": 2}
+    settings: dict[str, Any] = {"log_every": 2, "grad_accum_steps": 2, "dropout": 0.1}
     whole = list(pretrain(tiny_config(model_name="whole", **settings), workspace))
     said: list[Event] = []
     for limit in range(3, 400, every):

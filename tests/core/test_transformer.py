@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -19,9 +20,9 @@ SHAPE = ModelConfig(
 )
 
 
-def ready(config: ModelConfig = SHAPE) -> Transformer:
+def ready(config: ModelConfig = SHAPE, dropout: float = 0.0) -> Transformer:
     """A model in which every weight matters, the ones that begin at zero too."""
-    model = Transformer(config)
+    model = Transformer(config, dropout=dropout)
     model.initialise(1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -34,8 +35,9 @@ def tokens(batch: int = 3, length: int = 16) -> Tensor:
     return torch.randint(97, (batch, length), generator=torch.Generator().manual_seed(3))
 
 
-def reference(model: Transformer, ids: Tensor) -> Tensor:
-    """Logits by Llama's formulas, one head and one position at a time."""
+def reference(model: Transformer, ids: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+    """Logits by Llama's formulas, one head and one position at a time. `masks` (B, T, C) multiply
+    the embedding and, layer by layer, what attention and feed-forward add."""
     c = model.config
     d, group = c.head_dim, c.n_head // c.n_kv_head
 
@@ -67,14 +69,15 @@ def reference(model: Transformer, ids: Tensor) -> Tensor:
         return out
 
     rows = []
-    for row in ids:
-        x = model.embedding[row]
+    for index, row in enumerate(ids):
+        factors = iter([mask[index] for mask in masks] or [torch.tensor(1.0)] * 99)
+        x = model.embedding[row] * next(factors)
         for block in model.blocks:
             assert isinstance(block, Block)
             h = norm(x, block.attention_norm)
-            x = x + attended(block.qkv, h) @ block.attention_out.T
+            x = x + attended(block.qkv, h) @ block.attention_out.T * next(factors)
             gate, up = (norm(x, block.feed_norm) @ block.gate_up.T).chunk(2, -1)
-            x = x + (gate * torch.sigmoid(gate) * up) @ block.down.T
+            x = x + (gate * torch.sigmoid(gate) * up) @ block.down.T * next(factors)
         rows.append(norm(x, model.norm) @ model.head.T)
     return torch.stack(rows)
 
@@ -85,6 +88,18 @@ def test_logits_are_those_of_the_formulas(tied: bool) -> None:
     model = ready(shape)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens()), reference(model, tokens()))
+
+
+def test_dropout_leaves_out_what_was_drawn_and_only_in_training() -> None:
+    model, ids = ready(dropout=0.25), tokens()
+    torch.manual_seed(5)
+    logits = model(ids)
+    torch.manual_seed(5)
+    masks = [functional.dropout(torch.ones(3, 16, 32), 0.25) for _ in range(5)]
+    assert pytest.approx(sorted(set(masks[0].flatten().tolist()))) == [0.0, 4 / 3]
+    torch.testing.assert_close(logits, reference(model, ids, masks), rtol=1e-4, atol=1e-4)
+    model.eval()
+    torch.testing.assert_close(model(ids), ready()(ids), rtol=0, atol=0)
 
 
 def test_the_loss_is_the_cross_entropy_of_the_logits() -> None:
