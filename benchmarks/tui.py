@@ -235,8 +235,9 @@ def journal(workspace: Workspace, name: str, steps: int, *, hours: float = 1.0) 
 
 
 def opened(terminal: PseudoTerminal, name: str, steps: int) -> dict[str, float]:
-    """Open a run's monitor and wait until its whole journal is read: seconds, the slowest answer
-    to a key meanwhile, and megabytes more than before."""
+    """Open a run's monitor and wait until its whole journal is read: seconds until its end is on
+    the screen and until all is, the slowest answer to a key meanwhile, and megabytes more than
+    before."""
     process = psutil.Process(terminal.process.pid)
     before = process.memory_info().rss
     began, answers = time.monotonic(), []
@@ -246,8 +247,10 @@ def opened(terminal: PseudoTerminal, name: str, steps: int) -> dict[str, float]:
     terminal.press("enter")
     settle(terminal, 0.2)
     terminal.press("down")
-    count, key = 0, ("y", "y log", "y linear")
-    while f"{steps:,} steps in" not in terminal.text:
+    count, key, shown = 0, ("y", "y log", "y linear"), 0.0
+    while f"{steps:,} steps in" not in terminal.text or "sketch, " in terminal.text:
+        if not shown and f"{steps:,} steps in" in terminal.text:
+            shown = time.monotonic() - began
         answers.append(timed(terminal, key[0], shows(terminal, key[1 + count % 2])))
         count += 1
         terminal.read(0.3)
@@ -256,6 +259,7 @@ def opened(terminal: PseudoTerminal, name: str, steps: int) -> dict[str, float]:
     settle(terminal, 0.5)
     ordered = sorted(answers)
     return {
+        "shown_seconds": shown or time.monotonic() - began,
         "read_seconds": time.monotonic() - began,
         "key_p95": ordered[int(0.95 * (len(ordered) - 1))] if ordered else 0.0,
         "grown_mb": (process.memory_info().rss - before) / 1e6,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from talm_core.settings import JobConfig
     from talm_core.workspace import Workspace
 
+_ANSWER_SECONDS = 0.06
 _LISTED = {"app.palette", "app.quit", *(f"app.{entry.mode}" for entry in PLACES)}
 
 
@@ -116,6 +118,7 @@ class TalmApp(App[None]):
         super().__init__()
         self._workspace = workspace
         self._sized = False
+        self._pressed = 0.0
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -233,6 +236,17 @@ class TalmApp(App[None]):
     def action_redraw(self) -> None:
         """Draw the whole screen again, after another program has written over it."""
         self.refresh(layout=True)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._pressed = time.monotonic()
+        await super().on_event(event)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a key or the mouse is being answered, as long as that usually takes: whoever
+        has time leaves the interpreter to it."""
+        return time.monotonic() - self._pressed < _ANSWER_SECONDS
 
     # --- keys --------------------------------------------------------------------------------
 

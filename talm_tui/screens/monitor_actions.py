@@ -190,6 +190,9 @@ class MonitorActions(CheckpointActions):
     def action_export(self) -> None:
         """Write the chart as it is to files."""
         assert self._run is not None
+        if self.coming is not None:
+            self.notify("Not all of the run is read yet: in a moment", severity="warning")
+            return
         own, others = self.history.snapshot(), self._others()
         curves = Curves().of(self._run, own, self.monitor.quantity, others)
         view = replace(self.query_one(Chart).view, cursor=None)

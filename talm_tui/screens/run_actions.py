@@ -102,6 +102,8 @@ class RunActions(Place):
     def __init__(self) -> None:
         super().__init__()
         self.history = History()
+        # What is read behind a sketch of a long journal.
+        self.coming: History | None = None
         self.status = Status.INTERRUPTED
         self.files = Files()
         self._run: str | None = None

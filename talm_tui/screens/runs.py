@@ -196,7 +196,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         assert self._directory is not None
         self._token += 1
         self._over = False
-        self.history, self.files = History(), Files()
+        self.history, self.coming, self.files = History(), None, Files()
         self._changed()
         self._follower = self._read(self._token, self._directory)
 
@@ -206,7 +206,13 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         from talm_tui.widgets import raster  # noqa: F401
 
         worker = get_current_worker()
-        Follower(token, directory, self.post_message, lambda: worker.is_cancelled).run()
+        Follower(
+            token,
+            directory,
+            self.post_message,
+            cancelled=lambda: worker.is_cancelled,
+            busy=lambda: self.talm.busy,
+        ).run()
 
     @on(Records)
     def _take(self, message: Records) -> None:
@@ -214,7 +220,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self.call_after_refresh(message.taken.set)
         if message.token != self._token:
             return
-        changed = self.history.extend(message.records)
+        changed = self._take_in(message)
         if message.status is not None and message.status is not self.status:
             self.status, changed = message.status, True
         if message.files is not None and message.files != self.files:
@@ -223,6 +229,19 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             self._over = changed = True
         if changed:
             self._changed()
+
+    def _take_in(self, message: Records) -> bool:
+        """Add records to what is shown, or to what is read behind a sketch; whether the first has
+        changed."""
+        if message.sketch:
+            self.coming = self.coming or History()
+            return self.history.extend(message.records)
+        if self.coming is None:
+            return self.history.extend(message.records)
+        self.coming.extend(message.records)
+        if message.whole:
+            self.history, self.coming = self.coming, None
+        return message.whole
 
     def on_renamed(self, message: Renamed) -> None:
         message.stop()
@@ -295,6 +314,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         others = self._others()
         configs = {item.name: item.config for item in self.talm.snapshot.models}
         known = {name: configs.get(name) for name in (self._run, *(item.name for item in others))}
+        self.monitor.sketch = self.coming is not None
         self.monitor.draw(self._run, self.status, self.history, self.files, others, known)
         offered = (self.status, bool(self.files.checkpoints), self._held)
         if offered != self._offered:

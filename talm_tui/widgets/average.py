@@ -52,11 +52,16 @@ def averaged(
     before = carried or Carried()
     if not len(values):
         return values.copy(), before
-    steps = before.steps + np.cumsum(gap)
+    # Where no step is left out, which is the rule, all weigh the same: half the work.
+    even = gap.min() == gap.max() == 1.0
+    steps = before.steps + (np.arange(1.0, len(gap) + 1) if even else np.cumsum(gap))
     if beta <= 0:
         return values.copy(), Carried(float(values[-1]), float(steps[-1]))
     rate = math.log(beta)
-    total = _summed(values * -np.expm1(gap * rate), np.exp(gap * rate))
+    if even:
+        total = _summed(values * -math.expm1(rate), beta)
+    else:
+        total = _summed(values * -np.expm1(gap * rate), np.exp(gap * rate))
     if before.total:
         near = np.searchsorted(steps, before.steps + math.log(_NOTHING) / rate)
         total[:near] += before.total * np.exp((steps[:near] - before.steps) * rate)
@@ -67,13 +72,21 @@ def averaged(
     return total, after
 
 
-def _summed(values: Floats, decay: Floats) -> Floats:
+def _summed(values: Floats, decay: Floats | float) -> Floats:
     """`sum[i] = values[i] + decay[i] * sum[i - 1]`. Each pass doubles how far back a sum reaches,
-    so few passes do for any length. Both arrays are taken to work in."""
+    so few passes do for any length. Arrays are taken to work in."""
     reach = 1
-    while reach < len(values) and decay[reach:].max() > _NOTHING:
-        values[reach:] += decay[reach:] * values[:-reach]
-        decay[reach:] *= decay[:-reach]
+    while reach < len(values):
+        if isinstance(decay, float):
+            if decay <= _NOTHING:
+                break
+            values[reach:] += decay * values[:-reach]
+            decay *= decay
+        else:
+            if decay[reach:].max() <= _NOTHING:
+                break
+            values[reach:] += decay[reach:] * values[:-reach]
+            decay[reach:] *= decay[:-reach]
         reach *= 2
     return values
 

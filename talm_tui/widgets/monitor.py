@@ -85,6 +85,7 @@ class Monitor(Vertical):
         self.history = History()
         self.files = Files()
         self.quantity = LOSS
+        self.sketch = False
         self.others: Sequence[Overlaid] = ()
         self._turn = False
         self._curves = Curves()
@@ -145,6 +146,7 @@ class Monitor(Vertical):
         )
         tiles = self.query_one("#run-tiles").display
         numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
+        self.query_one(Chart).caption = self._title()
         self.query_one(Chart).show(self._curves.of(name, history, self.quantity, others))
         if tiles:
             self._draw_tiles(history, all_of_them=not state.active)
@@ -197,8 +199,11 @@ class Monitor(Vertical):
         known = [item for item in QUANTITIES if item is LOSS or item.known(self.history)]
         place = known.index(self.quantity) if self.quantity in known else -1
         self.quantity = known[(place + 1) % len(known)]
-        self.query_one(Chart).caption = self.quantity.title
+        self.query_one(Chart).caption = self._title()
         self.post_message(self.ViewOpened())
+
+    def _title(self) -> str:
+        return self.quantity.title + ("  sketch, more is read" if self.sketch else "")
 
     def _fill_page(self) -> None:
         if self.view == "log":

@@ -84,7 +84,9 @@ class _Average:
 
     def _take(self, new: Floats, gap: Floats) -> None:
         good = np.isfinite(new)
-        new[good], self._carried = average.averaged(new[good], self.beta, gap[good], self._carried)
+        # All of them without copying.
+        kept = slice(None) if good.all() else good
+        new[kept], self._carried = average.averaged(new[kept], self.beta, gap[kept], self._carried)
         self._values[self._done : self._done + len(new)] = new
         self._done += len(new)
 

@@ -30,6 +30,7 @@ from talm_core.events import (
     decode_command,
     to_json,
 )
+from talm_core.history import History
 from talm_core.jobs import Status
 from talm_core.lock import Lock
 from talm_core.workspace import Workspace
@@ -557,6 +558,75 @@ def test_a_follower_says_everything_once_in_small_batches(workspace: Workspace) 
     assert [message.over for message in said_so_far] == [False] * (len(said_so_far) - 1) + [True]
     assert said_so_far[-1].status is Status.DONE
     assert max(len(message.records) for message in said_so_far) <= 250
+
+
+def test_a_long_journal_is_sketched_and_then_read_as_a_whole(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LONG_BYTES", 1)
+    monkeypatch.setattr(following, "_SKETCH_POINTS", 50)
+    monkeypatch.setattr(following, "_PATIENCE_SECONDS", 0.0)
+    config = PretrainConfig(model_name="long", data_dir="stdlib/all", max_steps=9_000)
+    events: list[Event] = [Started(job="pretrain", name="long")]
+    events += [canned.metrics(step, 9_000) for step in range(1, 3_001)]
+    directory = canned.artifact(workspace, config, [*events, Finished(seconds=1.0, summary={})])
+    told: list[Records] = []
+    asked = 0
+
+    def busy() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            # Somebody trains on while it is read.
+            say(directory, canned.metrics(3_001, 9_000))
+        return False
+
+    Follower(1, directory, told.append, lambda: False, busy).run()
+    sketch, whole = History(), History()
+    first = next(i for i, message in enumerate(told) if message.records and not message.sketch)
+    for message in told[:first]:
+        sketch.extend(message.records)
+    for message in told:
+        if not message.sketch:
+            whole.extend(message.records)
+    assert 40 <= len(sketch.metrics) <= 120
+    assert sketch.metrics["step"][0] == 1
+    assert (sketch.step, sketch.end) == (3_000, Finished(seconds=1.0, summary={}))
+    assert list(whole.metrics["step"]) == [*range(1, 3_002)]
+    assert [message.whole for message in told].count(True) == 1
+    after = told[[message.whole for message in told].index(True) :]
+    assert not any(message.sketch for message in after)
+    assert told[-1].over
+
+
+def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> None:
+    few = [Record(canned.NOW, canned.metrics(step, 900)) for step in range(1, 413, 50)]
+    many = [Record(canned.NOW, canned.metrics(step, 900)) for step in range(1, 413)]
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        screen._token, screen.history = 1_000, History()
+        directory = workspace.directory("pretrain", "nano")
+
+        async def tell(records: list[Record], *, sketch: bool = False, whole: bool = False) -> str:
+            message = Records(1_000, directory, records, sketch=sketch, whole=whole)
+            screen.post_message(message)
+            await until(pilot, message.taken.is_set)
+            await drawn(pilot, screen)
+            return str(screen.query_one(Chart).border_title)
+
+        assert "sketch" in await tell(few, sketch=True)
+        assert "sketch" in await tell(many[:200])
+        assert [*screen.history.metrics["step"]] == [*range(1, 413, 50)]
+        screen.action_export()
+        await pilot.pause()
+        assert said(app) == ["Not all of the run is read yet: in a moment"]
+        assert "sketch" not in await tell(many[200:], whole=True)
+        assert [*screen.history.metrics["step"]] == [*range(1, 413)]
+        await tell([Record(canned.NOW, canned.metrics(413, 900))])
+        assert screen.history.step == 413
+
+    play(workspace, story, size=(120, 40))
 
 
 def test_a_follower_ends_when_it_is_told_to(workspace: Workspace) -> None:
