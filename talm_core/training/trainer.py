@@ -153,11 +153,12 @@ class Trainer:
         return self.device.type == "cuda" and not self.sharded
 
     def compile(self) -> str:
-        """Compile the model and try it; returns why that failed, or nothing."""
+        """Compile the model and try it; returns why that failed, or nothing. Random generators are
+        as before: where a run goes on, they stand where it was."""
         tokens = torch.zeros(
             self.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
         )
-        before = self._hidden
+        before, states = self._hidden, _random_states(self.device)
         if self.sharded:
             for block in self.model.blocks:
                 block.compile()
@@ -173,6 +174,7 @@ class Trainer:
             return str(error).strip().split("\n", 1)[0]
         finally:
             self.optimizers.zero_grad()
+            _restore_random_states(states, 0)
 
     def forward_backward(self) -> bool:
         """One pass over the next batch; returns whether a whole step's passes are done."""

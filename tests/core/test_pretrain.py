@@ -405,3 +405,29 @@ def test_too_little_disk_is_said_before_the_first_step(
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage())
     with pytest.raises(RunError, match="a checkpoint takes 2 MB"):
         list(pretrain(tiny_config(), workspace))
+
+
+def test_trying_what_was_compiled_draws_no_random_numbers(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config()
+    trainer = Trainer(
+        config,
+        ModelConfig.of(config, 259),
+        Machine("cpu", "fp32", compiled=True, threads=1),
+        workspace.directory("data", NAME),
+    )
+    drawn = []
+
+    def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def drawing(*arguments: Tensor) -> Tensor:
+            drawn.append(torch.rand(1))
+            return function(*arguments)
+
+        return drawing
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    before = torch.get_rng_state()
+    assert trainer.compile() == ""
+    assert len(drawn) == 1
+    assert torch.equal(torch.get_rng_state(), before)
