@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 
 from rich.cells import cell_len
@@ -133,7 +134,7 @@ def lines(
             if history.merged:
                 body.append(newest_line(history.merged, width))
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
-                body.append(f"  {'note'.ljust(11)}  {line(said.message)}")
+                body += _note_lines(line(said.message), width)
         case _:
             tail = f"its process died   {log}   {again}"
     word = f"{status.glyph} {status.value}"
@@ -144,6 +145,12 @@ def lines(
         [first.truncate(width, ellipsis=True)]
         + [Content(text).truncate(width, ellipsis=True) for text in body if text]
     )
+
+
+def _note_lines(message: str, width: int) -> list[str]:
+    """A note in two lines at most: its end often says what is done about it."""
+    parts = textwrap.wrap(message, max(10, width - 15), max_lines=2, placeholder=" …")
+    return [f"  {'' if index else 'note':<11}  {part}" for index, part in enumerate(parts)]
 
 
 def _again(kind: str, key: Callable[[str], str]) -> str:

@@ -85,7 +85,7 @@ class CheckpointActions(RunActions):
         Binding(
             "X",
             "export_close",
-            "stop export",
+            "end export",
             id="runs.export_close",
             tooltip="Stop the export, or close what is said of it",
         ),

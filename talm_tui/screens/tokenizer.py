@@ -65,7 +65,12 @@ class TokenizerScreen(FormPlace):
         source = (stem(files[0]) if files else "") or str(values.get("corpus", ""))
         if isinstance(size, int):
             source = f"{source}-{short_count(size)}"
-        taken = {overview.name for overview in self.overviews()} | {RESERVED}
+        # One that came to nothing is learned anew under its name.
+        taken = {RESERVED} | {
+            overview.name
+            for overview in self.overviews()
+            if overview.status is Status.DONE or overview.status.active
+        }
         self.state.fill("name", free(source, taken))
 
     def meaning(self) -> Meaning | None:

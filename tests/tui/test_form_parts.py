@@ -162,6 +162,11 @@ def test_a_running_job_shows_its_newest_note() -> None:
     text = lines("data", "a", Status.RUNNING, said, 80, key).plain
     assert "note         the Hub is busy: retrying in 8 s" in text
     assert "first" not in text
+    said = history(Started(job="data", name="a"), Notice(message=" ".join(["word"] * 30)))
+    _, *notes = lines("data", "a", Status.RUNNING, said, 80, key).plain.splitlines()
+    assert [note.split()[0] for note in notes] == ["note", "word"]
+    assert all(len(note) <= 80 for note in notes)
+    assert notes[-1].endswith(" …")
 
 
 def test_the_newest_tokens_that_fit() -> None:

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from talm_core import jobs
 from talm_core.config import TokenizerConfig
 from talm_core.errors import Problem
-from talm_core.events import Failed, Merged, Progress, Started, Stop, decode_command
+from talm_core.events import Failed, Merged, Progress, Started, Stop, Stopped, decode_command
 from talm_core.jobs import Status
 from talm_core.journal import JournalWriter
 from talm_core.lock import Lock
@@ -52,6 +52,19 @@ def test_a_tokenizer_from_form_to_data(empty_workspace: Workspace, tmp_path: Pat
 
     run_at(empty_workspace, "tokenizer", steps)
     assert jobs.status(empty_workspace.directory("tokenizer", "code-280")) is Status.DONE
+
+
+def test_one_that_was_stopped_is_learned_anew_under_its_name(empty_workspace: Workspace) -> None:
+    config = TokenizerConfig(name="stdlib-4k")
+    said = [Started(job="tokenizer", name="stdlib-4k"), Stopped(reason="asked to stop")]
+    canned.artifact(empty_workspace, config, said)
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await settled(pilot, place)
+        assert place.state.texts["name"] == "stdlib-4k"
+        assert place.state.problems == []
+
+    run_at(empty_workspace, "tokenizer", steps)
 
 
 def test_a_job_that_runs_already_is_shown_and_can_be_stopped(
