@@ -18,6 +18,9 @@ from talm_tui.theme import plain
 NARROW = 100
 """Columns of the screen below which a form does without what is only nice to have."""
 
+FLAT = 18
+"""Rows of the screen below which fields are all there is room for."""
+
 Editor = TextEditor | ChoiceEditor | PickEditor
 
 

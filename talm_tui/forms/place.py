@@ -24,7 +24,7 @@ from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editors import BrowseWanted, PickEditor
-from talm_tui.forms.field import NARROW, counts, unplaced
+from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.folder import expanded
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
@@ -227,6 +227,7 @@ class FormPlace(Place):
         narrow = event.size.width < NARROW
         self.query_one(SettingHelp).brief = narrow
         self.query_one(MeaningPanel).brief = narrow
+        self.set_class(event.size.height < FLAT, "-flat")
 
     # --- judging ---------------------------------------------------------------------------
 

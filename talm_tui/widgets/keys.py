@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.keys import KEY_NAME_REPLACEMENTS, key_to_character
 from textual.widget import Widget
 
 _ROOM_FOR_JUMP = 100
 _UNICODE_NAMES = {short: name for name, short in KEY_NAME_REPLACEMENTS.items()}
+
+
+@cache
+def _declared_at(cls: type[DOMNode]) -> dict[str | None, int]:
+    """The places of a class's bindings, by their ids, in the order they are declared in."""
+    bindings = cls._merged_bindings or ()
+    return {binding.id: place for place, (_, binding) in enumerate(bindings)}
 
 
 class KeyLine(Widget):
@@ -42,18 +52,23 @@ class KeyLine(Widget):
 
     def _shown(self) -> tuple[list[Binding], list[Binding]]:
         own: dict[str, Binding] = {}
+        places: dict[str, tuple[int, int]] = {}
+        nodes: dict[DOMNode, int] = {}
         general: dict[str, Binding] = {}
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if not enabled or not binding.show or self._typed(binding):
                 continue
             if isinstance(node, App):
                 general.setdefault(binding.action, binding)
-            elif not binding.system:
-                own.setdefault(binding.action, binding)
+            elif not binding.system and binding.action not in own:
+                own[binding.action] = binding
+                rank = nodes.setdefault(node, len(nodes))
+                places[binding.action] = rank, _declared_at(type(node)).get(binding.id, 0)
         # The palette is the way to everything that is not shown; quitting is always last.
         order = {"jump": 0, "command_palette": 1, "quit": 3}
         last = sorted(general.values(), key=lambda binding: order.get(binding.action, 2))
-        return list(own.values()), last
+        # As declared: Textual puts those with a key of somebody's own behind all others.
+        return [own[action] for action in sorted(own, key=places.__getitem__)], last
 
     def _typed(self, binding: Binding) -> bool:
         """Whether the key would only be typed into the field that has the focus. Textual leaves

@@ -435,3 +435,13 @@ def test_pages_of_fields_and_of_a_list(workspace: Workspace) -> None:
         await until(pilot, lambda: pilot.app.screen is place)
 
     run_at(workspace, "train", steps)
+
+
+def test_a_dozen_lines_are_for_the_fields(workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert place.form.size.height == 9
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: place.query_one("#form-side").size.height)
+        assert place.form.size.height < 16
+
+    run_at(workspace, "data", steps, size=(60, 12))
