@@ -53,7 +53,7 @@ def themes() -> tuple[Theme, Theme]:
         name=LIGHT,
         primary="#0b62a8",
         secondary="#48607a",
-        accent="#a85f00",
+        accent="#955200",
         foreground="#1a222b",
         background="#f7f8fa",
         surface="#eef1f4",
@@ -67,7 +67,7 @@ def themes() -> tuple[Theme, Theme]:
             "border": "#8fa1b3",
             "border-blurred": "#c2ccd6",
             "footer-background": "#e2e7ec",
-            "footer-key-foreground": "#a85f00",
+            "footer-key-foreground": "#955200",
             "input-selection-background": "#0b62a8 25%",
         },
     )

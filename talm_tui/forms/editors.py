@@ -199,7 +199,7 @@ class PickEditor(Widget, can_focus=True):
         shown = plain(self.value) or self.placeholder
         room = max(1, self.size.width - 2)
         line = Content.assemble(
-            (shown, "" if self.value else "dim"),
+            (shown, "" if self.value else "$foreground 65%"),
             (f" · {plain(note)}" if note else "", "dim"),
         ).truncate(room, ellipsis=True)
         return Content.assemble(

@@ -107,7 +107,7 @@ class Glimpse(Static):
         self._asked, self.seen = name, None
         self.workers.cancel_group(self, "glimpse")
         self.border_title = Content(self._heading.format(name=line(name)) if name else "")
-        self.update(Content.styled("reading …" if name else self._empty, "$text-muted"))
+        self.update(Content.styled("reading …" if name else self._empty, "$foreground 65%"))
         if name:
             self.run_worker(
                 lambda: self._read(name),

@@ -50,7 +50,7 @@ class MeaningPanel(Sheet):
         meaning, width = self.meaning, self.content_size.width
         if self.brief:
             before = f"({_STALE.lower()}) " if self.stale else ""
-            self.update(Content(before + meaning.brief).stylize(self._style))
+            self.update(Content(before + meaning.brief))
             return
         label = max((len(row.name) for row in meaning.rows), default=0) + 2
         lines = []

@@ -60,7 +60,7 @@ class ViewStrip(Static):
             shown = "bold $background on $primary" if name == view else "$foreground 75%"
             parts += [(f" {name} ", shown), " "]
         key = plain_keys(self.app, "{runs.view}")
-        parts.append((f"{key} next view", "$foreground 50%"))
+        parts.append((f"{key} next view", "$foreground 65%"))
         self.update(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:

@@ -26,7 +26,7 @@ from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.sparkline import sparkline
 from talm_tui.widgets.status import ago, colour, percent
 
-_QUIET = "$foreground 60%"
+_QUIET = "$foreground 70%"
 _ALL = Query()
 _NONE: Mapping[str, tuple[str, str]] = {}
 

@@ -64,8 +64,8 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         .tokens--0 { color: $accent; text-style: bold underline; }
         .tokens--1 { color: $accent; text-style: underline; }
         .tokens--2 { color: $foreground; }
-        .tokens--3 { color: $primary 85%; }
-        .tokens--4 { color: $primary 70%; }
+        .tokens--3 { color: $primary; }
+        .tokens--4 { color: $primary 85%; }
         .tokens--cursor { text-style: reverse bold; }
     }
     """

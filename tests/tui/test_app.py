@@ -373,6 +373,11 @@ def test_colours_can_be_read() -> None:
         for name, colour in named.items():
             ratio = _contrast(Color.parse(colour or "").rgb, background.rgb)
             assert ratio >= 4.5, (theme.name, name, ratio)
+        # The first and the last line.
+        panel = Color.parse(theme.panel or "").rgb
+        for colour in (theme.accent, theme.secondary, theme.variables["footer-key-foreground"]):
+            ratio = _contrast(Color.parse(colour or "").rgb, panel)
+            assert ratio >= 4.5, (theme.name, colour, ratio)
 
 
 def test_every_theme_dresses_every_place(workspace: Workspace) -> None:
