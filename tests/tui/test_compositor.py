@@ -1,13 +1,17 @@
-"""What is painted again: as little as possible, and the same as Textual would."""
+"""What is painted and styled again: as little as possible, and the same as Textual would."""
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from functools import partial
 
 import pytest
 from textual._compositor import Compositor
+from textual.color import Color
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -15,6 +19,7 @@ from textual.widget import Widget
 from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.compositor import SparingCompositor
+from talm_tui.widgets.header import HeaderLine
 from tests.tui.app_pilot import play, until
 
 
@@ -89,5 +94,39 @@ def test_only_what_changed_is_asked_for_its_lines(
                 ("keys", Region(0, 0, 120, 1)),
             ]
             assert compositor.render_partial_update() is None
+
+    play(workspace, story, size=(120, 40))
+
+
+def test_a_place_is_styled_when_it_is_made_and_with_the_theme_only(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styled: list[str] = []
+    update = Stylesheet.update_nodes
+
+    def remember(self: Stylesheet, nodes: Iterable[DOMNode], animate: bool = False) -> None:
+        found = list(nodes)
+        styled.extend(node.id for node in found if isinstance(node, HeaderLine) and node.id)
+        update(self, found, animate)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        for place in "45":
+            await pilot.press(place)
+            await pilot.pause()
+        await until(pilot, partial(_shown, app, "#run-chart"))
+        await pilot.pause()
+        monkeypatch.setattr(Stylesheet, "update_nodes", remember)
+        for place in "4154":
+            await pilot.press(place)
+            await pilot.pause()
+        assert styled == []
+        app.theme = "textual-light"
+        await pilot.pause()
+        light = Color.parse(app.current_theme.background or "")
+        assert app.screen.styles.background == light
+        await pilot.press("5")
+        await pilot.pause()
+        assert app.screen.styles.background == light
+        assert len(styled) >= 2
 
     play(workspace, story, size=(120, 40))
