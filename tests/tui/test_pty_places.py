@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from talm_core.workspace import Workspace
@@ -28,6 +30,9 @@ def gone(terminal: PseudoTerminal, text: str) -> None:
     terminal.wait(lambda screen: text not in screen, timeout=PATIENCE)
 
 
+_JUDGED = "✕ is missing.*\n.*seed.*\n.*─ Model.*\n.*n_layer.*\n.*n_head.*\n.*n_embd +128"
+
+
 def test_every_place_by_mouse(models: Workspace) -> None:
     with talm_tui(models.root, columns=120, rows=40) as terminal:
 
@@ -40,13 +45,14 @@ def test_every_place_by_mouse(models: Workspace) -> None:
         seen(terminal, "Go to Tokenizer")
         terminal.press("escape")
         gone(terminal, "Go to Tokenizer")
-        for place, field, value in (
-            ("2 Tokenizer", "vocab_size", "4096"),
-            ("3 Data", "dir_prefix", "base"),
-            ("4 Train", "n_embd", "128"),
+        for place, field, value, lines in (
+            ("2 Tokenizer", "vocab_size", "4096", "vocab_size +4096"),
+            ("3 Data", "dir_prefix", "base", "dir_prefix +base"),
+            # As soon as the values are judged, the reason under a field pushes down those below it.
+            ("4 Train", "n_embd", "128", _JUDGED),
         ):
             go(place)
-            seen(terminal, field)
+            terminal.wait(re.compile(lines).search, timeout=60)
             terminal.click(value, within=field)
             seen(terminal, f"╭─ {field} ")
         go("5 Runs")
