@@ -21,7 +21,7 @@ class ExportConfig(JobConfig):
         Field(min_length=1),
         Setting(
             "Model",
-            "Model: a name in the workspace or a checkpoint directory.",
+            "Model: a name in the workspace, NAME/CHECKPOINT, or a checkpoint directory.",
             positional=True,
             picks="model",
         ),

@@ -16,7 +16,7 @@ from talm_core.config import ExportConfig
 from talm_core.errors import ArtifactError, Problem, RunError, WorkspaceError
 from talm_core.events import Command, Event, Finished, Notice, Progress, Started
 from talm_core.model import hf
-from talm_core.model.sampling import find_checkpoint
+from talm_core.model.sampling import find_checkpoint, located
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
 from talm_core.workspace import Workspace, user_path
@@ -81,8 +81,8 @@ def _source(config: ExportConfig, workspace: Workspace) -> _Source:
     if number == path.name or not number.isdecimal():
         return _Source(path, path.name, None)
     step = int(number)
-    # Asked for by its own directory, it need not be the newest: its step is part of its name.
-    chosen = workspace.locate("pretrain", config.model, key="model") == path
+    # Asked for by itself, it need not be the newest: its step is part of its name.
+    chosen = located(workspace, config.model) == path
     return _Source(path, f"{path.parent.name}-{step}" if chosen else path.parent.name, step)
 
 

@@ -105,7 +105,7 @@ class Session:
         from talm_core.training.machine import choose_device
 
         device = choose_device(config.device)
-        newest = _newest(_directory(self._workspace, config.model))
+        newest = _newest(located(self._workspace, config.model))
         key = (*_stamp(newest), device)
         loaded = self._loaded.pop(key, None)
         if loaded is None:
@@ -144,8 +144,14 @@ def _stamp(path: Path) -> tuple[Path, int]:
     return path, config.stat().st_mtime_ns if config.exists() else 0
 
 
-def _directory(workspace: Workspace, text: str) -> Path:
-    return workspace.locate("pretrain", text, key="model")
+def located(workspace: Workspace, text: str) -> Path:
+    """The directory of a model, or of the checkpoint `nano/checkpoint-000500`, or a path's.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    found = checkpoint.named(workspace, text, key="model")
+    return found or workspace.locate("pretrain", text, key="model")
 
 
 def _newest(directory: Path) -> Path:
@@ -154,12 +160,12 @@ def _newest(directory: Path) -> Path:
 
 
 def find_checkpoint(workspace: Workspace, text: str) -> Path:
-    """The checkpoint of a model's name, of its directory, or a checkpoint's own directory.
+    """The checkpoint of a model's name, of its directory, or one by its own name or directory.
 
     Raises:
         ArtifactError: there is none.
     """
-    directory = _directory(workspace, text)
+    directory = located(workspace, text)
     if (directory / "config.json").is_file():
         return directory
     found = checkpoint.find(directory)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from talm_core import publish
-from talm_core.errors import ArtifactError, Problem, RunError
+from talm_core.errors import ArtifactError, InputError, Problem, RunError, nearest
+from talm_core.workspace import Workspace
 
 INDEX = "checkpoint.json"
 VERSION = 1
@@ -72,6 +73,24 @@ def checkpoints(directory: Path) -> list[tuple[int, Path]]:
         if match and path.is_dir():
             found.append((int(match[1]), path))
     return sorted(found)
+
+
+def named(workspace: Workspace, text: str, *, key: str) -> Path | None:
+    """The checkpoint that `nano/checkpoint-000500` means; None for any other text.
+
+    Raises:
+        ArtifactError: that model has other checkpoints (names the nearest).
+    """
+    name, _, which = text.rpartition("/")
+    try:
+        known = checkpoints(workspace.directory("pretrain", name)) if name else []
+    except InputError:
+        return None
+    paths = {path.name: path for _, path in known}
+    if known and which not in paths and _NAME.fullmatch(which):
+        message = f"{name} has no such checkpoint"
+        raise ArtifactError(Problem(key, message, text, nearest(which, paths)))
+    return paths.get(which)
 
 
 def latest(directory: Path) -> Path | None:

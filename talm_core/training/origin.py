@@ -13,7 +13,7 @@ from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
-from talm_core.training.checkpoint import checkpoints
+from talm_core.training.checkpoint import checkpoints, named
 from talm_core.workspace import Workspace
 
 KEY = "init_from"
@@ -36,8 +36,7 @@ def find(workspace: Workspace, text: str) -> Path:
     Raises:
         ArtifactError: there is none.
     """
-    name, _, which = text.partition("/")
-    if which and (path := _within(workspace, name, which)) is not None:
+    if (path := named(workspace, text, key=KEY)) is not None:
         return path
     directory = workspace.locate("pretrain", text, key=KEY)
     if (directory / _CONFIG).is_file():
@@ -46,14 +45,6 @@ def find(workspace: Workspace, text: str) -> Path:
     if not known:
         raise ArtifactError(Problem(KEY, "has no checkpoint yet", text))
     return known[-1][1]
-
-
-def _within(workspace: Workspace, name: str, which: str) -> Path | None:
-    try:
-        known = checkpoints(workspace.directory("pretrain", name))
-    except InputError:
-        return None
-    return next((path for _, path in known if path.name == which), None)
 
 
 def settled(workspace: Workspace, text: str) -> str:

@@ -348,6 +348,15 @@ def test_a_checkpoint_by_its_directory_has_its_step_in_its_name(workspace: Works
     assert exported(workspace, model=str(source)).name == "nano-7-gguf-f16"
 
 
+def test_a_checkpoint_by_its_name(workspace: Workspace) -> None:
+    checkpoint(workspace)
+    target = exported(workspace, model="nano/checkpoint-000007", format="huggingface")
+    assert target.name == "nano-7-huggingface"
+    with pytest.raises(ArtifactError, match="nano has no such checkpoint") as error:
+        exported(workspace, model="nano/checkpoint-000008")
+    assert error.value.problems[0].key == "model"
+
+
 def test_a_full_disk_is_told_before(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint(workspace)
     usage = shutil.disk_usage(workspace.root)

@@ -57,7 +57,7 @@ def test_the_seed_decides(workspace: Workspace) -> None:
 
 def test_a_checkpoint_or_a_directory_is_as_good_as_a_name(workspace: Workspace) -> None:
     directory = workspace.directory("pretrain", "tiny")
-    paths = (str(directory), str(directory / "checkpoint-000080"))
+    paths = (str(directory), str(directory / "checkpoint-000080"), "tiny/checkpoint-000080")
     assert {text(workspace, model=path) for path in paths} == {text(workspace)}
 
 
