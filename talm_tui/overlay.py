@@ -35,10 +35,11 @@ class OverlayRead(Message):
 class _Read:
     reader: JournalReader
     history: History = field(default_factory=lambda: History.slim(*OVERLAID, most=MOST))
+    posted: bool = False
 
 
 class OverlayReader:
-    """Follows the journals of the runs it is told to, and posts copies of what they say."""
+    """Follows the journals of the runs it is told to, and posts what they say."""
 
     def __init__(self, post: Callable[[OverlayRead], object]) -> None:
         self._post = post
@@ -80,8 +81,12 @@ class OverlayReader:
                 read = self._reads[name] = _Read(JournalReader(directory))
             changed = False
             while records := read.reader.read_new():
+                if read.posted:
+                    # Only now: most runs have ended, and need not be there twice.
+                    read.history, read.posted = read.history.snapshot(), False
                 changed = read.history.extend(records)
                 if self._ended.wait(_REST_SECONDS) or name not in self._wanted:
                     return
             if changed:
-                self._post(OverlayRead(name, read.history.snapshot()))
+                read.posted = True
+                self._post(OverlayRead(name, read.history))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
+from textual.geometry import Region
 from textual.widget import Widget
 
 from talm_tui.forms.quantity import count, duration
@@ -32,6 +33,8 @@ class RunDetail(Widget):
     def __init__(self) -> None:
         super().__init__(id="detail")
         self._run: Overview | None = None
+        self._title = Content("")
+        self._lines: list[Content] = []
 
     def show(self, run: Overview | None) -> None:
         """Show another run, or another moment of it; None hides the box."""
@@ -40,24 +43,38 @@ class RunDetail(Widget):
         self._run = run
         if run is not None:
             status = Content.styled(f"{run.status.glyph} {run.status.value}", colour(run.status))
-            self.border_title = Content.assemble(line(run.name), "  ", status)
-        self.refresh()
+            title = Content.assemble(line(run.name), "  ", status)
+            if not title.is_same(self._title):
+                self._title = title
+                self.border_title = title
+        before, self._lines = self._lines, self._drawn()
+        if len(before) != len(self._lines):
+            self.refresh()
+            return
+        # A second of a run changes a few lines: over a slow line the rest is not sent again.
+        for y, (old, new) in enumerate(zip(before, self._lines, strict=True)):
+            if not new.is_same(old):
+                self.refresh(Region(0, y, self.size.width, 1))
 
     def render(self) -> Content:
+        self._lines = self._drawn()
+        return Content("\n").join(self._lines)
+
+    def _drawn(self) -> list[Content]:
         run, (width, height) = self._run, self.size
         if run is None or width < 20 or height < 1:
-            return Content("")
+            return []
         facts = width if width < 70 else min(60, width * 45 // 100)
         said = _facts(run, facts, cast("TalmApp", self.app).key)[:height]
         if facts == width:
-            return Content("\n").join(said)
+            return said
         chart = _chart(run, width - facts - 3, height - 1)
         lines = []
         for index in range(max(len(chart), len(said))):
             drawn = chart[index] if index < len(chart) else Content("")
             fact = said[index] if index < len(said) else Content("")
             lines.append(drawn.pad_right(width - facts - drawn.cell_length) + fact)
-        return Content("\n").join(lines)
+        return lines
 
 
 def _chart(run: Overview, width: int, height: int) -> list[Content]:
