@@ -67,8 +67,8 @@ _SAMPLES = 4000
 class Series:
     """Columns of equal length, at most `most` rows; `step` rises strictly.
 
-    Where there would be more rows, every four become the two in which `key`, the first column
-    after the step, is least and greatest: what a chart shows of them stays.
+    Where there would be more rows, every four that lie close together become the two in which
+    `key`, the first column after the step, is least and greatest: what a chart shows of them stays.
     `version` rises whenever rows change that were there before.
     """
 
@@ -122,10 +122,16 @@ class Series:
 
     def _thin(self) -> None:
         self.version += 1
-        key = self.columns[self.key]
+        key, steps = self.columns[self.key], self.columns["step"]
+        # Twice the mean: at least every second four is narrower, and what is sparse already, the
+        # beginning of a long run, becomes no sparser than the rest.
+        wide = 8 * (steps[-1] - steps[0]) / len(steps)
         kept: list[int] = []
         for start in range(0, len(key) - 3, 4):
             four = range(start, start + 4)
+            if steps[min(start + 4, len(steps) - 1)] - steps[start] > wide:
+                kept += four
+                continue
             # A value that is no number is a gap, and as telling as an extreme.
             odd = [index for index in four if not math.isfinite(key[index])]
             numbers = [index for index in four if index not in odd] or [*four]

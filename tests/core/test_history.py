@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,6 +167,14 @@ def test_a_long_series_keeps_its_extremes(losses: list[float], most: int) -> Non
         assert (min(kept), max(kept)) == (min(losses), max(losses))
     elif finite:
         assert any(math.isnan(loss) for loss in kept)
+
+
+@pytest.mark.parametrize("count", [500, 5_000, 20_000])
+def test_a_long_series_covers_its_beginning_as_well_as_its_end(count: int) -> None:
+    result = History.slim("loss", most=128)
+    result.extend(Record(0.0, metrics(step, loss=float(step % 97))) for step in range(count))
+    steps = [int(step) for step in result.metrics["step"]]
+    assert max(after - before for before, after in pairwise(steps)) <= 16 * count / 128
 
 
 def same(one: float, other: float) -> bool:
