@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from talm_core.config.name import Model
 from talm_core.errors import Problem
 from talm_core.settings import JobConfig, Setting
 
@@ -16,16 +17,7 @@ class ExportConfig(JobConfig):
     kind: ClassVar[str] = "export"
     title: ClassVar[str] = "Export"
 
-    model: Annotated[
-        str,
-        Field(min_length=1),
-        Setting(
-            "Model",
-            "Model: a name in the workspace, NAME/CHECKPOINT, or a checkpoint directory.",
-            positional=True,
-            picks="model",
-        ),
-    ]
+    model: Model
     format: Annotated[
         Literal["gguf", "huggingface"],
         Setting(

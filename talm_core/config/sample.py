@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from talm_core.config.name import Model
 from talm_core.settings import JobConfig, Setting
 
 
@@ -15,16 +16,7 @@ class SampleConfig(JobConfig):
     kind: ClassVar[str] = "sample"
     title: ClassVar[str] = "Play"
 
-    model: Annotated[
-        str,
-        Field(min_length=1),
-        Setting(
-            "Model",
-            "Model: a name in the workspace, NAME/CHECKPOINT, or a checkpoint directory.",
-            positional=True,
-            picks="model",
-        ),
-    ]
+    model: Model
     prompt: Annotated[str, Setting("Text", "Text to continue.")] = ""
     max_tokens: Annotated[
         int,
