@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
@@ -21,18 +20,13 @@ from talm_core.overview import Overview
 from talm_core.preflight import settle
 from talm_core.settings import JobConfig
 from talm_core.workspace import Artifact, Workspace
-from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.checker import Checker, Findings
-from talm_tui.forms.editors import BrowseWanted, PickEditor
+from talm_tui.forms.editing import FormEditing
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
-from talm_tui.forms.folder import expanded
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.script import keep
-from talm_tui.forms.state import FormState
 from talm_tui.messages import JobRefused, JobStarted, OpenForm
-from talm_tui.screens.place import Place
 from talm_tui.theme import line, plain, styles
 from talm_tui.watcher import Snapshot
 from talm_tui.widgets.artifact_list import ArtifactList
@@ -53,12 +47,11 @@ none has the focus.
 """
 
 
-class FormPlace(Place):
+class FormPlace(FormEditing):
     """What the tokenizer, data and train places have in common."""
 
     CSS_PATH = styles("forms")
 
-    MODEL: ClassVar[type[JobConfig]]
     NAME_KEY: ClassVar[str]
     OTHER_NAME: ClassVar[str] = "choose another name"
     ABOUT: ClassVar[str]
@@ -115,12 +108,9 @@ class FormPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = FormState(self.MODEL)
         self.findings: Findings | None = None
         self._checker: Checker | None = None
-        self._form: Form | None = None
         self._seen: tuple[tuple[str, Status], ...] = ()
-        self._folder: Path | None = None
 
     # --- what the places differ in ---------------------------------------------------------
 
@@ -200,12 +190,6 @@ class FormPlace(Place):
         return ArtifactList(self.MODEL.kind, *(plain_keys(self.talm, text) for text in self.THERE))
 
     @property
-    def form(self) -> Form:
-        """The form's fields."""
-        assert self._form is not None, "the place is not composed yet"
-        return self._form
-
-    @property
     def workspace(self) -> Workspace:
         """Where the form's job is going to work."""
         return self.talm.workspace
@@ -240,7 +224,7 @@ class FormPlace(Place):
             self.state.tell("workspace", self.findings.problems)
         elif config is not None and self._checker is not None:
             self._checker.ask(config)
-        self.form.sync()
+        super().judge()
         meaning = self.meaning()
         self.query_one(MeaningPanel).show(meaning)
         self.show_more(meaning)
@@ -318,50 +302,6 @@ class FormPlace(Place):
     def on_form_changed(self, event: Form.Changed) -> None:
         event.stop()
         self.judge()
-
-    def on_form_focused(self, event: Form.Focused) -> None:
-        event.stop()
-        default = self.state.defaults.get(event.item.key) if event.item else None
-        self.query_one(SettingHelp).explain(event.item, default)
-
-    def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
-        event.stop()
-        editor = event.editor
-        item = self.state.by_key[editor.key]
-
-        def take(value: str | None) -> None:
-            if value is not None:
-                editor.choose(value)
-                self.form.move(1)
-
-        self.app.push_screen(
-            PickScreen(
-                item.setting.help,
-                editor.options(),
-                text=event.text,
-                current=editor.value,
-                free=self.free_text(editor.key),
-            ),
-            take,
-        )
-
-    def on_browse_wanted(self, event: BrowseWanted) -> None:
-        event.stop()
-        item = self.state.by_key[event.key]
-        chosen = self.state.values.get(event.key, ())
-
-        def take(paths: tuple[str, ...] | None) -> None:
-            if paths is not None:
-                self._folder = expanded(paths[-1]).parent if paths else self._folder
-                self.state.set_value(event.key, paths)
-                self.judge()
-
-        self.app.push_screen(BrowseScreen(item.setting.help, chosen, self._folder), take)
-
-    def free_text(self, key: str) -> str:
-        """What can be typed for a field instead of picking from its list; empty: nothing."""
-        item = self.state.by_key.get(key)
-        return "the path of one" if item is not None and not item.choices else ""
 
     # --- actions ---------------------------------------------------------------------------
 
@@ -445,41 +385,6 @@ class FormPlace(Place):
         if self.focused is None and view.artifact is not None and not view.status.active:
             view.dismiss()
         super().action_leave_field()
-
-    def action_move(self, step: int) -> None:
-        """Go to the next or the previous field."""
-        self.form.move(step)
-
-    def action_fold(self) -> None:
-        """Show or hide the advanced settings."""
-        self.form.fold()
-
-    def action_undo(self) -> None:
-        """Take the last change back."""
-        if self.form.undo() is None:
-            self.app.bell()
-
-    def action_redo(self) -> None:
-        """Make the change that was taken back again."""
-        if self.form.redo() is None:
-            self.app.bell()
-
-    def action_reset(self) -> None:
-        """Give the focused field its default back; with none focused, every field."""
-        self.form.reset()
-
-    def action_find(self) -> None:
-        """Find a setting by its name or its help."""
-        options = [
-            (item.key, f"{item.setting.section.lower()} · {item.setting.help}")
-            for item in self.state.items
-        ]
-
-        def go(key: str | None) -> None:
-            if key is not None:
-                self.form.go_to(key)
-
-        self.app.push_screen(PickScreen("Find a setting", options), go)
 
     def action_command(self) -> None:
         """Copy the command and keep it in a file: not every terminal lets an app copy."""
