@@ -292,9 +292,8 @@ class PretrainConfig(JobConfig):
         Setting(
             "Training",
             "Share of what each layer adds, and of the embedding, that is left out at random.",
-            more="0 where a text is read once or twice. 0.1 to 0.2 holds against learning by heart "
-            "where it is read many times, and wants more steps. Only in training: evaluations "
-            "and samples leave out nothing.",
+            more="0.1 to 0.2 holds against learning by heart where a text is read many times, and "
+            "wants more steps. Never in evaluations and samples.",
             advanced=True,
         ),
     ] = 0.0
