@@ -38,7 +38,7 @@ tests: $(VENV)/installed-dev
 
 # The page of all settings, written from their declarations.
 reference: $(VENV)/installed
-	$(BIN)/python -m talm_core.reference > docs/settings.md
+	$(BIN)/python -m talm_core.settings.reference > docs/settings.md
 
 # Accept the screens as they are now. Look at the pictures first.
 snapshots: $(VENV)/installed-dev

@@ -26,10 +26,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from talm_core import jobs
-from talm_core.config import DataConfig, PretrainConfig
-from talm_core.events import Finished, Metrics
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import Finished, Metrics
+from talm_core.storage.workspace import Workspace
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def speed(workspace: Workspace, name: str, steps: int) -> float:
     )
     first = last = None
     finished = False
-    for record in jobs.follow(jobs.start(config, workspace)):
+    for record in runner.follow(runner.start(config, workspace)):
         event = record.event
         finished = isinstance(event, Finished)
         if isinstance(event, Metrics) and event.step >= 10:
@@ -93,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TALM_CONFIG_DIR"] = f"{folder}/config"
         workspace = Workspace(Path(folder) / "workspace")
-        for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
+        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
             pass
         for number in range(options.rounds):
             pair: dict[str, float] = {}

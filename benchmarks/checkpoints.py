@@ -17,17 +17,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.presets import find_preset
-from talm_core.settings import build
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 from talm_core.training.machine import choose, prepare
 from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import plan
 from talm_core.training.saver import Saver
 from talm_core.training.trainer import Snapshot
-from talm_core.workspace import Workspace
 
 
 class Run:

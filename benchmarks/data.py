@@ -35,16 +35,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from talm_core.config import DataConfig
-from talm_core.data.corpus import open_corpus
-from talm_core.data.loader import TokenLoader
-from talm_core.data.preparation import Preparation
-from talm_core.hardware import cores
-from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer
+from talm_core.data.dataloader import TokenLoader
+from talm_core.data.local.corpus import open_corpus
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.storage.workspace import Workspace
+from talm_core.system.hardware import cores
+from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
 from talm_core.tokenizer.piece_table import Tokens
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
-from talm_core.workspace import Workspace
 
 SHARD_TOKENS = 10_000_000
 STEP_WINDOWS = 2
@@ -219,10 +219,10 @@ def step_tokens() -> float:
     the most a step can eat."""
     import torch
 
-    from talm_core.config import PretrainConfig
+    from talm_core.jobs.pretrain.config import PretrainConfig
+    from talm_core.jobs.pretrain.presets import find_preset
     from talm_core.model.transformer import ModelConfig, Transformer
-    from talm_core.presets import find_preset
-    from talm_core.settings import build
+    from talm_core.settings.schema import build
     from talm_core.training.machine import choose, prepare
 
     values = dict(find_preset(Workspace(), "gpt2-124m").values)

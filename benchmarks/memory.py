@@ -19,14 +19,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.presets import BUILT_IN, find_preset
-from talm_core.settings import build
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.training.machine import choose, prepare
 from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import Plan, plan
-from talm_core.workspace import Workspace
 
 # GPT-2's own, rounded; the others' are small.
 VOCABULARIES = {"gpt2-124m": 50_304}

@@ -72,9 +72,9 @@ def read(directory: Path) -> Iterator[str]:
 
 
 def train_talm(directory: Path, vocab_size: int) -> float:
-    from talm_core.data.corpus import open_corpus
+    from talm_core.data.local.corpus import open_corpus
+    from talm_core.tokenizer.bpe_trainer import learn_parts
     from talm_core.tokenizer.patterns import DEFAULT
-    from talm_core.tokenizer.trainer import learn_parts
 
     began = time.perf_counter()
     corpus = open_corpus("text", paths=[str(directory)])

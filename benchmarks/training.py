@@ -31,10 +31,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.generate import stream
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.settings import build
+from talm_core.settings.schema import build
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
 from talm_core.training.machine import choose, prepare

@@ -33,10 +33,12 @@ from pathlib import Path
 
 import psutil
 
-from talm_core import jobs, lock
-from talm_core.config import DataConfig, PretrainConfig, dumps
-from talm_core.events import Evaluated, Finished, Sampled, Stop, to_json
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import lock, runner
+from talm_core.runtime.events import Evaluated, Finished, Sampled, Stop, to_json
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -181,21 +183,21 @@ def watching(terminal: PseudoTerminal, seconds: float) -> dict[str, float]:
 def training(workspace: Workspace) -> Iterator[str]:
     """A run that uses every core until the end, over a dataset of the standard library."""
     if not (workspace.directory("data", "stdlib/docs") / "manifest.json").exists():
-        for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
+        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
             pass
     for name, steps in (("first", 3), ("second", 3), ("busy", 100_000)):
         config = PretrainConfig(model_name=name, data_dir="stdlib/docs", max_steps=steps,
                                 warmup_steps=1, eval_every=0, sample_every=0)  # fmt: skip
-        directory = jobs.start(config, workspace)
+        directory = runner.start(config, workspace)
         while steps == 3 and lock.held(directory):
             time.sleep(0.05)
     try:
-        reader = jobs.follow(directory)
+        reader = runner.follow(directory)
         while type(next(reader).event).__name__ != "Metrics":
             pass
         yield "busy"
     finally:
-        jobs.send(directory, Stop())
+        runner.send(directory, Stop())
         while lock.held(directory):
             time.sleep(0.05)
 
@@ -340,7 +342,7 @@ def main() -> None:
             )
             return
         workspace = Workspace(Path(folder) / "workspace")
-        for _ in jobs.run(DataConfig(ds_sample="docs"), workspace):
+        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
             pass
         results: dict[str, dict[str, float]] = {}
         results["start"] = first_frames(workspace.root, options.rounds)

@@ -12,16 +12,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from talm_core import inbox, jobs, rank
-from talm_core.ending import leave
 from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
-from talm_core.events import Finished, done
-from talm_core.journal import last_record
-from talm_core.kinds import KINDS, share_cores
-from talm_core.lock import Lock
-from talm_core.opening import check_unchanged
-from talm_core.settings import JobConfig
-from talm_core.workspace import FOLDERS, Workspace
+from talm_core.runtime import control, rank, runner
+from talm_core.runtime.events import Finished, done
+from talm_core.runtime.journal import last_record
+from talm_core.runtime.kinds import KINDS, share_cores
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.opening import check_unchanged
+from talm_core.runtime.process import leave
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import FOLDERS, Workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.play:
             share_cores()
-            from talm_core.model.answering import serve
+            from talm_core.jobs.sample.service import serve
 
             return serve(Workspace(options.workspace), sys.stdin, sys.stdout)
         if options.tokenize:
-            from talm_core.tokenizer import session
+            from talm_core.tokenizer import service
 
-            return session.serve(Workspace(options.workspace), sys.stdin, sys.stdout)
-        inbox.stop_on_signals()
+            return service.serve(Workspace(options.workspace), sys.stdin, sys.stdout)
+        control.stop_on_signals()
         directory = options.directory.absolute()
         return _work(directory, options.workspace, options.lock_fd, override=options.override)
     except TalmError as error:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(directory: Path, root: Path | None, descriptor: int | None, *, override: bool) -> int:
     held = None if descriptor is None else Lock.inherit(directory, descriptor)
-    config = jobs.read_config(directory)
+    config = runner.read_config(directory)
     workspace = Workspace(root or _root_of(directory))
     if workspace.directory_of(config) != directory:
         message = f"its config names {workspace.directory_of(config)}"
@@ -77,9 +77,9 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
             raise ArtifactError(Problem(str(directory), "is finished"))
         check_unchanged(config, directory, override=override)
         held = Lock.acquire(directory)
-        inbox.forget(directory)
+        control.forget(directory)
     finished = False
-    for event in jobs.run(config, workspace, resume=True, held=held):
+    for event in runner.run(config, workspace, resume=True, held=held):
         finished = isinstance(event, Finished)
     # To a launcher anything else is a failure, after which it may begin again.
     return 0 if finished or rank.launched() else 130

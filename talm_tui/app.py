@@ -28,9 +28,9 @@ from talm_tui.theme import DARK, plain, series, styles, themes
 from talm_tui.watcher import Snapshot, Watcher
 
 if TYPE_CHECKING:
-    from talm_core.events import Command
-    from talm_core.settings import JobConfig
-    from talm_core.workspace import Workspace
+    from talm_core.runtime.events import Command
+    from talm_core.settings.schema import JobConfig
+    from talm_core.storage.workspace import Workspace
 
 _ANSWER_SECONDS = 0.06
 _LISTED = {"app.palette", "app.quit", *(f"app.{entry.mode}" for entry in PLACES)}
@@ -139,7 +139,7 @@ class TalmApp(App[None]):
     def workspace(self) -> Workspace:
         """Where the artifacts are. The first use loads the settings of all jobs, which takes as
         long as drawing the first frame: hence not in `__init__`."""
-        from talm_core.workspace import Workspace
+        from talm_core.storage.workspace import Workspace
 
         if not isinstance(self._workspace, Workspace):
             self._workspace = Workspace(self._workspace)
@@ -310,11 +310,11 @@ class TalmApp(App[None]):
 
     @work(thread=True, group="start", exit_on_error=False)
     def _start_job(self, config: JobConfig, resume: bool, asker: Screen[Any]) -> None:
-        from talm_core import jobs
         from talm_core.errors import InputError
+        from talm_core.runtime import runner
 
         try:
-            directory = jobs.start(config, self.workspace, resume=resume)
+            directory = runner.start(config, self.workspace, resume=resume)
         except InputError as error:
             asker.post_message(messages.JobRefused(config, error.problems))
         except OSError as error:
@@ -334,11 +334,11 @@ class TalmApp(App[None]):
     @work(thread=True, group="send", exit_on_error=False)
     def send(self, directory: Path, command: Command) -> None:
         """Say something to the job that works in `directory`, whoever started it."""
-        from talm_core import jobs
         from talm_core.errors import InputError
+        from talm_core.runtime import runner
 
         try:
-            jobs.send(directory, command)
+            runner.send(directory, command)
         except (InputError, OSError) as error:
             self.post_message(messages.Trouble(str(error)))
         self.refresh_workspace()

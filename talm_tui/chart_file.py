@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from talm_core import publish
+from talm_core.storage import atomic
 from talm_tui.theme import plain, series
 from talm_tui.widgets import plot, raster
 from talm_tui.widgets.canvas import Layer
@@ -73,10 +73,10 @@ def write(folder: Path, name: str, title: str, curves: Sequence[Curve], view: Vi
     folder.mkdir(parents=True, exist_ok=True)
     shapes = list(drawing(title, curves, view))
     paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png", ".csv")]
-    publish.write_text(paths[0], svg(shapes))
-    with publish.new_file(paths[1]) as temporary:
+    atomic.write_text(paths[0], svg(shapes))
+    with atomic.new_file(paths[1]) as temporary:
         write_png(shapes, temporary)
-    with publish.new_file(paths[2]) as temporary, temporary.open("w", newline="") as file:
+    with atomic.new_file(paths[2]) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows(rows(curves))
     return paths

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from talm_core.command_line import command_line
-from talm_core.config import ExportConfig
-from talm_core.events import Event, decode
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.runtime.events import Event, decode
+from talm_core.settings.command_line import command_line
 
 _LOOK_SECONDS = 0.1
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from textual.message import Message
 
-from talm_core import jobs
-from talm_core.events import Record
-from talm_core.jobs import Status
-from talm_core.journal import FILE_NAME, JournalReader
-from talm_core.skimming import JournalSkimmer
+from talm_core.runtime import runner
+from talm_core.runtime.events import Record
+from talm_core.runtime.journal import FILE_NAME, JournalReader
+from talm_core.runtime.runner import Status
+from talm_core.runtime.skimming import JournalSkimmer
 
 BATCH_SECONDS = 0.25
 BATCH_RECORDS = 250
@@ -112,7 +112,7 @@ class Follower:
             self._sketch = JournalSkimmer(self._directory, _SKETCH_POINTS)
             self._draw_on()
             self._catch_up()
-        for record in jobs.follow(self._directory, cancelled=self._between, reader=self._reader):
+        for record in runner.follow(self._directory, cancelled=self._between, reader=self._reader):
             self._add(record)
         if not self._cancelled():
             self._look()
@@ -198,16 +198,16 @@ class Follower:
         self._posted = time.monotonic()
 
     def _look(self) -> None:
-        self._status = jobs.status(self._directory)
+        self._status = runner.status(self._directory)
         self._files = Files(
             log=self._read_log(),
-            config=_text(self._directory / jobs.CONFIG_FILE),
+            config=_text(self._directory / runner.CONFIG_FILE),
             checkpoints=frozenset(_checkpoints(self._directory)),
         )
         self._looked = time.monotonic()
 
     def _read_log(self) -> str:
-        path = self._directory / jobs.LOG_FILE
+        path = self._directory / runner.LOG_FILE
         try:
             state = path.stat()
         except OSError:

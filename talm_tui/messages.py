@@ -10,7 +10,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from talm_core.errors import Problem
-    from talm_core.settings import JobConfig
+    from talm_core.settings.schema import JobConfig
     from talm_tui.watcher import Snapshot
 
 

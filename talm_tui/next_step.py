@@ -10,7 +10,7 @@ from talm_tui.theme import line
 from talm_tui.widgets.status import percent
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
     from talm_tui.watcher import Snapshot
 
 WELCOME = (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from textual.message import Message
 
-from talm_core.history import History
-from talm_core.journal import JournalReader
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import JournalReader
 from talm_tui.run_curves import OVERLAID
 
 LOOK_SECONDS = 0.5

@@ -10,7 +10,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from talm_core import publish
+from talm_core.storage import atomic
 
 FOLDER = "play"
 MOST_PROMPTS = 200
@@ -49,7 +49,7 @@ class Prompts:
         self._put(prompt)
         lines = [json.dumps(known) + "\n" for known in reversed(self.known)]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        publish.write_text(self._path, "".join(lines))
+        atomic.write_text(self._path, "".join(lines))
 
     def _put(self, prompt: str) -> None:
         assert self._known is not None
@@ -85,5 +85,5 @@ def save(root: Path, model: str, text: str, now: datetime) -> Path:
     name = "".join(c if c.isalnum() or c in "._+-" else "-" for c in model).strip("-.")[-60:]
     path = root / FOLDER / f"{name or 'text'}-{now:%Y%m%d-%H%M%S}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    publish.write_text(path, text)
+    atomic.write_text(path, text)
     return path

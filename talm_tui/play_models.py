@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from talm_core.config import PretrainConfig
-from talm_core.overview import Overview
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.overview import Overview
 from talm_core.training import checkpoint
 
 NEWEST = "newest"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from talm_core.config import SampleConfig
 from talm_core.errors import ConfigError, Problem
-from talm_core.settings import build, settings_of
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.settings.schema import build, settings_of
 from talm_tui.forms.text import parse, show
 from talm_tui.widgets.sample_grid import MOST
 

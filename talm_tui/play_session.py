@@ -1,7 +1,7 @@
 """A child process that keeps a model loaded and answers prompts.
 
 `python -m talm_core --play` reads requests and writes events, each with the lane it is about
-(`talm_core.model.answering`). It is this process's own child in its own session: it has nothing
+(`talm_core.jobs.sample.service`). It is this process's own child in its own session: it has nothing
 to save and ends with the terminal. What it prints to stderr goes to a temporary file, whose last
 line tells why it died.
 """
@@ -22,8 +22,8 @@ from typing import IO
 
 from textual.message import Message
 
-from talm_core.config import SampleConfig
-from talm_core.events import Record, decode
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.runtime.events import Record, decode
 
 _BATCH_SECONDS = 0.04
 _READ_BYTES = 1 << 16

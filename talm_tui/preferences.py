@@ -74,7 +74,7 @@ def save_theme(name: str) -> None:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    from talm_core import publish
+    from talm_core.storage import atomic
 
     path = directory() / FILE_NAME
     try:
@@ -86,4 +86,4 @@ def save_theme(name: str) -> None:
         return
     document["theme"] = name
     path.parent.mkdir(parents=True, exist_ok=True)
-    publish.write_text(path, tomlkit.dumps(document))
+    atomic.write_text(path, tomlkit.dumps(document))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from talm_core.history import History
+from talm_core.runtime.history import History
 from talm_tui.widgets.ink import LETTERS, SERIES
 from talm_tui.widgets.plot import Curve
 

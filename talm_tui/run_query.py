@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from talm_core.errors import nearest
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
 
 Value = float | str | bool | None
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview, Overviews
-    from talm_core.workspace import Artifact, Workspace
+    from talm_core.runtime.overview import Overview, Overviews
+    from talm_core.storage.workspace import Artifact, Workspace
 
 LOOK_SECONDS = 1.0
 _SHOW_SECONDS = 0.5
@@ -64,7 +64,7 @@ class Looker:
 
     def snapshots(self) -> Iterator[Snapshot]:
         """One look: snapshots of what is known so far about twice a second, then the whole."""
-        from talm_core.overview import Overviews
+        from talm_core.runtime.overview import Overviews
 
         if self._overviews is None:
             self._overviews = Overviews(self._workspace)
@@ -138,7 +138,7 @@ def _signature(artifact: Artifact) -> tuple[float, ...]:
 
 
 def _machine() -> Machine:
-    from talm_core import hardware
+    from talm_core.system import hardware
 
     now = hardware.telemetry(None)
     return Machine(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from talm_core.data.position import Located
+from talm_core.data.resume_state import Located
 from talm_core.data.shards import Tokens, dtype_for
 from talm_core.tokenizer.patterns import CUT, CUTTABLE
 from talm_core.tokenizer.readiness import Readiness

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.publish import write_text
+from talm_core.storage.atomic import write_text
 
 FILE_NAME = "manifest.json"
 VERSION = 1

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from talm_core.data.manifest import Shard, Split
 from talm_core.errors import ArtifactError, Problem
-from talm_core.publish import new_file
+from talm_core.storage.atomic import new_file
 
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
 DType = Literal["uint16", "uint32"]

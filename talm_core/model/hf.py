@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from talm_core import publish
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.storage import atomic
 from talm_core.tokenizer.hf import write_huggingface
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
 
@@ -53,8 +53,8 @@ def save_named(
     """The same for tensors named as a model's parameters."""
     save_weights(named, shape, directory / WEIGHTS)
     config, generation = _configurations(shape, vocabulary)
-    publish.write_text(directory / CONFIG, json.dumps(config, indent=2) + "\n")
-    publish.write_text(directory / GENERATION, json.dumps(generation, indent=2) + "\n")
+    atomic.write_text(directory / CONFIG, json.dumps(config, indent=2) + "\n")
+    atomic.write_text(directory / GENERATION, json.dumps(generation, indent=2) + "\n")
     write_huggingface(vocabulary, directory)
     vocabulary.save(directory / FILE_NAME)
 

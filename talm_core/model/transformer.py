@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
 
 

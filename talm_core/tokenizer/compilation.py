@@ -13,9 +13,9 @@ from typing import Any
 
 from numba.core import event
 
-from talm_core.hardware import cores
-from talm_core.tokenizer import merging, patterns, pieces, splitting
-from talm_core.tokenizer.compiled import is_kept
+from talm_core.system.hardware import cores
+from talm_core.tokenizer import merging, patterns, pieces, pretokenize
+from talm_core.tokenizer.jit import is_kept
 
 _TEXT = "to be, or not to be"
 
@@ -46,7 +46,7 @@ class _OtherProcess(event.Listener):
 def make_ready(pattern: str) -> None:
     """Load, or compile, what training with a pattern needs. Whatever the other process comes to,
     afterwards everything is there."""
-    if pattern in splitting.CUTTERS:
+    if pattern in pretokenize.CUTTERS:
         other = _OtherProcess()
         if cores() > 1 and sys.executable and is_kept(merging.advance):
             with event.install_listener("numba:compile", other):

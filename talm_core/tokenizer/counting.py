@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
-from talm_core.hardware import cores
+from talm_core.system.hardware import cores
 from talm_core.tokenizer.merging import Pieces
 from talm_core.tokenizer.pieces import FastCounter, PieceCounter, RegexCounter, piece_counter
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from talm_core import publish
+from talm_core.storage import atomic
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, ROLE_TOKENS, Vocabulary
 
@@ -27,7 +27,7 @@ def write_huggingface(vocabulary: Vocabulary, directory: Path) -> None:
     Encodes any text to the ids `Tokenizer.encode(text, allowed_special="all")` gives.
     """
     for name, text in huggingface_files(vocabulary).items():
-        publish.write_text(directory / name, text)
+        atomic.write_text(directory / name, text)
 
 
 def huggingface_files(vocabulary: Vocabulary) -> dict[str, str]:

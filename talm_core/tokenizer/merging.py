@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from talm_core.tokenizer.compiled import Scalar, compiled, inner
+from talm_core.tokenizer.jit import Scalar, compiled, inner
 
 # What lies together is read together: a position of the text is a token, its length in bytes
 # (at its first and its last byte) and the number of its piece; a pair is both its ids in one

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from talm_core.tokenizer.compiled import Scalar, compiled, inner
+from talm_core.tokenizer.jit import Scalar, compiled, inner
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 Bytes = npt.NDArray[np.uint8]

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import regex
 
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.compiled import Scalar, compiled, inner
+from talm_core.tokenizer.jit import Scalar, compiled, inner
 from talm_core.tokenizer.merging import Pieces
-from talm_core.tokenizer.splitting import CUTTERS, LONGEST_PIECE, character_classes
+from talm_core.tokenizer.pretokenize import CUTTERS, LONGEST_PIECE, character_classes
 
 LONG_PIECE = 1 << 10
 MOST_LONG_BYTES = 1 << 23

@@ -5,7 +5,7 @@
 A line asks, an `Ask` as JSON; `text` is left out to look at another part of the last one. The
 answer is an `Answer`, with the ask's `number`; `decode` reads it. Asks that waited while another
 was answered are passed over for the newest, so that an answer is never about what was typed long
-ago. Nothing heavy is loaded here: `talm_core.tokenizer.session` does the work.
+ago. Nothing heavy is loaded here: `talm_core.tokenizer.service` does the work.
 """
 
 from __future__ import annotations

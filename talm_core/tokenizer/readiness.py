@@ -20,14 +20,14 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 
 # numba takes a third of a second to import.
 if TYPE_CHECKING:
-    from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer
+    from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
     from talm_core.tokenizer.piece_table import Tokens
 
 WORTH_LOADING = 4_000_000
 WORTH_COMPILING = 30_000_000
 """So many characters tiktoken encodes in some tenths of a second and in a few seconds."""
 
-_COMPILE = "from talm_core.tokenizer.encoding import compile_all; compile_all()"
+_COMPILE = "from talm_core.tokenizer.bpe_encoder import compile_all; compile_all()"
 
 
 class Readiness:
@@ -85,14 +85,14 @@ class Readiness:
             return None
         fast: FastTokenizer | None = getattr(self._own, "fast", None)
         if fast is None:
-            from talm_core.tokenizer.encoding import FastTokenizer
+            from talm_core.tokenizer.bpe_encoder import FastTokenizer
 
             fast = self._own.fast = FastTokenizer(tokenizer, *self._shared)
         return fast
 
     def _load(self) -> bool:
         """Take machine code from the cache; whether it was there."""
-        from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer
+        from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
         from talm_core.tokenizer.piece_table import Tokens
 
         tokens, classes = Tokens(self._vocabulary), CharacterClasses()

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from talm_core import publish
 from talm_core.errors import ArtifactError, Problem
-from talm_core.workspace import MAIN_FILES, Workspace, there, user_path
+from talm_core.storage import atomic
+from talm_core.storage.workspace import MAIN_FILES, Workspace, there, user_path
 
 FILE_NAME = MAIN_FILES["tokenizer"]
 VERSION = 1
@@ -30,7 +30,7 @@ ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assis
 """The special token that begins a message, by who speaks."""
 
 BASE = Path(__file__).with_name("base.json")
-"""The vocabulary that ships with talm; `talm_core.tokenizer.base` makes it anew."""
+"""The vocabulary that ships with talm; `talm_core.jobs.tokenizer.base` makes it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Vocabulary:
             "vocab": {base64.b64encode(token).decode(): rank for token, rank in ranks},
             "special_tokens": dict(special),
         }
-        publish.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+        atomic.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def readable(token: bytes) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.errors import RunError
-from talm_core.events import Command, Stop, decode_command, to_json
-from talm_core.inbox import stop_reason
+from talm_core.runtime.control import stop_reason
+from talm_core.runtime.events import Command, Stop, decode_command, to_json
 from talm_core.training import checkpoint
 from talm_core.training.pace import Clock
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talm_core.config import PretrainConfig
-from talm_core.events import Event, Progress, Tried, Tuned
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.runtime.events import Event, Progress, Tried, Tuned
 from talm_core.training.machine import (
     Machine,
     computes_bf16,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from talm_core.data.loader import TokenLoader
+from talm_core.data.dataloader import TokenLoader
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""

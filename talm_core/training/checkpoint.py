@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talm_core import publish
 from talm_core.errors import ArtifactError, InputError, Problem, RunError, nearest
-from talm_core.workspace import Workspace
+from talm_core.storage import atomic
+from talm_core.storage.workspace import Workspace
 
 INDEX = "checkpoint.json"
 VERSION = 1
@@ -199,7 +199,7 @@ def write(
     require_space(directory, expected_bytes)
     path = directory / name_of(step)
     try:
-        with publish.new_directory(path) as temporary:
+        with atomic.new_directory(path) as temporary:
             fill(temporary)
             files = {
                 file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)}
@@ -224,7 +224,7 @@ def amend(path: Path, state: dict[str, Any]) -> None:
     index = _index(path)
     index["state"] = index["state"] | state
     try:
-        publish.write_text(path / INDEX, _sealed(index))
+        atomic.write_text(path / INDEX, _sealed(index))
     except OSError as error:
         raise _unwritten(path, error) from None
 
@@ -260,7 +260,7 @@ def _prune(directory: Path, step: int, keep: int) -> None:
     old = [path for number, path in known if number <= step][:-keep]
     for path in later + [path for path in old if path.name != name_of(leader[0])]:
         # Renamed first: what is half removed must not look like a checkpoint.
-        aside = Path(tempfile.mkdtemp(prefix=publish.PREFIX, dir=directory))
+        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=directory))
         path.rename(aside / path.name)
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TypeVar
 
-from talm_core.config import PretrainConfig
-from talm_core.events import Checkpoint, Command, EvaluateEvery, Event, Notice, Sample, Stop
-from talm_core.hardware import telemetry
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import Checkpoint, Command, EvaluateEvery, Event, Notice, Sample, Stop
+from talm_core.system.hardware import telemetry
 from talm_core.training.agreement import Agreement
 from talm_core.training.pace import Pace
 from talm_core.training.signs import Signs

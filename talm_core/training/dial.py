@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from talm_core.config import PretrainConfig
-from talm_core.settings import build
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.settings.schema import build
 from talm_core.training.plan import count_parameters
 
 DEEPEST = 48

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from talm_core.data.loader import Windows, eval_batches
+from talm_core.data.dataloader import Windows, eval_batches
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.trainer import Trainer
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, Problem
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabulary
-from talm_core.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talm_core.config import PretrainConfig
-from talm_core.data.loader import Windows
-from talm_core.events import Evaluated, Progress, Sampled
+from talm_core.data.dataloader import Windows
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.generate import split_prompt, stream
+from talm_core.runtime.events import Evaluated, Progress, Sampled
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.training.conversation import Conversation, Talk
 from talm_core.training.evaluation import evaluate, judged

@@ -7,9 +7,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from talm_core.config import PretrainConfig, dumps
 from talm_core.errors import RunError
-from talm_core.events import Notice, Progress
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import Notice, Progress
+from talm_core.settings.toml import dumps
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.agreement import Agreement
 from talm_core.training.conversation import Conversation, Talk

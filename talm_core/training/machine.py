@@ -10,9 +10,9 @@ from functools import cache
 
 import torch
 
-from talm_core.config import PretrainConfig
 from talm_core.errors import ConfigError, Problem
-from talm_core.hardware import cores
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.system.hardware import cores
 
 # Below this width the products are so small that converting what goes in and out costs more than
 # bf16 saves, even on CPUs that have units for it.

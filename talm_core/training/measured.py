@@ -19,15 +19,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from talm_core import hardware
-from talm_core.config import PretrainConfig
 from talm_core.errors import InputError
-from talm_core.events import Metrics
-from talm_core.journal import last_of
-from talm_core.opening import read_config
-from talm_core.publish import write_text
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import Metrics
+from talm_core.runtime.journal import last_of
+from talm_core.runtime.opening import read_config
+from talm_core.storage.atomic import write_text
+from talm_core.storage.workspace import Workspace
+from talm_core.system import hardware
 from talm_core.training.plan import plan
-from talm_core.workspace import Workspace
 
 FILE = "autotune.json"
 VERSION = 2

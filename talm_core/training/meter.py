@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from talm_core.config import PretrainConfig
-from talm_core.events import Metrics, Progress
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import Metrics, Progress
 from talm_core.training.pace import Pace
 from talm_core.training.plan import Plan
 from talm_core.training.signs import Signs

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from talm_core.config import PretrainConfig, dumps, loads
 from talm_core.errors import ConfigError
-from talm_core.events import Event, Notice, Planned, Progress
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig
-from talm_core.settings import settings_of
+from talm_core.runtime.events import Event, Notice, Planned, Progress
+from talm_core.settings.schema import settings_of
+from talm_core.settings.toml import dumps, loads
+from talm_core.storage.workspace import Workspace
 from talm_core.training import autotune, checkpoint, origin
 from talm_core.training.inputs import Inputs
 from talm_core.training.machine import Machine, check_shares, choose, choose_device, prepare
@@ -25,7 +27,6 @@ from talm_core.training.ranks import Ranks
 from talm_core.training.saver import Saver
 from talm_core.training.shortage import require_out_of_memory, take_less
 from talm_core.training.trainer import Trainer
-from talm_core.workspace import Workspace
 
 T = TypeVar("T")
 Telling = Generator[Event, None, T]

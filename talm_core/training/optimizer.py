@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.training.muon import Muon
 from talm_core.training.parts import part_like
 

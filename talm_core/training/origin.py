@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, InputError, Problem
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.training.checkpoint import checkpoints, named
-from talm_core.workspace import Workspace
 
 KEY = "init_from"
 _CONFIG = "config.json"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
+from talm_core.jobs.pretrain.config import PretrainConfig
 
 _FLOAT = 4  # bytes; weights, gradients and averages are fp32
 _CHECKPOINT_TEXTS = 2_000_000  # tokenizer files and configurations

@@ -14,11 +14,13 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from talm_core import preflight, rank
-from talm_core.config import PretrainConfig
-from talm_core.data.loader import Windows
+from talm_core.data.dataloader import Windows
 from talm_core.errors import NonFiniteError, RunError, TalmError
-from talm_core.events import Command, Event, Finished, Notice, Progress, RolledBack, Started
+from talm_core.jobs import preflight
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import rank
+from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, RolledBack, Started
+from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
 from talm_core.training.agreement import Agreement
 from talm_core.training.conversation import Conversation, StopError, Talk
@@ -30,7 +32,6 @@ from talm_core.training.plan import plan
 from talm_core.training.saver import Saver
 from talm_core.training.schedule import Schedule
 from talm_core.training.standing import FINDS_OUT, Standing, due_after
-from talm_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from talm_core.training.judgement import Judgement

@@ -26,9 +26,9 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from talm_core import rank
-from talm_core.driver import LOG_FILE
 from talm_core.errors import RunError
+from talm_core.runtime import rank
+from talm_core.runtime.driver import LOG_FILE
 
 _STORE = "TALM_STORE"
 _PAUSE = timedelta(days=365)  # the longest a run may be paused

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from talm_core.config import PretrainConfig
 from talm_core.errors import Problem
-from talm_core.hardware import Room
-from talm_core.terminal import count, duration, one_line, size
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.render import count, duration, one_line, size
+from talm_core.system.hardware import Room
 from talm_core.training.plan import Plan, largest_batch, tokens_at_once
 
 if TYPE_CHECKING:

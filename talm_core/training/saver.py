@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from talm_core.events import Checkpointed
+from talm_core.runtime.events import Checkpointed
 from talm_core.training import checkpoint
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from talm_core.errors import RunError
-from talm_core.events import Event, Notice
+from talm_core.runtime.events import Event, Notice
 from talm_core.training.machine import largest_divisor
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from talm_core.config import PretrainConfig
-from talm_core.data.loader import TokenLoader
+from talm_core.data.dataloader import TokenLoader
 from talm_core.errors import ArtifactError, NonFiniteError, Problem, RunError
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.sources import SOURCES
 from talm_core.errors import InputError, Problem
-from talm_core.hardware import Room, room
-from talm_core.settings import JobConfig
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Workspace, there
+from talm_core.system.hardware import Room, room
 from talm_core.training.measured import Speed, measured
-from talm_core.workspace import Workspace, there
 
 if TYPE_CHECKING:
     from talm_core.data.manifest import Manifest
@@ -53,7 +55,7 @@ class Findings:
 
 def look(config: JobConfig, workspace: Workspace) -> Findings:
     """Check a config against the workspace and gather what its consequences depend on."""
-    from talm_core.preflight import check
+    from talm_core.jobs.preflight import check
 
     problems = tuple(check(config, workspace))
     match config:
@@ -120,7 +122,7 @@ def _learned_from(config: TokenizerConfig, workspace: Workspace) -> Corpus | Non
 def _corpus(
     config: TokenizerConfig | DataConfig, source: str, paths: tuple[str, ...], sample: str = "all"
 ) -> Corpus | None:
-    from talm_core.data.corpus import open_corpus
+    from talm_core.data.local.corpus import open_corpus
 
     try:
         corpus = open_corpus(

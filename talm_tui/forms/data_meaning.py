@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES, Sample
+from talm_core.jobs.dataset.config import DataConfig
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
 from talm_tui.forms.quantity import count, size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from talm_core.settings import JobConfig
+from talm_core.settings.schema import JobConfig
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.editors import BrowseWanted, PickEditor
 from talm_tui.forms.folder import expanded

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.errors import Problem
-from talm_core.settings import Declared
+from talm_core.settings.schema import Declared
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.state import FormState
 from talm_tui.theme import plain

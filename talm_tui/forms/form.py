@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from talm_core.settings import Declared
+from talm_core.settings.schema import Declared
 from talm_tui.forms.editors import (
     ChoiceEditor,
     Edited,

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from rich.cells import cell_len
 from textual.content import Content
 
-from talm_core.events import Failed, Finished, Merged, Notice, Progress, Stopped
-from talm_core.history import History
-from talm_core.jobs import Status
-from talm_core.terminal import counts
+from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress, Stopped
+from talm_core.runtime.history import History
+from talm_core.runtime.render import counts
+from talm_core.runtime.runner import Status
 from talm_tui.forms.quantity import count, duration, size
 from talm_tui.theme import line, plain
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from talm_core.config import PretrainConfig, TokenizerConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.training.measured import Speed
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.quantity import count, duration, size

@@ -12,14 +12,14 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core.command_line import shell, words
 from talm_core.errors import Problem
-from talm_core.events import Stop
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.preflight import settle
-from talm_core.settings import JobConfig
-from talm_core.workspace import Artifact, Workspace
+from talm_core.jobs.preflight import settle
+from talm_core.runtime.events import Stop
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.settings.command_line import shell, words
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.editing import FormEditing
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced

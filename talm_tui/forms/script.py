@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talm_core import publish
-from talm_core.command_line import COMMANDS
-from talm_core.workspace import Workspace
+from talm_core.settings.command_line import COMMANDS
+from talm_core.storage import atomic
+from talm_core.storage.workspace import Workspace
 
 
 def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
@@ -21,5 +21,5 @@ def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
     workspace.directory("tokenizer", name)
     path = workspace.root / "commands" / f"{COMMANDS[kind]}-{name}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
-    publish.write_text(path, f"#!/bin/sh\n{command}\n")
+    atomic.write_text(path, f"#!/bin/sh\n{command}\n")
     return path

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from talm_core.errors import ConfigError, Problem
-from talm_core.settings import Declared, JobConfig, build, settings_of
+from talm_core.settings.schema import Declared, JobConfig, build, settings_of
 from talm_tui.forms.text import TextError, parse, show
 
 _MOST_STEPS = 500

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from talm_core.settings import Declared
+from talm_core.settings.schema import Declared
 
 _SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 _NUMBER = re.compile(r"([+-]?[0-9.,_]+(?:e[+-]?[0-9]+)?)\s*([kmgbt]?)", re.IGNORECASE)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from talm_core.config import PretrainConfig
-from talm_core.hardware import Room
-from talm_core.overview import Overview
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.overview import Overview
+from talm_core.system.hardware import Room
 from talm_core.training.measured import Ran, Speed, key_of, like
 from talm_core.training.plan import Plan, plan
 from talm_core.training.reasons import concerns

@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from talm_core.config import ExportConfig
-from talm_core.events import Finished, Progress
-from talm_core.export.following import following
-from talm_core.settings import build
+from talm_core.jobs.export.commands import following
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.runtime.events import Finished, Progress
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import there, user_path
 from talm_core.training.checkpoint import step_of
-from talm_core.workspace import there, user_path
 from talm_tui.export_process import ExportProcess
 from talm_tui.forms.picker import PickScreen
 from talm_tui.messages import Said, Trouble

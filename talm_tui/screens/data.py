@@ -9,10 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES
-from talm_core.jobs import Status
-from talm_core.overview import Overview
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
 from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.meaning import Meaning

@@ -24,7 +24,7 @@ from talm_tui.widgets.step import Step
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
     from talm_tui.messages import JobRefused, JobStarted
     from talm_tui.watcher import Snapshot
 
@@ -200,9 +200,9 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             self.notify(text, markup=False, timeout=6)
 
     def _stages(self, whole: Overview, snapshot: Snapshot) -> list[StageView]:
-        from talm_core.config import QuickstartConfig
         from talm_core.errors import InputError
-        from talm_core.quickstart import stages
+        from talm_core.jobs.quickstart.config import QuickstartConfig
+        from talm_core.jobs.quickstart.job import stages
 
         parts: list[StageView] = []
         if not isinstance(whole.config, QuickstartConfig):
@@ -280,8 +280,8 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def action_quickstart(self) -> None:
         """Start a quick start and show its stages."""
-        from talm_core.config import QuickstartConfig
-        from talm_core.quickstart import free_name
+        from talm_core.jobs.quickstart.config import QuickstartConfig
+        from talm_core.jobs.quickstart.job import free_name
 
         active = [item for item in self.talm.snapshot.quickstarts if item.status.active]
         if active or self._asked is not None:
@@ -308,7 +308,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def action_stop(self) -> None:
         """Stop the chosen run, if that is meant."""
-        from talm_core.events import Stop
+        from talm_core.runtime.events import Stop
         from talm_tui.screens.confirm import ConfirmScreen
 
         run = self._target()

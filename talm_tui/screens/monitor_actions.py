@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from talm_core.history import History
+from talm_core.runtime.history import History
 from talm_tui.messages import Said, Trouble
 from talm_tui.overlay import OverlayRead, OverlayReader
 from talm_tui.run_curves import OVERLAID, Curves, Overlaid, Quantity

@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.errors import InputError
-from talm_core.presets import Preset, delete_preset
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.presets import Preset, delete_preset
+from talm_core.storage.workspace import Workspace
 from talm_tui.forms.picker import PickScreen
 from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.theme import line, plain

@@ -13,8 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static, TextArea
 
-from talm_core.config import SampleConfig
-from talm_core.events import Event, Failed, Finished, Generated, Sampled, Stopped
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.runtime.events import Event, Failed, Finished, Generated, Sampled, Stopped
 from talm_tui.forms.editors import EditorDone, TextEditor
 from talm_tui.play_models import (
     NEWEST,

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Static, TextArea
 
 from talm_core.errors import Problem
-from talm_core.overview import Overview
+from talm_core.runtime.overview import Overview
 from talm_tui.forms.editors import Edited, PickEditor, TextEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.messages import OpenPlay

@@ -9,11 +9,19 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from talm_core import jobs
 from talm_core.errors import InputError
-from talm_core.events import Checkpoint, Command, EvaluateEvery, Pause, Sample, Stop, Unpause
-from talm_core.history import History
-from talm_core.jobs import Status
+from talm_core.runtime import runner
+from talm_core.runtime.events import (
+    Checkpoint,
+    Command,
+    EvaluateEvery,
+    Pause,
+    Sample,
+    Stop,
+    Unpause,
+)
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
 from talm_tui.following import Files
 from talm_tui.messages import Said, Trouble
 from talm_tui.screens.ask import AskScreen
@@ -21,7 +29,7 @@ from talm_tui.screens.confirm import ConfirmScreen
 from talm_tui.screens.place import Place
 
 if TYPE_CHECKING:
-    from talm_core.settings import JobConfig
+    from talm_core.settings.schema import JobConfig
 
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
 
@@ -161,7 +169,7 @@ class RunActions(Place):
     @work(thread=True, exclusive=True, group="resume", exit_on_error=False)
     def _read_config(self, directory: Path) -> None:
         try:
-            self.post_message(ResumeReady(jobs.resumed_config(directory, {})))
+            self.post_message(ResumeReady(runner.resumed_config(directory, {})))
         except InputError as error:
             self.app.post_message(Trouble(str(error)))
 
@@ -194,7 +202,7 @@ class RunActions(Place):
     @work(thread=True, exclusive=True, group="settings", exit_on_error=False)
     def _read_settings(self, directory: Path, name: str, others: dict[str, Any]) -> None:
         try:
-            values = jobs.read_config(directory).model_dump()
+            values = runner.read_config(directory).model_dump()
         except InputError as error:
             self.app.post_message(Trouble(str(error)))
             return
@@ -231,7 +239,7 @@ class RunActions(Place):
 
     @work(thread=True, group="upkeep", exit_on_error=False)
     def _rename(self, name: str, new: str) -> None:
-        from talm_core import upkeep
+        from talm_core.runtime import upkeep
 
         try:
             upkeep.rename(self.talm.workspace, "pretrain", name, new)
@@ -249,7 +257,7 @@ class RunActions(Place):
 
     @work(thread=True, exclusive=True, group="weigh", exit_on_error=False)
     def _weigh(self, directory: Path, name: str) -> None:
-        from talm_core import upkeep
+        from talm_core.runtime import upkeep
 
         self.post_message(Weighed(name, upkeep.size(directory)))
 
@@ -272,7 +280,7 @@ class RunActions(Place):
 
     @work(thread=True, group="upkeep", exit_on_error=False)
     def _delete(self, name: str) -> None:
-        from talm_core import upkeep
+        from talm_core.runtime import upkeep
 
         try:
             freed = upkeep.delete(self.talm.workspace, "pretrain", name)

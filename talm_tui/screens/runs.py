@@ -13,8 +13,8 @@ from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
 from talm_core.errors import InputError
-from talm_core.history import History
-from talm_core.jobs import Status
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
 from talm_tui.following import Files, Follower, Records
 from talm_tui.messages import OpenRun
 from talm_tui.run_query import Heading, chosen
@@ -29,7 +29,7 @@ from talm_tui.widgets.run_filter import RunFilter
 from talm_tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
 
 _OF_A_RUN = ("table", "filter", "order")
 

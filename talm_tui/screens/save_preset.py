@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from talm_core.errors import InputError
-from talm_core.presets import Preset, save_preset
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.presets import Preset, save_preset
+from talm_core.storage.workspace import Workspace
 from talm_tui.forms.field import reason
 from talm_tui.theme import plain
 from talm_tui.widgets.hint import plain_keys

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from talm_core.config import TokenizerConfig
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.preflight import RESERVED
+from talm_core.jobs.preflight import RESERVED
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
 from talm_tui.forms.data_meaning import unnamed
 from talm_tui.forms.meaning import Meaning, of_tokenizer
 from talm_tui.forms.names import free, short_count, stem

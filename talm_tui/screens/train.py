@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from talm_core.config import PretrainConfig
 from talm_core.errors import InputError, Problem
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.presets import Preset, find_preset, presets
-from talm_core.workspace import Artifact
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import Preset, find_preset, presets
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.form import Options
 from talm_tui.forms.meaning import Meaning

@@ -9,7 +9,9 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_tui.forms.quantity import count
 from talm_tui.theme import line
 from talm_tui.widgets.cells import left, right
@@ -17,7 +19,7 @@ from talm_tui.widgets.status import ago, colour, percent
 from talm_tui.widgets.step import title
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
 
 _HEADS = {
     "tokenizer": ("ids", "bytes/token", "learned from"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from talm_core.command_line import shell
+from talm_core.settings.command_line import shell
 from talm_tui.theme import plain
 from talm_tui.widgets.sheet import Sheet
 

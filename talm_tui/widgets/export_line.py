@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widgets import Static
 
-from talm_core.events import Progress
+from talm_core.runtime.events import Progress
 from talm_tui.theme import line
 from talm_tui.widgets import axis
 from talm_tui.widgets.hint import plain_keys

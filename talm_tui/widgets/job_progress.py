@@ -18,7 +18,7 @@ from talm_tui.widgets.status import bar, colour, percent
 from talm_tui.widgets.step import figure
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
 
 _BYTES = ("bytes", "byte", "B")
 _MOST_JOBS = 4

@@ -10,11 +10,11 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from talm_core import jobs
-from talm_core.events import Record
-from talm_core.history import History
-from talm_core.jobs import Status
-from talm_core.workspace import Artifact
+from talm_core.runtime import runner
+from talm_core.runtime.events import Record
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
 from talm_tui.forms.job_lines import lines
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ class JobView(Static):
 
     def _read(self, artifact: Artifact) -> None:
         worker = get_current_worker()
-        for record in jobs.follow(artifact.directory, cancelled=lambda: worker.is_cancelled):
+        for record in runner.follow(artifact.directory, cancelled=lambda: worker.is_cancelled):
             with self._lock:
                 if worker.is_cancelled:
                     return
                 self._records.append(record)
         if not worker.is_cancelled:
-            self.post_message(self.Over(artifact, jobs.status(artifact.directory)))
+            self.post_message(self.Over(artifact, runner.status(artifact.directory)))
 
     def _take(self) -> None:
         with self._lock:

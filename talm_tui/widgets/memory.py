@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from talm_core.events import DeviceMemory, Record, Telemetry
+from talm_core.runtime.events import DeviceMemory, Record, Telemetry
 from talm_tui.theme import line
 from talm_tui.widgets import plot
 

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core.history import History
-from talm_core.jobs import Status
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
 from talm_tui.following import Files
 from talm_tui.run_curves import LOSS, QUANTITIES, Curves, Overlaid
 from talm_tui.widgets import run_text, status
@@ -25,7 +25,7 @@ from talm_tui.widgets.sample_view import SampleView
 from talm_tui.widgets.tile import Tile
 
 if TYPE_CHECKING:
-    from talm_core.settings import JobConfig
+    from talm_core.settings.schema import JobConfig
 
 _NO_CONFIGS: Mapping[str, JobConfig | None] = {}
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")

@@ -17,8 +17,8 @@ from talm_tui.widgets.outline import outline
 from talm_tui.widgets.status import ago, colour, percent
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
-    from talm_core.settings import JobConfig
+    from talm_core.runtime.overview import Overview
+    from talm_core.settings.schema import JobConfig
     from talm_tui.app import TalmApp
 
 _LABEL = 12
@@ -121,7 +121,7 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
 
 def _asked(run: Overview) -> Iterator[tuple[str, str]]:
     """What it learns from, and the settings that are not the usual ones."""
-    from talm_core.config import PretrainConfig
+    from talm_core.jobs.pretrain.config import PretrainConfig
 
     config = run.config
     if isinstance(config, PretrainConfig):
@@ -133,7 +133,7 @@ def _asked(run: Overview) -> Iterator[tuple[str, str]]:
 
 
 def _changed(config: JobConfig) -> str:
-    from talm_core.settings import settings_of
+    from talm_core.settings.schema import settings_of
 
     changed = [
         f"{item.key} {line(str(value))}"

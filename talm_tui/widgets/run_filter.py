@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from talm_core.config import PretrainConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_tui import run_query
 from talm_tui.theme import plain
 

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
-from talm_core.overview import Overview
+from talm_core.runtime.overview import Overview
 from talm_tui.run_query import Heading, Query, shown, value_of
 from talm_tui.theme import line
 from talm_tui.widgets import axis

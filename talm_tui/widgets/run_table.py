@@ -22,7 +22,7 @@ from talm_tui.widgets.sparkline import sparkline
 from talm_tui.widgets.status import ago, colour, percent
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
     from talm_tui.app import TalmApp
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from talm_core.events import Failed, Metrics, Stopped
-from talm_core.history import History, fraction_trained
-from talm_core.jobs import Status
+from talm_core.runtime.events import Failed, Metrics, Stopped
+from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.runner import Status
 from talm_core.training.checkpoint import step_of
 from talm_tui.theme import line, plain
 from talm_tui.widgets import axis
@@ -20,7 +20,7 @@ from talm_tui.widgets.cells import left
 from talm_tui.widgets.status import bar, colour, percent
 
 if TYPE_CHECKING:
-    from talm_core.settings import JobConfig
+    from talm_core.settings.schema import JobConfig
 
 _MUTED = "$foreground 65%"
 _LEAST_BAR = 6

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from talm_core.events import Sampled
+from talm_core.runtime.events import Sampled
 from talm_tui.theme import plain
 from talm_tui.widgets.hint import plain_keys
 

@@ -7,7 +7,7 @@ import re
 from textual.content import Content
 from textual.reactive import reactive
 
-from talm_core.settings import Declared
+from talm_core.settings.schema import Declared
 from talm_tui.forms.text import show
 from talm_tui.theme import plain
 from talm_tui.widgets.sheet import Sheet

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
 
 _COLOURS = {
     "running": "$primary",

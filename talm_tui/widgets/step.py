@@ -16,7 +16,7 @@ from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.status import colour, percent
 
 if TYPE_CHECKING:
-    from talm_core.overview import Overview
+    from talm_core.runtime.overview import Overview
     from talm_tui.app import TalmApp
 
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from talm_core.config import CONFIGS
 from talm_core.errors import InputError, Problem, RunError
-from talm_core.events import (
+from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
     Command,
@@ -25,9 +24,10 @@ from talm_core.events import (
     Started,
     Stop,
 )
-from talm_core.kinds import KINDS, JobKind
-from talm_core.settings import JobConfig, Setting
-from talm_core.workspace import FOLDERS, MAIN_FILES, Workspace
+from talm_core.runtime.kinds import KINDS, JobKind
+from talm_core.settings.schema import JobConfig, Setting
+from talm_core.settings.toml import CONFIGS
+from talm_core.storage.workspace import FOLDERS, MAIN_FILES, Workspace
 
 STATE = "state.json"
 Talk = Generator[Event, Command | None, None]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.data.loader import TokenLoader
+from talm_core.data.dataloader import TokenLoader
 from talm_core.errors import ArtifactError, Problem
 from talm_core.training.batches import AHEAD, Batches
 from tests.core.test_loader import dataset

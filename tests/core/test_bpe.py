@@ -17,10 +17,11 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.hardware import cores
+from talm_core.system.hardware import cores
 from talm_core.tokenizer import counting, patterns
-from talm_core.tokenizer.compiled import compiled
+from talm_core.tokenizer.bpe_trainer import extend, from_tokens, learn, single_bytes
 from talm_core.tokenizer.counting import count_pieces
+from talm_core.tokenizer.jit import compiled
 from talm_core.tokenizer.merging import Merger, Pieces
 from talm_core.tokenizer.pieces import (
     LONG_PIECE,
@@ -31,8 +32,7 @@ from talm_core.tokenizer.pieces import (
     _count,
     piece_counter,
 )
-from talm_core.tokenizer.splitting import LONGEST_PIECE
-from talm_core.tokenizer.trainer import extend, from_tokens, learn, single_bytes
+from talm_core.tokenizer.pretokenize import LONGEST_PIECE
 
 TRICKY = (
     *"aZsdmtlverSDMTLVER'’ſK019٣½Ⅷéß中ʼn한\u0301\u200d😀🏽",
@@ -319,9 +319,9 @@ def test_bytes_that_come_out_twice_collapse() -> None:
 
 HITS_AND_MISSES = """
 import json, sys
-from talm_core.tokenizer import compilation, merging, patterns, pieces, splitting
+from talm_core.tokenizer import compilation, merging, patterns, pieces, pretokenize
 compilation.make_ready(patterns.DEFAULT)
-functions = (splitting.CUTTERS[patterns.DEFAULT], pieces._count, merging.advance)
+functions = (pretokenize.CUTTERS[patterns.DEFAULT], pieces._count, merging.advance)
 stats = [f.stats for f in functions]
 json.dump([[sum(s.cache_hits.values()), sum(s.cache_misses.values())] for s in stats], sys.stdout)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import cgroup
+from talm_core.system import cgroup
 
 GIB = 2**30
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.errors import ArtifactError, ConfigError
+from talm_core.tokenizer.bpe_trainer import from_tokens, single_bytes
 from talm_core.tokenizer.chat import Chat
 from talm_core.tokenizer.hf import chat_template, write_huggingface
-from talm_core.tokenizer.trainer import from_tokens, single_bytes
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
 VOCABULARY = Vocabulary.load(BASE)

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from talm_core import cli, inbox
-from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig, dumps
+from talm_core.cli import main as cli
 from talm_core.errors import ArtifactError, RunError
-from talm_core.events import (
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import control
+from talm_core.runtime.artifacts import full_name, resolve
+from talm_core.runtime.events import (
     Command,
     Evaluated,
     Event,
@@ -23,13 +27,13 @@ from talm_core.events import (
     Started,
     Stopped,
 )
-from talm_core.jobs import read_config
-from talm_core.journal import JournalWriter
-from talm_core.kinds import KINDS, JobKind
-from talm_core.lock import Lock
-from talm_core.naming import full_name, resolve
+from talm_core.runtime.journal import JournalWriter
+from talm_core.runtime.kinds import KINDS, JobKind
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.runner import read_config
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 from talm_core.version import version
-from talm_core.workspace import Workspace
 from tests.core.counting import metrics
 
 
@@ -330,7 +334,7 @@ def broken(config: TokenizerConfig, _: Workspace) -> Generator[Event, Command | 
 
 
 def test_a_job_that_breaks(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "stop_on_signals", lambda: None)
+    monkeypatch.setattr(control, "stop_on_signals", lambda: None)
     monkeypatch.setitem(KINDS, "tokenizer", JobKind("tests.core.test_cli:broken"))
     code, out, err = talm("train-tokenizer", "-n", "a")
     log = talm.workspace.root / "tokenizers/a/log.txt"

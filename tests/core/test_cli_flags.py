@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core import cli
-from talm_core.command_line import COMMANDS, words
-from talm_core.commands.flags import Given, at_once, parse
-from talm_core.config import CONFIGS, DataConfig, PretrainConfig, SampleConfig, TokenizerConfig
-from talm_core.settings import JobConfig, build, settings_of
+from talm_core.cli import main as cli
+from talm_core.cli.options import Given, at_once, parse
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.command_line import COMMANDS, words
+from talm_core.settings.schema import JobConfig, build, settings_of
+from talm_core.settings.toml import CONFIGS
 
 
 def given_words(command: str, *typed: str) -> Given:

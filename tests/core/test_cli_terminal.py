@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from talm_core import output, terminal
-from talm_core.events import (
+from talm_core.cli import output
+from talm_core.runtime import render
+from talm_core.runtime.events import (
     Checkpointed,
     Evaluated,
     Event,
@@ -43,7 +44,7 @@ from tests.core.counting import metrics
     ],
 )
 def test_counts(number: float, shown: str) -> None:
-    assert terminal.count(number) == shown
+    assert render.count(number) == shown
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_counts(number: float, shown: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (11_234_567, "11.2 MB"), (2.15e9, "2.15 GB")],
 )
 def test_sizes(number: float, shown: str) -> None:
-    assert terminal.size(number) == shown
+    assert render.size(number) == shown
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ def test_sizes(number: float, shown: str) -> None:
     ],
 )
 def test_durations(seconds: float, shown: str) -> None:
-    assert terminal.duration(seconds) == shown
+    assert render.duration(seconds) == shown
 
 
 def test_text_from_outside_is_only_text() -> None:
-    assert terminal.plain("a\x1b[31mb\x9bc\x00d\te\nf\r\x7f\u202eg") == "a[31mbcd\te\nfg"
-    assert terminal.one_line("a\r\n\tb\u2028c\x1b]0;x\x07") == "a b c ]0;x"
-    assert terminal.one_line("x" * 300, 10) == "x" * 9 + "…"
+    assert render.plain("a\x1b[31mb\x9bc\x00d\te\nf\r\x7f\u202eg") == "a[31mbcd\te\nfg"
+    assert render.one_line("a\r\n\tb\u2028c\x1b]0;x\x07") == "a b c ]0;x"
+    assert render.one_line("x" * 300, 10) == "x" * 9 + "…"
 
 
 EVENTS: list[tuple[Event, str]] = [
@@ -153,7 +154,7 @@ EVENTS: list[tuple[Event, str]] = [
 
 @pytest.mark.parametrize(("event", "line"), EVENTS)
 def test_an_event_is_a_line(event: Event, line: str) -> None:
-    assert terminal.line(event) == line
+    assert render.line(event) == line
 
 
 class _Terminal(io.StringIO):
@@ -183,7 +184,7 @@ def test_plain_lines_hold_no_escape_codes_and_are_few() -> None:
     text = shown(io.StringIO(), *many, LAST, Finished(seconds=0, summary={}))
     assert "\x1b" not in text
     assert text.splitlines() == [
-        terminal.line(many[0]),
+        render.line(many[0]),
         "step 9: sample: def f(): [31m[red]x[/red]",
         *("--- sample at step 9 ---", "def f():", "    [31m[red]x[/red]", "---"),
         "done in 0.0 s",
@@ -235,29 +236,29 @@ def test_generated_text_comes_as_it_is() -> None:
 
 def test_the_end_of_a_run_is_told_on_the_clock() -> None:
     now = datetime(2026, 11, 25, 22, 30, 10, tzinfo=UTC)
-    assert terminal.ends(None, now) == ""
-    assert terminal.ends(59.0, now) == ""
-    assert terminal.ends(60.0, now) == " (22:31)"
-    assert terminal.ends(5_400.0, now) == " (Nov 26 00:00)"
-    assert terminal.ends(1e300, now) == ""
+    assert render.ends(None, now) == ""
+    assert render.ends(59.0, now) == ""
+    assert render.ends(60.0, now) == " (22:31)"
+    assert render.ends(5_400.0, now) == " (Nov 26 00:00)"
+    assert render.ends(1e300, now) == ""
     far = replace(metrics(3), eta=7_200.0)
-    assert re.search(r"2 h left \(([A-Z][a-z]{2} \d\d )?\d\d:\d\d\)$", terminal.line(far))
+    assert re.search(r"2 h left \(([A-Z][a-z]{2} \d\d )?\d\d:\d\d\)$", render.line(far))
 
 
 def test_what_was_tried_is_a_table() -> None:
     tried = Tried(
         precision="fp32", attention="math", batch_size=8, compiled=False, tokens_per_second=12_345.0
     )
-    assert terminal.line(tried) == (
+    assert render.line(tried) == (
         "tried fp32  math      attention     8 windows a pass  eager      12.3 k tokens/s"
     )
     failed = replace(tried, compiled=True, tokens_per_second=None, note="no \x1b[1mcompiler")
-    assert terminal.line(failed).endswith("8 windows a pass  compiled  no [1mcompiler")
+    assert render.line(failed).endswith("8 windows a pass  compiled  no [1mcompiler")
     tuned = Tuned(
         precision="bf16", attention="auto", batch_size=16, compiled=True, seconds=21.4,
         remembered=False,
     )  # fmt: skip
-    assert terminal.line(tuned) == (
+    assert render.line(tuned) == (
         "takes bf16  auto      attention    16 windows a pass  compiled  after 21 s"
     )
-    assert terminal.line(replace(tuned, remembered=True)).endswith("compiled  as found before")
+    assert render.line(replace(tuned, remembered=True)).endswith("compiled  as found before")

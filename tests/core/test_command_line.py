@@ -9,19 +9,17 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from talm_core import cli
-from talm_core.command_line import COMMANDS, command_line, shell, words
-from talm_core.commands.flags import parse
-from talm_core.config import (
-    CONFIGS,
-    DataConfig,
-    ExportConfig,
-    PretrainConfig,
-    SampleConfig,
-    TokenizerConfig,
-)
+from talm_core.cli import main as cli
+from talm_core.cli.options import parse
 from talm_core.errors import ConfigError
-from talm_core.settings import Declared, JobConfig, build, settings_of
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.command_line import COMMANDS, command_line, shell, words
+from talm_core.settings.schema import Declared, JobConfig, build, settings_of
+from talm_core.settings.toml import CONFIGS
 
 
 def test_every_job_has_a_command() -> None:

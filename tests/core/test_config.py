@@ -8,19 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core import config as c
-from talm_core.config import (
-    CONFIGS,
-    DataConfig,
-    PretrainConfig,
-    QuickstartConfig,
-    SampleConfig,
-    TokenizerConfig,
-    dumps,
-    loads,
-)
 from talm_core.errors import ConfigError, Problem
-from talm_core.settings import JobConfig, build, settings_of
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings import toml as c
+from talm_core.settings.schema import JobConfig, build, settings_of
+from talm_core.settings.toml import CONFIGS, dumps, loads
 
 MODEL = {"model_name": "a", "data_dir": "d"}
 

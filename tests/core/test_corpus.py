@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.data import search
-from talm_core.data.corpus import (
+from talm_core.data.local import search
+from talm_core.data.local.corpus import (
     Document,
     divided_parts,
     open_corpus,
@@ -205,7 +205,7 @@ def test_a_python_without_sources_or_topics_says_so(
 
 def test_looking_at_a_corpus_loads_nothing_heavy() -> None:
     code = (
-        "import sys, talm_core.data.corpus, talm_core.data.manifest;"
+        "import sys, talm_core.data.local.corpus, talm_core.data.manifest;"
         "print({'torch', 'tiktoken', 'numba', 'numpy'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -248,7 +248,7 @@ def test_a_single_text_is_parted_where_preparation_cuts_it(
 ) -> None:
     text = "é123456789" * 3
     (tmp_path / "one.md").write_text(text, encoding="utf-8")
-    monkeypatch.setattr("talm_core.data.formats.PART_BYTES", size)
+    monkeypatch.setattr("talm_core.data.local.formats.PART_BYTES", size)
     single = open_corpus("text", paths=[str(tmp_path / "one.md")])
     for fraction in (0.01, 0.1, 0.5):
         cut = validation_cut(text, fraction)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import regex
 
-from talm_core.config import DataConfig
-from talm_core.data import coverage
+from talm_core.data import tokenizer_coverage
 from talm_core.data.manifest import Manifest
-from talm_core.data.preparation import Preparation
-from talm_core.events import Notice
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.runtime.events import Notice
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.patterns import DEFAULT
-from talm_core.workspace import Workspace
 from tests.core.test_preparation import SMALL
 
 TEXTS = [f"{number} the  thing, näher…\n" for number in range(40)]
@@ -25,7 +25,7 @@ TEXTS = [f"{number} the  thing, näher…\n" for number in range(40)]
 def test_text_that_becomes_no_token_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, looked_at: int
 ) -> None:
-    monkeypatch.setattr(coverage, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(tokenizer_coverage, "LOOKED_AT", looked_at)
     workspace = Workspace(tmp_path / "home")
     folder = workspace.directory("tokenizer", "other")
     folder.mkdir(parents=True)

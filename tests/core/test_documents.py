@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core import cli
-from talm_core.config import DataConfig
-from talm_core.data.documents import Documents
+from talm_core.cli import main as cli
 from talm_core.data.manifest import Manifest, TokenizerInfo
-from talm_core.data.preparation import prepare_data
+from talm_core.data.reader import Documents
 from talm_core.data.shards import ShardWriter
 from talm_core.errors import ArtifactError
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import prepare_data
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, FILE_NAME, Vocabulary
-from talm_core.workspace import Workspace
 
 BASE_VOCABULARY = Vocabulary.load(BASE)
 ENCODER = Tokenizer.from_vocabulary(BASE_VOCABULARY)

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from talm_core.ending import leave
+from talm_core.runtime.process import leave
 
 STUCK = """
 import sys, threading
-from talm_core.ending import UNFINISHED, leave
+from talm_core.runtime.process import UNFINISHED, leave
 threading.Thread(target=threading.Event().wait, name=UNFINISHED, daemon={daemon}).start()
 sys.stdout.write("said")
 leave(130)

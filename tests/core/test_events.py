@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.events import (
+from talm_core.runtime.events import (
     Command,
     DeviceMemory,
     Evaluated,

@@ -17,20 +17,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from talm_core.cli import main
-from talm_core.config import ExportConfig
+from talm_core.cli.main import main
 from talm_core.errors import ArtifactError, ConfigError, InputError, RunError, WorkspaceError
-from talm_core.events import Event, Finished, Notice, Progress, Started
-from talm_core.export import llama_cpp, ollama
-from talm_core.export.exporting import export
-from talm_core.model import hf
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.jobs.export.job import export
+from talm_core.model import gguf, hf, ollama
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.settings import build
+from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.checkpoint import write
-from talm_core.workspace import Workspace
 from tests.core.test_transformer import ready
 
 RANKS = {bytes([i]): i for i in range(256)} | {b"he": 256, b"ll": 257, b"hell": 258, b" w": 259}
@@ -110,12 +109,10 @@ def test_tensors_are_those_of_the_checkpoint(
     weights = load_file(source / "model.safetensors")
     reader = GGUFReader(exported(workspace, outtype=outtype) / f"nano-{outtype}.gguf")
     found = {tensor.name: tensor for tensor in reader.tensors}
-    assert set(found) == {
-        entry.name for entry in llama_cpp.entries(hf.read_config(source), outtype)
-    }
+    assert set(found) == {entry.name for entry in gguf.entries(hf.read_config(source), outtype)}
     assert ("output.weight" in found) is not tied
     assert len(found) == 2 + 9 * 2 + (not tied)
-    for entry in llama_cpp.entries(hf.read_config(source), outtype):
+    for entry in gguf.entries(hf.read_config(source), outtype):
         tensor = found[entry.name]
         expected = weights[entry.source].numpy()
         stored = dequantize(tensor.data, tensor.tensor_type).reshape(expected.shape)
@@ -306,7 +303,7 @@ def test_events_and_what_they_count(workspace: Workspace) -> None:
     assert all(isinstance(event, Progress) for event in middle)
     end = middle[-1]
     assert isinstance(end, Progress)
-    assert end.done == end.total == sum(entry.size for entry in llama_cpp.entries(SHAPE, "f16"))
+    assert end.done == end.total == sum(entry.size for entry in gguf.entries(SHAPE, "f16"))
     assert isinstance(last, Finished)
     files = list((workspace.root / "exports/nano-gguf-f16").iterdir())
     assert last.summary == {

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 
 import talm_core
 from talm_core.data import encoding as data_encoding
-from talm_core.data.corpus import open_corpus
 from talm_core.data.encoding import Encoder
-from talm_core.data.position import Located
+from talm_core.data.local.corpus import open_corpus
+from talm_core.data.resume_state import Located
 from talm_core.errors import RunError
 from talm_core.tokenizer import readiness, scripts
-from talm_core.tokenizer.encoding import CharacterClasses, FastTokenizer, compile_all
+from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer, compile_all
 from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
 from talm_core.tokenizer.piece_table import LONGEST_MERGED, Tokens
-from talm_core.tokenizer.splitting import LONGEST_PIECE
+from talm_core.tokenizer.pretokenize import LONGEST_PIECE
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
@@ -192,7 +192,7 @@ def test_tokens_are_the_same_before_and_after_it_is_ready(
 COMPILED_MEANWHILE = """
 from itertools import count
 from talm_core.data.encoding import BATCH_CHARACTERS, Encoder
-from talm_core.data.position import Located
+from talm_core.data.resume_state import Located
 from talm_core.errors import RunError
 from talm_core.tokenizer import readiness
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -277,9 +277,9 @@ class Listener(event.Listener):
 
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from talm_core.tokenizer import compiled
-assert compiled.__file__.startswith(sys.argv[1])
-from talm_core.tokenizer.encoding import _unknown
+from talm_core.tokenizer import jit
+assert jit.__file__.startswith(sys.argv[1])
+from talm_core.tokenizer.bpe_encoder import _unknown
 with event.install_listener("numba:compile", Listener()):
     _unknown(np.frombuffer(b"ab", np.uint8), 0, np.zeros(256, np.uint8))
 print(len(begun))

@@ -18,9 +18,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.data import formats
-from talm_core.data.corpus import open_corpus
-from talm_core.data.formats import DocumentFile, EncodingErrors, Format, Reading
+from talm_core.data.local import formats
+from talm_core.data.local.corpus import open_corpus
+from talm_core.data.local.formats import DocumentFile, EncodingErrors, Format, Reading
 from talm_core.errors import CorpusError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

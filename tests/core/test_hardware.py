@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from talm_core import cgroup, hardware
+from talm_core.system import cgroup, hardware
 
 
 class FakeDriver:
@@ -166,6 +166,9 @@ def test_a_process_that_has_ended_has_no_memory() -> None:
 
 
 def test_asking_loads_no_torch() -> None:
-    code = "import sys; from talm_core.hardware import *; describe(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from talm_core.system.hardware import *; describe();"
+        " print('torch' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "False\n"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.events import (
+from talm_core.runtime.events import (
     Checkpointed,
     Evaluated,
     Event,
@@ -28,7 +28,7 @@ from talm_core.events import (
     Stopped,
     Telemetry,
 )
-from talm_core.history import METRICS, History, fraction_trained
+from talm_core.runtime.history import METRICS, History, fraction_trained
 from tests.core.counting import metrics
 
 

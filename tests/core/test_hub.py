@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talm_core import jobs
-from talm_core.commands import dataset
-from talm_core.config import DataConfig
-from talm_core.data import blocks, sources, streams, tally
+from talm_core.data import progress, sources
+from talm_core.data.hub import blocks
+from talm_core.data.hub import parquet as hub_parquet
+from talm_core.data.hub.network import Patience
 from talm_core.data.manifest import Manifest
-from talm_core.data.network import Patience
-from talm_core.data.preparation import Preparation
 from talm_core.errors import (
     ArtifactError,
     ConfigError,
@@ -31,9 +29,13 @@ from talm_core.errors import (
     RunError,
     WorkspaceError,
 )
-from talm_core.events import Event, Failed, Finished, Notice, Started
-from talm_core.journal import last_record
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset import show as dataset_show
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.runtime import runner
+from talm_core.runtime.events import Event, Failed, Finished, Notice, Started
+from talm_core.runtime.journal import last_record
+from talm_core.storage.workspace import Workspace
 from tests.core.hub_server import SHA, Fault, HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, decode, files, ids, read
 
@@ -65,7 +67,7 @@ def make_small(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1024)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
-    monkeypatch.setattr(streams, "HERITAGE", f"{server.url}/content/")
+    monkeypatch.setattr(hub_parquet, "HERITAGE", f"{server.url}/content/")
 
 
 @pytest.fixture
@@ -234,7 +236,7 @@ def test_rows_without_a_text_are_counted_over_interruptions_and_up_to_the_end(
     begins = np.cumsum([0] + [len(ids(text)) for text in kept])
     last = int(np.flatnonzero(begins < 2_500)[-1])
     assert Manifest.load(workspace.directory_of(part)).left_out == 2 * last
-    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     for _ in range(2):
         job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
         before = next(job)
@@ -289,7 +291,7 @@ def test_what_software_heritage_does_not_have_is_counted(
     assert decode(stream) == [f"print({row})\n" for row in kept]
     assert isinstance(last, Finished)
     assert last.summary["left_out"] == 3
-    assert ("left out", "3 rows without a text") in dataset.facts(Manifest.load(directory))
+    assert ("left out", "3 rows without a text") in dataset_show.facts(Manifest.load(directory))
 
 
 def test_a_single_file_is_checked_by_its_checksum(
@@ -595,7 +597,7 @@ def test_a_hub_that_was_turned_off_is_done_without(
         monkeypatch.setenv("HF_ENDPOINT", other.url)
         begun = CONFIG.model_copy(update={"dir_prefix": "begun"})
         with monkeypatch.context() as often:
-            often.setattr(tally, "YIELD_SECONDS", 0.0)
+            often.setattr(progress, "YIELD_SECONDS", 0.0)
             job = Preparation(begun, workspace, threads=2, patience=HASTY).events()
             while len(list(workspace.directory_of(begun).glob("*.npy"))) < 3:
                 next(job)
@@ -641,8 +643,8 @@ def test_only_what_is_needed_is_fetched_and_only_once(
     server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However slow what follows is, no more than some rows are read ahead of it.
-    monkeypatch.setattr(streams, "_ROWS", 4)
-    monkeypatch.setattr(streams, "_QUEUED", 2)
+    monkeypatch.setattr(hub_parquet, "_ROWS", 4)
+    monkeypatch.setattr(hub_parquet, "_QUEUED", 2)
     # Rows as long as FineWeb's, so that the index is a small part of the file.
     long = [f"{row} " + os.urandom(600).hex() for row in range(300)]
     server.repos[ID] = Repo(files={"a.parquet": parquet(long), "b.parquet": parquet(long)})
@@ -712,7 +714,7 @@ def test_a_small_dataset_keeps_its_validation_when_it_becomes_longer(
 def test_a_stop_anywhere_changes_nothing(
     server: HubServer, workspace: Workspace, calm: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     resumed = set()
     for stop in range(1, 60):
         job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
@@ -738,11 +740,11 @@ def test_a_longer_one_is_let_in_by_the_command_and_nothing_else_is(
 ) -> None:
     server.repos[ID] = some_thing()
     short = CONFIG.model_copy(update={"max_tokens": 2_500})
-    assert isinstance(list(jobs.run(short, workspace))[-1], Finished)
+    assert isinstance(list(runner.run(short, workspace))[-1], Finished)
     for values in ({"max_tokens": 2_400}, {"max_tokens": 2_500}, {"val_fraction": 0.2}):
         with pytest.raises(WorkspaceError, match="more max_tokens make it longer; else choose"):
-            list(jobs.run(short.model_copy(update=values), workspace))
-    last = list(jobs.run(CONFIG.model_copy(update={"keep_downloads": False}), workspace))[-1]
+            list(runner.run(short.model_copy(update=values), workspace))
+    last = list(runner.run(CONFIG.model_copy(update={"keep_downloads": False}), workspace))[-1]
     assert isinstance(last, Finished)
     assert last.summary["documents"] == 180
 
@@ -752,7 +754,7 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
 ) -> None:
     server.repos[ID] = some_thing()
     short = CONFIG.model_copy(update={"max_tokens": 2_500})
-    list(jobs.run(short, workspace))
+    list(runner.run(short, workspace))
     directory = workspace.directory_of(short)
     own = ("events.jsonl", "lock", "position.json")
     before = {name: value for name, value in files(directory).items() if name not in own}
@@ -761,8 +763,8 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
     for _ in range(2):
         events: list[Event] = []
         with pytest.raises(ArtifactError, match="cannot be made longer"):
-            events.extend(jobs.run(CONFIG, workspace))
-        assert jobs.status(directory) is jobs.Status.DONE
+            events.extend(runner.run(CONFIG, workspace))
+        assert runner.status(directory) is runner.Status.DONE
         after = files(directory)
         assert {name: value for name, value in after.items() if name not in own} == before
         last = last_record(directory)
@@ -770,7 +772,7 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
         assert isinstance(last.event, Failed)
         assert last.event.kept
     (directory / "position.json").write_text(position)
-    last_event = list(jobs.run(CONFIG, workspace))[-1]
+    last_event = list(runner.run(CONFIG, workspace))[-1]
     assert isinstance(last_event, Finished)
     assert last_event.summary["documents"] == 180
     assert not (directory / "config-finished.toml").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import inbox, jobs, journal, lock
 from talm_core.errors import ArtifactError, BusyError, InputError, RunError, WorkspaceError
-from talm_core.events import (
+from talm_core.runtime import control, journal, lock, runner
+from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
     Event,
@@ -29,11 +29,11 @@ from talm_core.events import (
     Unpause,
     Unpaused,
 )
-from talm_core.jobs import Status
-from talm_core.journal import JournalReader
-from talm_core.lock import Lock
+from talm_core.runtime.journal import JournalReader
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Workspace
 from talm_core.version import version
-from talm_core.workspace import Workspace
 from tests.core.counting import STATE, CountConfig, PlainConfig, registered
 
 
@@ -55,11 +55,11 @@ def test_a_run_is_journalled_event_by_event(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=5)
     directory = workspace.directory_of(config)
     seen: list[Event] = []
-    for event in jobs.run(config, workspace):
+    for event in runner.run(config, workspace):
         seen.append(event)
         # In the journal before anybody sees it.
         assert said(directory) == seen
-        assert jobs.status(directory) is (
+        assert runner.status(directory) is (
             Status.DONE if isinstance(event, Finished) else Status.RUNNING
         )
     started = seen[0]
@@ -72,19 +72,19 @@ def test_a_run_is_journalled_event_by_event(workspace: Workspace) -> None:
     )
     assert steps(seen) == [1, 2, 3, 4, 5]
     assert seen[-1] == Finished(seconds=0.0, summary={"step": 5})
-    assert jobs.read_config(directory) == config
+    assert runner.read_config(directory) == config
     assert not lock.held(directory)
-    assert jobs.find(workspace) == [(workspace.artifacts("count")[0], Status.DONE)]
+    assert runner.find(workspace) == [(workspace.artifacts("count")[0], Status.DONE)]
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_what_is_finished_is_not_done_again(workspace: Workspace, resume: bool) -> None:
     config = CountConfig(name="a", steps=2)
-    list(jobs.run(config, workspace))
+    list(runner.run(config, workspace))
     directory = workspace.directory_of(config)
     before = (directory / journal.FILE_NAME).read_bytes()
     with pytest.raises(WorkspaceError) as caught:
-        list(jobs.run(config, workspace, resume=resume))
+        list(runner.run(config, workspace, resume=resume))
     (problem,) = caught.value.problems
     assert (problem.key, problem.value, problem.hint) == ("name", "a", "choose another name")
     assert (directory / journal.FILE_NAME).read_bytes() == before
@@ -94,16 +94,16 @@ def test_what_is_finished_is_not_done_again(workspace: Workspace, resume: bool) 
 @pytest.mark.parametrize("model", [CountConfig, PlainConfig])
 def test_closing_stops_and_saves(workspace: Workspace, model: type[CountConfig]) -> None:
     config = model(name="a", steps=9)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     for event in events:
         if isinstance(event, Metrics) and event.step == 4:
             events.close()
     directory = workspace.directory_of(config)
     assert said(directory)[-1] == Stopped(reason="closed")
-    assert jobs.status(directory) is Status.STOPPED
+    assert runner.status(directory) is Status.STOPPED
     with pytest.raises(WorkspaceError, match="go on with it by --resume, or choose another name"):
-        next(jobs.run(config, workspace))
-    rest = list(jobs.run(config, workspace, resume=True))
+        next(runner.run(config, workspace))
+    rest = list(runner.run(config, workspace, resume=True))
     assert rest[0] == Started(
         job=model.kind,
         name="a",
@@ -113,25 +113,25 @@ def test_closing_stops_and_saves(workspace: Workspace, model: type[CountConfig])
         settings=config.model_dump(mode="json"),
     )
     assert steps(rest) == [5, 6, 7, 8, 9]
-    assert jobs.status(directory) is Status.DONE
+    assert runner.status(directory) is Status.DONE
 
 
 def test_a_resumed_run_keeps_its_settings(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
-    config = jobs.resumed_config(directory, {"steps": 20, "pause": 0.5})
+    config = runner.resumed_config(directory, {"steps": 20, "pause": 0.5})
     with pytest.raises(InputError) as caught:
-        next(jobs.run(config, workspace, resume=True))
+        next(runner.run(config, workspace, resume=True))
     (problem,) = caught.value.problems
     assert (problem.key, problem.value) == ("steps", 20)
     assert problem.message == "the run was started with 9"
-    changed = jobs.resumed_config(directory, {"pause": 0.001})
-    assert steps(list(jobs.run(changed, workspace, resume=True))) == [3, 4, 5, 6, 7, 8, 9]
-    assert jobs.read_config(directory) == CountConfig(name="a", steps=9, pause=0.001)
+    changed = runner.resumed_config(directory, {"pause": 0.001})
+    assert steps(list(runner.run(changed, workspace, resume=True))) == [3, 4, 5, 6, 7, 8, 9]
+    assert runner.read_config(directory) == CountConfig(name="a", steps=9, pause=0.001)
 
 
 def _stopped_at_two(workspace: Workspace) -> Path:
     config = CountConfig(name="a", steps=9)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     assert [next(events) for _ in range(3)]
     events.close()
     return workspace.directory_of(config)
@@ -139,7 +139,7 @@ def _stopped_at_two(workspace: Workspace) -> Path:
 
 def test_there_must_be_something_to_resume(workspace: Workspace) -> None:
     with pytest.raises(ArtifactError, match="there is nothing to resume"):
-        next(jobs.run(CountConfig(name="a"), workspace, resume=True))
+        next(runner.run(CountConfig(name="a"), workspace, resume=True))
     assert not workspace.root.exists()
 
 
@@ -147,12 +147,12 @@ def test_a_bug_is_told_in_a_line_and_logged_whole(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="bug")
     seen: list[Event] = []
     with pytest.raises(RunError, match="ZeroDivisionError: oh no") as caught:
-        seen.extend(jobs.run(config, workspace))
+        seen.extend(runner.run(config, workspace))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     directory = workspace.directory_of(config)
     assert said(directory)[-1] == Failed(message="ZeroDivisionError: oh no", kind="bug")
-    assert jobs.status(directory) is Status.FAILED
-    log = (directory / jobs.LOG_FILE).read_text()
+    assert runner.status(directory) is Status.FAILED
+    log = (directory / runner.LOG_FILE).read_text()
     assert log.startswith("Traceback")
     assert log.endswith("ZeroDivisionError: oh no\n")
 
@@ -160,7 +160,7 @@ def test_a_bug_is_told_in_a_line_and_logged_whole(workspace: Workspace) -> None:
 def test_a_run_that_cannot_go_on_keeps_what_it_has(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="run")
     with pytest.raises(RunError, match="the loss is not finite"):
-        list(jobs.run(config, workspace))
+        list(runner.run(config, workspace))
     directory = workspace.directory_of(config)
     assert said(directory)[-1] == Failed(message="the loss is not finite", kind="RunError")
     assert steps(said(directory)) == [1, 2]
@@ -168,7 +168,7 @@ def test_a_run_that_cannot_go_on_keeps_what_it_has(workspace: Workspace) -> None
 
 def test_an_error_while_closing_is_said_and_raised(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="closing")
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     assert [next(events) for _ in range(3)]
     with pytest.raises(RunError, match="cannot be closed"):
         events.close()
@@ -179,17 +179,17 @@ def test_an_error_while_closing_is_said_and_raised(workspace: Workspace) -> None
 
 def test_bad_input_leaves_nothing_behind(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="is damaged"):
-        list(jobs.run(CountConfig(name="a", wrong="input"), workspace))
+        list(runner.run(CountConfig(name="a", wrong="input"), workspace))
     assert list(workspace.root.iterdir()) == []
 
 
 def test_bad_input_does_not_remove_what_was_there(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
-    config = jobs.resumed_config(directory, {"wrong": "input"})
+    config = runner.resumed_config(directory, {"wrong": "input"})
     with pytest.raises(InputError, match="is damaged"):
-        list(jobs.run(config, workspace, resume=True))
+        list(runner.run(config, workspace, resume=True))
     assert (directory / STATE).read_text() == "2"
-    assert jobs.status(directory) is Status.FAILED
+    assert runner.status(directory) is Status.FAILED
 
 
 @pytest.mark.parametrize("inside", ["file", "file/deeper"])
@@ -198,30 +198,30 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path, inside: str) -> None
     with registered(tmp_path / "site"):
         workspace = Workspace(tmp_path / inside)
         with pytest.raises(WorkspaceError, match=r"workspace = .*cannot be written"):
-            next(jobs.run(CountConfig(name="a"), workspace))
+            next(runner.run(CountConfig(name="a"), workspace))
         with pytest.raises(WorkspaceError, match="cannot be written"):
-            jobs.start(CountConfig(name="a"), workspace)
+            runner.start(CountConfig(name="a"), workspace)
 
 
 def test_a_folder_that_is_a_file(workspace: Workspace) -> None:
     workspace.root.mkdir()
     (workspace.root / "counts").write_text("in the way")
     with pytest.raises(WorkspaceError, match="cannot be written"):
-        next(jobs.run(CountConfig(name="a"), workspace))
+        next(runner.run(CountConfig(name="a"), workspace))
 
 
 def test_two_jobs_cannot_work_in_one_directory(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=9)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     next(events)
     with pytest.raises(BusyError) as caught:
-        next(jobs.run(config, workspace, resume=True))
+        next(runner.run(config, workspace, resume=True))
     (problem,) = caught.value.problems
     assert problem.key == "name"
     assert f"is in use by process {os.getpid()}" in problem.message
     assert problem.hint == "stop it with: talm stop a"
     events.close()
-    assert steps(list(jobs.run(config, workspace, resume=True)))[-1] == 9
+    assert steps(list(runner.run(config, workspace, resume=True)))[-1] == 9
 
 
 # --- commands --------------------------------------------------------------------------------
@@ -236,14 +236,14 @@ def commanded(
     seen: list[Event] = []
 
     def command() -> None:
-        for record in jobs.follow(directory):
+        for record in runner.follow(directory):
             waiting = script.get(type(record.event))
             if waiting:
                 order = waiting.pop(0)
                 if order is not None:
-                    jobs.send(directory, order)  # type: ignore[arg-type]
+                    runner.send(directory, order)  # type: ignore[arg-type]
 
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     seen.append(next(events))
     thread = threading.Thread(target=command)
     thread.start()
@@ -266,7 +266,7 @@ def test_a_paused_job_can_be_stopped(workspace: Workspace) -> None:
     seen = commanded(workspace, config, {Started: [Pause()], Paused: [Stop()]})
     kinds = [type(event) for event in seen if not isinstance(event, Metrics)]
     assert kinds == [Started, Paused, Checkpointed, Stopped]
-    assert jobs.status(workspace.directory_of(config)) is Status.STOPPED
+    assert runner.status(workspace.directory_of(config)) is Status.STOPPED
 
 
 def test_a_paused_job_that_takes_no_stop_is_closed(workspace: Workspace) -> None:
@@ -320,22 +320,22 @@ def test_what_a_job_cannot_do_is_said(workspace: Workspace) -> None:
 def test_commands_for_a_job_that_has_ended_are_forgotten(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
     with pytest.raises(ArtifactError, match="is not running"):
-        jobs.send(directory, Stop())
-    inbox.leave(directory, Stop())
-    config = jobs.resumed_config(directory, {})
-    assert isinstance(list(jobs.run(config, workspace, resume=True))[-1], Finished)
+        runner.send(directory, Stop())
+    control.leave(directory, Stop())
+    config = runner.resumed_config(directory, {})
+    assert isinstance(list(runner.run(config, workspace, resume=True))[-1], Finished)
 
 
 def test_nonsense_in_the_commands_is_passed_over(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=30, pause=0.01)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     seen = [next(events)]
-    folder = workspace.directory_of(config) / inbox.FOLDER
+    folder = workspace.directory_of(config) / control.FOLDER
     folder.mkdir()
     (folder / "1.json").write_bytes(b"\xff\x00")
     (folder / "2.json").write_text('{"command": "Explode"}')
     (folder / "3.json").mkdir()
-    inbox.leave(workspace.directory_of(config), Stop())
+    control.leave(workspace.directory_of(config), Stop())
     seen.extend(events)
     assert isinstance(seen[-1], Stopped)
 
@@ -344,14 +344,14 @@ def test_nonsense_in_the_commands_is_passed_over(workspace: Workspace) -> None:
 
 
 def test_status_is_read_off_lock_and_last_event(tmp_path: Path) -> None:
-    assert jobs.status(tmp_path) is Status.DONE  # copied here by hand
+    assert runner.status(tmp_path) is Status.DONE  # copied here by hand
     with Lock.acquire(tmp_path), journal.JournalWriter(tmp_path) as writer:
-        assert jobs.status(tmp_path) is Status.RUNNING
+        assert runner.status(tmp_path) is Status.RUNNING
         writer.write(Paused())
-        assert jobs.status(tmp_path) is Status.PAUSED
+        assert runner.status(tmp_path) is Status.PAUSED
         writer.write(Unpaused())
-        assert jobs.status(tmp_path) is Status.RUNNING
-    assert jobs.status(tmp_path) is Status.INTERRUPTED
+        assert runner.status(tmp_path) is Status.RUNNING
+    assert runner.status(tmp_path) is Status.INTERRUPTED
     for event, expected in (
         (Stopped(reason=""), Status.STOPPED),
         (Failed(message=""), Status.FAILED),
@@ -359,7 +359,7 @@ def test_status_is_read_off_lock_and_last_event(tmp_path: Path) -> None:
     ):
         with journal.JournalWriter(tmp_path) as writer:
             writer.write(event)
-        assert jobs.status(tmp_path) is expected
+        assert runner.status(tmp_path) is expected
     assert [state.glyph for state in Status] == ["▶", "‖", "●", "◐", "✕", "◐"]
     assert [state for state in Status if state.active] == [Status.RUNNING, Status.PAUSED]
 
@@ -367,8 +367,8 @@ def test_status_is_read_off_lock_and_last_event(tmp_path: Path) -> None:
 def test_following_without_waiting(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
     with Lock.acquire(directory):
-        records = list(jobs.follow(directory, live=False))
-        assert list(jobs.follow(directory, cancelled=lambda: True)) == []
+        records = list(runner.follow(directory, live=False))
+        assert list(runner.follow(directory, cancelled=lambda: True)) == []
     assert [record.event for record in records] == said(directory)
-    assert jobs.ended(records[-1])
-    assert not jobs.ended(records[0])
+    assert runner.ended(records[-1])
+    assert not runner.ended(records[0])

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import inbox, jobs, journal, lock
-from talm_core.config import dumps
 from talm_core.errors import BusyError
-from talm_core.events import (
+from talm_core.runtime import control, journal, lock, runner
+from talm_core.runtime.events import (
     Checkpointed,
     Event,
     Finished,
@@ -25,9 +24,10 @@ from talm_core.events import (
     Stop,
     Stopped,
 )
-from talm_core.jobs import Status
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.runner import Status
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 from tests.core.counting import CountConfig, PlainConfig, registered
 
 
@@ -37,7 +37,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         workspace = Workspace(tmp_path / "ws")
         yield workspace
         # A test that failed leaves no process behind.
-        for artifact, status in jobs.find(workspace):
+        for artifact, status in runner.find(workspace):
             if status.active:
                 os.kill(pid_of(artifact.directory), signal.SIGKILL)
 
@@ -49,11 +49,11 @@ def steps(events: list[Event]) -> list[int]:
 def until(directory: Path, kind: type[Event], count: int = 1) -> list[Event]:
     """Events of a running job up to the one asked for."""
     seen: list[Event] = []
-    for record in jobs.follow(directory):
+    for record in runner.follow(directory):
         seen.append(record.event)
         if sum(isinstance(event, kind) for event in seen) == count:
             return seen
-    log = (directory / jobs.LOG_FILE).read_text()
+    log = (directory / runner.LOG_FILE).read_text()
     raise AssertionError(f"it ended before: {seen[-3:]}\n{log}")
 
 
@@ -64,71 +64,71 @@ def pid_of(directory: Path) -> int:
 
 
 def test_every_event_is_followed_once_while_it_is_written(workspace: Workspace) -> None:
-    directory = jobs.start(CountConfig(name="a", steps=3_000), workspace)
+    directory = runner.start(CountConfig(name="a", steps=3_000), workspace)
     # From the first moment, before the process has imported anything.
-    assert jobs.status(directory) is Status.RUNNING
-    seen = [record.event for record in jobs.follow(directory)]
+    assert runner.status(directory) is Status.RUNNING
+    seen = [record.event for record in runner.follow(directory)]
     assert isinstance(seen[0], Started)
     assert seen[0].pid not in (0, os.getpid())
     assert steps(seen) == list(range(1, 3_001))
     assert isinstance(seen[-1], Finished)
-    assert jobs.status(directory) is Status.DONE
-    assert (directory / jobs.LOG_FILE).read_bytes() == b""
+    assert runner.status(directory) is Status.DONE
+    assert (directory / runner.LOG_FILE).read_bytes() == b""
 
 
 def test_another_process_has_it(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=100_000, pause=0.01)
-    directory = jobs.start(config, workspace)
+    directory = runner.start(config, workspace)
     with pytest.raises(BusyError, match="is in use by process"):
-        jobs.start(config, workspace)
+        runner.start(config, workspace)
     with pytest.raises(BusyError):
-        next(jobs.run(config, workspace, resume=True))
-    jobs.send(directory, Stop())
+        next(runner.run(config, workspace, resume=True))
+    runner.send(directory, Stop())
     assert isinstance(until(directory, Stopped)[-1], Stopped)
 
 
 def test_what_is_said_right_after_the_start_is_heard(workspace: Workspace) -> None:
-    directory = jobs.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
-    jobs.send(directory, Stop())
-    seen = [record.event for record in jobs.follow(directory)]
+    directory = runner.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
+    runner.send(directory, Stop())
+    seen = [record.event for record in runner.follow(directory)]
     assert [type(event) for event in seen[-2:]] == [Checkpointed, Stopped]
 
 
 def test_a_killed_job_is_interrupted_and_can_be_resumed(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=60, pause=0.01)
-    directory = jobs.start(config, workspace)
+    directory = runner.start(config, workspace)
     until(directory, Metrics, 3)
     os.kill(pid_of(directory), signal.SIGKILL)
-    list(jobs.follow(directory))
-    assert jobs.status(directory) is Status.INTERRUPTED
+    list(runner.follow(directory))
+    assert runner.status(directory) is Status.INTERRUPTED
     with Lock.acquire(directory):
         pass
-    again = jobs.start(jobs.resumed_config(directory, {"pause": 0.0}), workspace, resume=True)
+    again = runner.start(runner.resumed_config(directory, {"pause": 0.0}), workspace, resume=True)
     assert again == directory
-    events = [record.event for record in jobs.follow(directory)]
+    events = [record.event for record in runner.follow(directory)]
     last = max(i for i, event in enumerate(events) if isinstance(event, Started))
     assert steps(events[last:]) == list(range(1, 61))
-    assert jobs.status(directory) is Status.DONE
+    assert runner.status(directory) is Status.DONE
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_stop_and_save(workspace: Workspace, number: signal.Signals) -> None:
-    directory = jobs.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
+    directory = runner.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
     until(directory, Metrics)
     os.kill(pid_of(directory), number)
-    seen = [record.event for record in jobs.follow(directory)]
+    seen = [record.event for record in runner.follow(directory)]
     assert isinstance(seen[-2], Checkpointed)
     assert seen[-1] == Stopped(reason=number.name)
 
 
 def test_a_signal_ends_a_pause(workspace: Workspace) -> None:
-    directory = jobs.start(PlainConfig(name="a", steps=100_000, pause=0.01), workspace)
+    directory = runner.start(PlainConfig(name="a", steps=100_000, pause=0.01), workspace)
     until(directory, Started)
-    jobs.send(directory, Pause())
+    runner.send(directory, Pause())
     until(directory, Paused)
-    assert jobs.status(directory) is Status.PAUSED
+    assert runner.status(directory) is Status.PAUSED
     os.kill(pid_of(directory), signal.SIGTERM)
-    seen = [record.event for record in jobs.follow(directory)]
+    seen = [record.event for record in runner.follow(directory)]
     assert seen[-1] == Stopped(reason="SIGTERM")
 
 
@@ -139,16 +139,16 @@ def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_by_hand_a_directory_is_gone_on_with(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=9)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     assert [next(events) for _ in range(4)]
     events.close()
     directory = workspace.directory_of(config)
     # Something said to the process before.
-    inbox.leave(directory, Stop())
+    control.leave(directory, Stop())
     root = ("--workspace", str(workspace.root))
     done = by_hand(str(directory), *root)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    events_read = [record.event for record in jobs.follow(directory)]
+    events_read = [record.event for record in runner.follow(directory)]
     assert steps(events_read) == list(range(1, 10))
     again = by_hand(str(directory), *root)
     assert again.returncode == 2
@@ -164,12 +164,12 @@ def test_by_hand_the_exit_code_says_how_it_ended(workspace: Workspace) -> None:
         config = CountConfig(name=wrong, steps=9, wrong=wrong)
         directory = workspace.directory_of(config)
         directory.mkdir(parents=True)
-        (directory / jobs.CONFIG_FILE).write_text(dumps(config))
-        assert jobs.status(directory) is Status.INTERRUPTED
+        (directory / runner.CONFIG_FILE).write_text(dumps(config))
+        assert runner.status(directory) is Status.INTERRUPTED
         ended = by_hand(str(directory), *root)
         assert ended.returncode == code
         assert "Traceback" not in ended.stderr
-        assert jobs.status(directory) is Status.FAILED
+        assert runner.status(directory) is Status.FAILED
     assert "ZeroDivisionError: oh no" in (workspace.root / "counts/bug/log.txt").read_text()
 
 
@@ -180,27 +180,27 @@ def test_a_launcher_does_not_take_a_stop_for_a_failure(
     config = CountConfig(name="a", steps=100_000, pause=0.01)
     directory = workspace.directory_of(config)
     directory.mkdir(parents=True)
-    (directory / jobs.CONFIG_FILE).write_text(dumps(config))
+    (directory / runner.CONFIG_FILE).write_text(dumps(config))
     words = [sys.executable, "-m", "talm_core", str(directory), "--workspace", str(workspace.root)]
     with subprocess.Popen(words, env=os.environ | variables) as process:
         # Before it has the lock nobody could be told.
-        while jobs.status(directory) is not Status.RUNNING:
+        while runner.status(directory) is not Status.RUNNING:
             assert process.poll() is None
         until(directory, Metrics)
-        jobs.send(directory, Stop())
+        runner.send(directory, Stop())
         assert process.wait(300) == code
-    assert jobs.status(directory) is Status.STOPPED
+    assert runner.status(directory) is Status.STOPPED
 
 
 def test_a_journal_torn_by_a_kill_is_closed_off(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=5)
-    events = jobs.run(config, workspace)
+    events = runner.run(config, workspace)
     assert [next(events) for _ in range(3)]
     events.close()
     directory = workspace.directory_of(config)
     with (directory / journal.FILE_NAME).open("ab") as file:
         file.write(b'{"event": "Metrics", "step": 99')
-    assert jobs.status(directory) is Status.STOPPED
-    jobs.start(config, workspace, resume=True)
-    seen = [record.event for record in jobs.follow(directory)]
+    assert runner.status(directory) is Status.STOPPED
+    runner.start(config, workspace, resume=True)
+    seen = [record.event for record in runner.follow(directory)]
     assert steps(seen) == [1, 2, 3, 4, 5]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core import journal
-from talm_core.events import Event, Notice, Sampled, Stopped, to_json
-from talm_core.journal import FILE_NAME, JournalReader, JournalWriter, last_record
+from talm_core.runtime import journal
+from talm_core.runtime.events import Event, Notice, Sampled, Stopped, to_json
+from talm_core.runtime.journal import FILE_NAME, JournalReader, JournalWriter, last_record
 
 
 def written(directory: Path, *events: Event) -> bytes:

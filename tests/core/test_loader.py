@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from talm_core.data.loader import Permutation, TokenLoader, Windows, eval_batches
+from talm_core.data.dataloader import Permutation, TokenLoader, Windows, eval_batches
 from talm_core.data.manifest import Manifest, Split, TokenizerInfo
 from talm_core.data.shards import ShardWriter, dtype_for
 from talm_core.errors import ArtifactError, ConfigError

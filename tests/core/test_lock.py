@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import lock
 from talm_core.errors import BusyError
-from talm_core.lock import Lock, Owner
+from talm_core.runtime import lock
+from talm_core.runtime.lock import Lock, Owner
 
 HOLD = """
 import sys
 from pathlib import Path
-from talm_core.lock import Lock
+from talm_core.runtime.lock import Lock
 held = Lock.acquire(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import hardware
-from talm_core.config import dumps
-from talm_core.events import Event, Metrics, Notice
-from talm_core.jobs import CONFIG_FILE
-from talm_core.journal import JournalWriter
+from talm_core.runtime.events import Event, Metrics, Notice
+from talm_core.runtime.journal import JournalWriter
+from talm_core.runtime.runner import CONFIG_FILE
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
+from talm_core.system import hardware
 from talm_core.training.measured import (
     FILE,
     Choice,
@@ -26,7 +27,6 @@ from talm_core.training.measured import (
     remember,
 )
 from talm_core.training.plan import plan
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import tiny_config
 
 CHOICE = Choice({"device": "cpu", "batch_size": 4}, 41_000.0)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from talm_core import jobs
 from talm_core.errors import InputError
-from talm_core.events import Evaluated, Finished, Metrics, Notice
-from talm_core.preflight import check, settle
+from talm_core.jobs.preflight import check, settle
+from talm_core.runtime import runner
+from talm_core.runtime.events import Evaluated, Finished, Metrics, Notice
+from talm_core.storage.workspace import Workspace
 from talm_core.training import origin
 from talm_core.training.pretrain import pretrain
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
@@ -24,7 +24,7 @@ from tests.core.tiny_runs import tiny_config, tiny_workspace
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a finished run of 12 steps."""
     made = tiny_workspace(tmp_path_factory.mktemp("origin"))
-    list(jobs.run(tiny_config(model_name="source"), made))
+    list(runner.run(tiny_config(model_name="source"), made))
     return made
 
 
@@ -52,13 +52,13 @@ def test_the_same_checkpoint_by_name_and_by_path(workspace: Workspace) -> None:
 
 def test_a_run_begins_with_those_weights_and_its_config_says_so(workspace: Workspace) -> None:
     source = workspace.directory("pretrain", "source")
-    job = jobs.run(branch(learning_rate=1e-9, min_learning_rate=0.0, weight_decay=0.0), workspace)
+    job = runner.run(branch(learning_rate=1e-9, min_learning_rate=0.0, weight_decay=0.0), workspace)
     events = list(job)
     directory = workspace.directory("pretrain", "branch")
-    assert jobs.read_config(directory).model_dump()["init_from"] == "source/checkpoint-000012"
+    assert runner.read_config(directory).model_dump()["init_from"] == "source/checkpoint-000012"
     said = [event.message for event in events if isinstance(event, Notice)]
     assert said == ["begins with the weights of source/checkpoint-000012"]
-    before = [r.event for r in jobs.follow(source) if isinstance(r.event, Evaluated)][-1]
+    before = [r.event for r in runner.follow(source) if isinstance(r.event, Evaluated)][-1]
     after = [event for event in events if isinstance(event, Evaluated)]
     # With next to no learning rate every evaluation is the last one of the source.
     assert [e.val_loss for e in after] == pytest.approx([before.val_loss] * 3, rel=1e-5)
@@ -68,15 +68,15 @@ def test_a_run_begins_with_those_weights_and_its_config_says_so(workspace: Works
 
 def test_it_goes_on_when_the_source_is_gone(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
-    list(jobs.run(tiny_config(model_name="source"), workspace))
-    job = jobs.run(branch(), workspace)
+    list(runner.run(tiny_config(model_name="source"), workspace))
+    job = runner.run(branch(), workspace)
     for event in job:
         if isinstance(event, Metrics) and event.step == 5:
             break
     job.close()
     workspace.directory("pretrain", "source").rename(tmp_path / "elsewhere")
-    config = jobs.resumed_config(workspace.directory("pretrain", "branch"), {})
-    events = list(jobs.run(config, workspace, resume=True))
+    config = runner.resumed_config(workspace.directory("pretrain", "branch"), {})
+    events = list(runner.run(config, workspace, resume=True))
     assert isinstance(events[-1], Finished)
     assert [event for event in events if isinstance(event, Notice)] == []
 

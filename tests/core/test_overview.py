@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from talm_core.config import PretrainConfig, TokenizerConfig, dumps
-from talm_core.events import (
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import (
     Evaluated,
     Event,
     Failed,
@@ -17,11 +18,12 @@ from talm_core.events import (
     Stage,
     Started,
 )
-from talm_core.jobs import Status
-from talm_core.journal import JournalWriter
-from talm_core.lock import Lock
-from talm_core.overview import SPARK_POINTS, Overview, Overviews
-from talm_core.workspace import Workspace
+from talm_core.runtime.journal import JournalWriter
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.overview import SPARK_POINTS, Overview, Overviews
+from talm_core.runtime.runner import Status
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 from tests.core.counting import metrics
 
 STARTED = Started(job="pretrain", name="a")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.settings import build
+from talm_core.settings.schema import build
 from talm_core.training.optimizer import Optimizers
 from talm_core.training.plan import Memory, count_parameters, plan
 from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.tokenizer import session
+from talm_core.storage.workspace import Workspace
+from talm_core.tokenizer import service
 from talm_core.tokenizer.playground import Answer, Ask, Token, decode
-from talm_core.tokenizer.session import Cut, Session, serve
+from talm_core.tokenizer.service import Cut, Session, serve
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
-from talm_core.workspace import Workspace
 
 BASE_TOKENIZER = Tokenizer.from_vocabulary(Vocabulary.load(BASE))
 
@@ -84,7 +84,7 @@ def test_a_part_has_every_token_that_touches_it(text: str, start: int, length: i
 
 
 def test_an_answer_is_never_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MOST_TOKENS", 5)
+    monkeypatch.setattr(service, "MOST_TOKENS", 5)
     first, part = Cut(BASE_TOKENIZER, "x\n" * 100).part(50, 150)
     assert (first, len(part)) == (50, 5)
 
@@ -113,7 +113,7 @@ def test_a_session_remembers_its_text(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_was_trained_anew_is_read_anew(tmp_path: Path) -> None:
-    from talm_core.tokenizer.trainer import TokenizerTrainer
+    from talm_core.tokenizer.bpe_trainer import TokenizerTrainer
 
     cutting = Session(Workspace(tmp_path))
     path = TokenizerTrainer("t").train(vocab_size=257, text="abab", save_dir=tmp_path)

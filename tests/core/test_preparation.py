@@ -23,17 +23,18 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.config import DataConfig
-from talm_core.data import division, shards, tally
-from talm_core.data.corpus import divided_parts, open_corpus
-from talm_core.data.loader import TokenLoader
+from talm_core.data import progress, shards
+from talm_core.data import split as data_split
+from talm_core.data.dataloader import TokenLoader
+from talm_core.data.local.corpus import divided_parts, open_corpus
 from talm_core.data.manifest import Manifest
-from talm_core.data.preparation import Preparation, prepare_data
 from talm_core.errors import ArtifactError, CorpusError, RunError, WorkspaceError
-from talm_core.events import Event, Finished, Notice, Progress, Started
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation, prepare_data
+from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.patterns import DEFAULT
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.workspace import Workspace
 
 SCRIPTS = (
     "English русский ελληνικά հայերեն עברית العربية ܣܘܪܝܬ"
@@ -281,8 +282,8 @@ def in_shards(tokens: list[int]) -> list[list[int]]:
 def test_less_than_its_bytes_let_expect_is_divided_like_a_small_corpus(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, texts: list[str], stop: int | None
 ) -> None:
-    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
-    monkeypatch.setattr(division, "_COPY_TOKENS", 300)
+    monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(data_split, "_COPY_TOKENS", 300)
     config = config_of(corpus_of(workspace, texts), shard_size=1000)
     directory = workspace.directory_of(config)
     if stop is not None:
@@ -363,7 +364,7 @@ def calm(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[DataConfig, dict[str, str]]:
     """A corpus of 11 shards with documents that are cut, with what it gives undisturbed."""
-    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
     texts = [f"{number} the thing in\n" * (number * 37 % 200 + 1) for number in range(12)]
     config = config_of(corpus_of(workspace, texts), shard_size=1000, dir_prefix="calm")
@@ -403,12 +404,13 @@ def test_after_a_kill_anywhere_the_same_files_come_out(
     directory = workspace.directory_of(config)
     script = (
         "import sys\n"
-        "from talm_core.config import DataConfig\n"
-        "from talm_core.data import encoding, preparation, tally\n"
-        "from talm_core.workspace import Workspace\n"
-        "tally.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
+        "from talm_core.jobs.dataset.config import DataConfig\n"
+        "from talm_core.data import encoding, progress\n"
+        "from talm_core.jobs.dataset import job\n"
+        "from talm_core.storage.workspace import Workspace\n"
+        "progress.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
         "config = DataConfig.model_validate_json(sys.argv[1])\n"
-        "for event in preparation.prepare_data(config, Workspace(sys.argv[2])):\n"
+        "for event in job.prepare_data(config, Workspace(sys.argv[2])):\n"
         "    print(type(event).__name__, flush=True)\n"
     )
     command = [sys.executable, "-c", script, config.model_dump_json(), str(workspace.root)]
@@ -483,7 +485,7 @@ def test_what_a_newer_talm_has_begun_is_left_to_it(workspace: Workspace) -> None
 def test_a_stopped_small_corpus_leaves_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "YIELD_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     config = config_of(corpus_of(workspace, ["the text\n" * 30_000] * 10))
     for stop in (1, 3, 8):
         job = prepare_data(config, workspace)
@@ -521,7 +523,7 @@ def test_too_little_room_is_told_before_starting(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("talm_core.data.room.RESERVE_BYTES", 0)
+    monkeypatch.setattr("talm_core.data.disk_space.RESERVE_BYTES", 0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 2_000_000))
     config = config_of(corpus_of(workspace, ["x" * 4_000_000]))
     with pytest.raises(WorkspaceError, match="has 2 MB free, the dataset may need 4 MB"):

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import DataConfig
-from talm_core.data import blocks, room
-from talm_core.data.preparation import Preparation
+from talm_core.data import disk_space
+from talm_core.data.hub import blocks
 from talm_core.errors import RunError, WorkspaceError
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.storage.workspace import Workspace
 from tests.core.hub_server import Repo, parquet, serving
 from tests.core.test_preparation import SMALL, files
 
@@ -51,14 +52,14 @@ def fill(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("source", ["text", "hub"])
-@pytest.mark.parametrize("reserve", [0, room.RESERVE_BYTES], ids=["full", "almost full"])
+@pytest.mark.parametrize("reserve", [0, disk_space.RESERVE_BYTES], ids=["full", "almost full"])
 def test_a_full_disk_keeps_what_is_complete_and_goes_on_after(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reserve: int
 ) -> None:
-    monkeypatch.setattr("talm_core.data.tally.YIELD_SECONDS", 0.0)
+    monkeypatch.setattr("talm_core.data.progress.YIELD_SECONDS", 0.0)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
-    monkeypatch.setattr(room, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(room, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(disk_space, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(disk_space, "RESERVE_BYTES", 0)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1024)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
@@ -81,11 +82,11 @@ def test_a_full_disk_keeps_what_is_complete_and_goes_on_after(
         while len(list(directory.glob("[tv]*.npy"))) < 3:
             next(job)
         filler = fill(disk)
-        monkeypatch.setattr(room, "RESERVE_BYTES", reserve)
+        monkeypatch.setattr(disk_space, "RESERVE_BYTES", reserve)
         message = "the disk is almost full" if reserve else "the disk is full"
         with pytest.raises(RunError, match=f"{message}: make room for .* and run the same again"):
             list(job)
-        monkeypatch.setattr(room, "RESERVE_BYTES", 0)
+        monkeypatch.setattr(disk_space, "RESERVE_BYTES", 0)
         kept = files(directory)
         expected = files(calm.directory_of(config))
         shards = [name for name in kept if name.endswith(".npy")]

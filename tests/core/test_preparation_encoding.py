@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from talm_core.data import encoding
 from talm_core.data.encoding import Batch, Encoder
-from talm_core.data.position import Located
+from talm_core.data.resume_state import Located
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.patterns import DEFAULT, GPT2, LLAMA3
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import DataConfig
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.storage.workspace import Workspace
 from tests.core.hub_server import HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, files
 
@@ -29,12 +29,14 @@ KILLS = {"text": 14, "hub": 8}
 
 CHILD = """
 import json, os, signal, sys
-from talm_core.config import DataConfig
-from talm_core.data import blocks, encoding, hub, network, preparation, streams, tally
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.data import encoding, progress
+from talm_core.data.hub import blocks, files, network, parquet
+from talm_core.jobs.dataset import job
+from talm_core.storage.workspace import Workspace
 import datasets.data_files, datasets.utils.metadata, fsspec.utils, huggingface_hub.hf_api
 
-tally.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700
+progress.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700
 blocks.BLOCK_BYTES = 1024
 counted, last = 0, 0
 EVENTS = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir"}
@@ -63,7 +65,7 @@ for line in sys.stdin:
     pid = os.fork()
     if not pid:
         last = wanted
-        list(preparation.prepare_data(DataConfig.model_validate(config), Workspace(root)))
+        list(job.prepare_data(DataConfig.model_validate(config), Workspace(root)))
         print(counted, flush=True)
         os._exit(0)
     _, status = os.waitpid(pid, 0)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talm_core.config import DataConfig
-from talm_core.data.loader import TokenLoader
+from talm_core.data.dataloader import TokenLoader
 from talm_core.data.manifest import Manifest
-from talm_core.data.preparation import Preparation
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
-from talm_core.workspace import Workspace
 from tests.core.hub_server import Repo, parquet, serving
 from tests.core.test_preparation import SCRIPTS
 

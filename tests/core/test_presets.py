@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import PretrainConfig, QuickstartConfig, TokenizerConfig
 from talm_core.errors import ConfigError, InputError, Problem, WorkspaceError
-from talm_core.presets import (
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import (
     BUILT_IN,
     PRESETTABLE,
     delete_preset,
@@ -17,9 +17,11 @@ from talm_core.presets import (
     presets,
     save_preset,
 )
-from talm_core.quickstart import stages
-from talm_core.settings import build, settings_of
-from talm_core.workspace import Workspace
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.quickstart.job import stages
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.schema import build, settings_of
+from talm_core.storage.workspace import Workspace
 
 RUN = {"model_name": "m", "data_dir": "d"}
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from talm_core.errors import ArtifactError, RunError
-from talm_core.events import (
+from talm_core.model import hf
+from talm_core.model.transformer import ModelConfig
+from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
     Command,
@@ -31,15 +33,13 @@ from talm_core.events import (
     Stop,
     Telemetry,
 )
-from talm_core.history import History
-from talm_core.model import hf
-from talm_core.model.transformer import ModelConfig
+from talm_core.runtime.history import History
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training import checkpoint, plan
 from talm_core.training.machine import Machine
 from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 

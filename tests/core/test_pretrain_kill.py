@@ -19,13 +19,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from talm_core import jobs, lock
-from talm_core.config import PretrainConfig
-from talm_core.events import Checkpointed, Event, Finished, Metrics, Progress, Started
-from talm_core.history import History
-from talm_core.journal import JournalReader
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import lock, runner
+from talm_core.runtime.events import Checkpointed, Event, Finished, Metrics, Progress, Started
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import JournalReader
+from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ class Watched:
         self.events: list[Event] = []
 
     def start(self) -> None:
-        jobs.start(self.config, self.workspace, resume=self.directory.exists())
+        runner.start(self.config, self.workspace, resume=self.directory.exists())
 
     def look(self) -> list[Event]:
         """What is new."""
@@ -137,7 +137,7 @@ def assert_same(ours: Path, theirs: Path, step: int) -> None:
 def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     whole = tiny_config(model_name="whole", **SETTINGS)
-    list(jobs.run(whole, workspace))
+    list(runner.run(whole, workspace))
     watched = Watched(tiny_config(**SETTINGS), workspace)
     moments = list(islice(cycle(("steps", "saving", "evaluating", "start")), KILLS))
     kill_and_resume(watched, moments, random.Random(KILLS))
@@ -166,7 +166,7 @@ def test_killed_while_it_compiles(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     settings: dict[str, Any] = {"max_steps": 40, "compile": "on", "checkpoint_every": EVERY}
     whole = tiny_config(model_name="whole", **settings)
-    list(jobs.run(whole, workspace))
+    list(runner.run(whole, workspace))
     watched = Watched(tiny_config(**settings), workspace)
     kill_and_resume(watched, ["compiling", "steps", "compiling"], random.Random(1))
     assert isinstance(watched.events[-1], Finished)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import publish
+from talm_core.storage import atomic
 
 
 def names(directory: Path) -> list[str]:
@@ -18,11 +18,11 @@ def names(directory: Path) -> list[str]:
 
 def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    publish.write_text(path, "one\n")
-    with publish.new_file(path) as temporary:
+    atomic.write_text(path, "one\n")
+    with atomic.new_file(path) as temporary:
         temporary.write_text("two")
         assert path.read_text() == "one\n"
-        assert temporary.name.startswith(publish.PREFIX)
+        assert temporary.name.startswith(atomic.PREFIX)
         assert temporary.suffix == ".txt"
     assert path.read_text() == "two"
     assert names(tmp_path) == ["a.txt"]
@@ -30,11 +30,11 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
 
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    publish.write_text(path, "one")
-    with suppress(ZeroDivisionError), publish.new_file(path) as temporary:
+    atomic.write_text(path, "one")
+    with suppress(ZeroDivisionError), atomic.new_file(path) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
-    with suppress(ZeroDivisionError), publish.new_directory(tmp_path / "d") as folder:
+    with suppress(ZeroDivisionError), atomic.new_directory(tmp_path / "d") as folder:
         (folder / "x").write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "one"
@@ -44,7 +44,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "d"
     for number in range(2):
-        with publish.new_directory(path) as temporary:
+        with atomic.new_directory(path) as temporary:
             (temporary / f"{number}").write_text(str(number))
             (temporary / "deep").mkdir()
     assert names(tmp_path) == ["d"]
@@ -54,8 +54,8 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
 def test_the_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        publish.write_text(tmp_path / "a", "x")
-        with publish.new_directory(tmp_path / "d"):
+        atomic.write_text(tmp_path / "a", "x")
+        with atomic.new_directory(tmp_path / "d"):
             pass
     finally:
         os.umask(before)
@@ -68,7 +68,7 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".tmp-def").mkdir()
     (tmp_path / ".tmp-def" / "x").write_text("half")
     (tmp_path / "kept").write_text("whole")
-    publish.sweep(tmp_path)
+    atomic.sweep(tmp_path)
     assert names(tmp_path) == ["kept"]
 
 
@@ -81,7 +81,7 @@ def test_a_directory_moved_aside_by_a_killed_writer_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
     path = tmp_path / "d"
-    with publish.new_directory(path) as temporary:
+    with atomic.new_directory(path) as temporary:
         (temporary / "old").write_text("old")
     real = Path.rename
     left = [renames]
@@ -95,13 +95,13 @@ def test_a_directory_moved_aside_by_a_killed_writer_comes_back(
     monkeypatch.setattr(Path, "rename", rename)
     monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
     if renames == 1:
-        with pytest.raises(_KillError), publish.new_directory(path) as temporary:
+        with pytest.raises(_KillError), atomic.new_directory(path) as temporary:
             (temporary / "new").write_text("new")
         assert not path.exists()
     else:
-        with publish.new_directory(path) as temporary:
+        with atomic.new_directory(path) as temporary:
             (temporary / "new").write_text("new")
     monkeypatch.undo()
-    publish.sweep(tmp_path)
+    atomic.sweep(tmp_path)
     assert names(tmp_path) == ["d"]
     assert names(path) == (["old"] if renames == 1 else ["new"])

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from talm_core import jobs, lock
-from talm_core.config import dumps
 from talm_core.errors import ConfigError, RunError
-from talm_core.events import (
+from talm_core.model.transformer import ModelConfig
+from talm_core.runtime import lock, runner
+from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
     Event,
@@ -34,15 +34,15 @@ from talm_core.events import (
     Tuned,
     Unpause,
 )
-from talm_core.history import History
-from talm_core.journal import JournalReader
-from talm_core.model.transformer import ModelConfig
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import JournalReader
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
 from talm_core.training.machine import Machine, check_shares
 from talm_core.training.ranks import Ranks
 from talm_core.training.shortage import take_less
 from talm_core.training.trainer import Trainer
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def run(workspace: Workspace, *, until: int | None = None, **changes: Any) -> Pa
     """Run, or go on with, a job; close it after the metrics of step `until`."""
     config = tiny_config(**SETTINGS | changes)
     directory = workspace.directory_of(config)
-    job = jobs.run(config, workspace, resume=directory.exists())
+    job = runner.run(config, workspace, resume=directory.exists())
     for event in job:
         if isinstance(event, Metrics) and event.step == until:
             break
@@ -123,7 +123,7 @@ def test_the_first_looks_for_the_fastest_way_for_all(workspace: Workspace) -> No
     events = []
     for name in ("first", "second"):
         changes = {"model_name": name, "nproc": 2, "autotune": "on", "compile": "off"}
-        job = jobs.run(tiny_config(**SETTINGS | changes), workspace)
+        job = runner.run(tiny_config(**SETTINGS | changes), workspace)
         events.append([event for event in job if isinstance(event, Tried | Tuned | Finished)])
     assert isinstance(events[0][0], Tried)
     assert [type(event) for event in events[1]] == [Tuned, Finished]
@@ -139,14 +139,14 @@ def test_what_is_said_to_the_first_is_done_by_all(workspace: Workspace) -> None:
     config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "eval_every": 0})
     directory = workspace.directory_of(config)
     events: list[Event] = []
-    for event in jobs.run(config, workspace):
+    for event in runner.run(config, workspace):
         events.append(event)
         match event:
             case Metrics(step=5):
-                jobs.send(directory, Checkpoint())
-                jobs.send(directory, Pause())
+                runner.send(directory, Checkpoint())
+                runner.send(directory, Pause())
             case Paused():
-                jobs.send(directory, Unpause())
+                runner.send(directory, Unpause())
             case Metrics(step=50):
                 # As batch systems say it, and to another process than the first.
                 (child,) = psutil.Process().children()
@@ -167,7 +167,7 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
     events: list[Event] = []
 
     def kill_at_step_8() -> None:
-        for event in jobs.run(config, workspace):
+        for event in runner.run(config, workspace):
             events.append(event)
             if isinstance(event, Checkpointed) and event.step == 8:
                 (child,) = psutil.Process().children()
@@ -183,7 +183,7 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
     assert found.step >= 8
     steps = [event.step for event in events if isinstance(event, Metrics)]
     assert steps[-1] - found.step <= 4
-    for event in jobs.run(config, workspace, resume=True):
+    for event in runner.run(config, workspace, resume=True):
         if isinstance(event, Metrics):
             assert event.step == found.step + 1
             break
@@ -191,8 +191,8 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
 
 def test_when_the_first_is_killed_the_others_end(workspace: Workspace) -> None:
     config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "sample_every": 0})
-    directory = jobs.start(config, workspace)
-    for record in jobs.follow(directory):
+    directory = runner.start(config, workspace)
+    for record in runner.follow(directory):
         if isinstance(record.event, Checkpointed):
             break
     owner = lock.owner(directory)
@@ -202,7 +202,7 @@ def test_when_the_first_is_killed_the_others_end(workspace: Workspace) -> None:
     os.kill(owner.pid, signal.SIGKILL)
     gone, alive = psutil.wait_procs(children, timeout=300)
     assert (gone, alive) == (children, [])
-    assert jobs.status(directory) is jobs.Status.INTERRUPTED
+    assert runner.status(directory) is runner.Status.INTERRUPTED
     assert checkpoint.find(directory).path is not None
 
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ConfigError
-from talm_core.hardware import Room, host_memory, room
-from talm_core.preflight import check
-from talm_core.presets import find_preset
-from talm_core.settings import build
+from talm_core.jobs.preflight import check
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import find_preset
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
+from talm_core.system.hardware import Room, host_memory, room
 from talm_core.training.dial import DEEPEST, of_depth
 from talm_core.training.plan import Plan, largest_batch, plan
 from talm_core.training.reasons import concerns, reasons
-from talm_core.workspace import Workspace
 from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
 
 GB = 10**9

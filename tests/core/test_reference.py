@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talm_core.config import CONFIGS
-from talm_core.reference import page
-from talm_core.settings import settings_of
+from talm_core.settings.reference import page
+from talm_core.settings.schema import settings_of
+from talm_core.settings.toml import CONFIGS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

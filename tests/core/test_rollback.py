@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from talm_core.errors import RunError
-from talm_core.events import Event, Metrics, Notice, Record, RolledBack
-from talm_core.history import History
 from talm_core.model.transformer import ModelConfig
+from talm_core.runtime.events import Event, Metrics, Notice, Record, RolledBack
+from talm_core.runtime.history import History
+from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
 from talm_core.training.machine import Machine
 from talm_core.training.pretrain import pretrain
 from talm_core.training.schedule import Schedule
 from talm_core.training.trainer import Trainer
-from talm_core.workspace import Workspace
 from tests.core.test_pretrain import assert_equal, tensors
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 

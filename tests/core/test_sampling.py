@@ -10,20 +10,29 @@ from typing import Any
 
 import pytest
 
-from talm_core import jobs
-from talm_core.config import SampleConfig
 from talm_core.errors import ArtifactError, ConfigError
-from talm_core.events import Event, Failed, Finished, Generated, Record, Sampled, Started, decode
-from talm_core.model.answering import serve
-from talm_core.model.sampling import Session, sample
-from talm_core.workspace import Workspace
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.jobs.sample.job import Session, sample
+from talm_core.jobs.sample.service import serve
+from talm_core.runtime import runner
+from talm_core.runtime.events import (
+    Event,
+    Failed,
+    Finished,
+    Generated,
+    Record,
+    Sampled,
+    Started,
+    decode,
+)
+from talm_core.storage.workspace import Workspace
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = tiny_workspace(tmp_path_factory.mktemp("sampling"))
-    list(jobs.run(tiny_config(max_steps=80, eval_every=0, sample_every=0), made))
+    list(runner.run(tiny_config(max_steps=80, eval_every=0, sample_every=0), made))
     return made
 
 

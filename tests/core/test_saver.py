@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from talm_core.errors import RunError
-from talm_core.events import Checkpointed, Event, Metrics, Notice
+from talm_core.runtime.events import Checkpointed, Event, Metrics, Notice
 from talm_core.training import checkpoint
 from talm_core.training.pretrain import pretrain
 from talm_core.training.saver import Saver

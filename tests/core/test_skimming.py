@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.events import (
+from talm_core.runtime.events import (
     Evaluated,
     Event,
     Failed,
@@ -22,9 +22,9 @@ from talm_core.events import (
     Telemetry,
     to_json,
 )
-from talm_core.history import History
-from talm_core.journal import FILE_NAME, JournalReader
-from talm_core.skimming import JournalSkimmer
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import FILE_NAME, JournalReader
+from talm_core.runtime.skimming import JournalSkimmer
 from tests.core.counting import metrics
 
 TELEMETRY = Telemetry(process_memory=1, host_used=1, host_total=2, cpu=0.5, devices=[])

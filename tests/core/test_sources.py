@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import DataConfig
 from talm_core.data.sources import SOURCES
 from talm_core.errors import ConfigError
-from talm_core.settings import build
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 
 
 @pytest.mark.parametrize(

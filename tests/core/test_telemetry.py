@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from talm_core import hardware
-from talm_core.events import DeviceMemory, Telemetry
+from talm_core.runtime.events import DeviceMemory, Telemetry
+from talm_core.system import hardware
 from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer
 from tests.core.tiny_runs import tiny_config, tiny_workspace

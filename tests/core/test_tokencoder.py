@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import tiktoken
 
+from talm_core.tokenizer.bpe_trainer import TokenizerTrainer
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN, GPT2_REGEX_PATTERN
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.trainer import TokenizerTrainer
 
 TEXT = "the cat and the hat, the bat and the mat: don't sit on 1234 mats!\n" * 3
 

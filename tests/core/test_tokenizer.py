@@ -12,20 +12,21 @@ from typing import Any
 import pytest
 import regex
 
-from talm_core import jobs
-from talm_core.config import SPECIAL_TOKENS, TokenizerConfig
-from talm_core.data.formats import PART_BYTES, DocumentFile
+from talm_core.data.local.formats import PART_BYTES, DocumentFile
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, RunError
-from talm_core.events import Event, Finished, Merged, Notice, Progress, Started
-from talm_core.settings import build
-from talm_core.tokenizer import patterns, training
-from talm_core.tokenizer.base import make
-from talm_core.tokenizer.report import report
+from talm_core.jobs.tokenizer import job
+from talm_core.jobs.tokenizer.base import make
+from talm_core.jobs.tokenizer.config import SPECIAL_TOKENS, TokenizerConfig
+from talm_core.jobs.tokenizer.job import train_tokenizer
+from talm_core.jobs.tokenizer.report import report
+from talm_core.runtime import runner
+from talm_core.runtime.events import Event, Finished, Merged, Notice, Progress, Started
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
+from talm_core.tokenizer import patterns
+from talm_core.tokenizer.bpe_trainer import TokenizerTrainer, learn
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.trainer import TokenizerTrainer, learn
-from talm_core.tokenizer.training import train_tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.workspace import Workspace
 
 FILES = {"tokencoder.json", "tokenizer.json", "tokenizer_config.json"}
 
@@ -252,7 +253,7 @@ class TestJob:
         compressed: bool,
     ) -> None:
         """So that a stop, which is heard between two events, is heard soon however long a line."""
-        monkeypatch.setattr(training, "_TICK_SECONDS", 0.0)
+        monkeypatch.setattr(job, "_TICK_SECONDS", 0.0)
         line = "".join(random.Random(8).choices("abcdefgh", k=500_000)).encode() * 40
         path = tmp_path / ("line.txt.gz" if compressed else "line.txt")
         path.write_bytes(gzip.compress(line, 1) if compressed else line)
@@ -338,9 +339,9 @@ class TestJob:
 
     def test_driven(self, workspace: Workspace, corpus: Path) -> None:
         made = workspace.directory("tokenizer", "t")
-        events = list(jobs.run(config(corpus), workspace))
+        events = list(runner.run(config(corpus), workspace))
         assert isinstance(events[-1], Finished)
-        assert jobs.status(made) is jobs.Status.DONE
+        assert runner.status(made) is runner.Status.DONE
         assert {file.name for file in made.iterdir()} >= FILES | {"config.toml", "events.jsonl"}
 
     def test_special_tokens_that_were_learned_are_refused(
@@ -349,7 +350,7 @@ class TestJob:
         (tmp_path / "t.txt").write_text("hello hello hello")
         wrong = config(tmp_path / "t.txt", special_tokens=("<|endoftext|>", "hello", "<|x|>"))
         with pytest.raises(ConfigError, match="'hello': is also a token that was learned"):
-            list(jobs.run(wrong, workspace))
+            list(runner.run(wrong, workspace))
         assert not workspace.directory("tokenizer", "t").exists()
 
     @pytest.mark.parametrize("token", ["a", "\n", "\udcff", "", "<|endoftext|>"])
@@ -362,7 +363,7 @@ class TestJob:
     def test_what_is_not_utf8_leaves_nothing(self, workspace: Workspace, corpus: Path) -> None:
         (corpus / "9.txt").write_bytes(b"fine " * 4_000 + b"\xff")
         with pytest.raises(CorpusError, match=r"9\.txt.*byte 20,000 is 0xff"):
-            list(jobs.run(config(corpus), workspace))
+            list(runner.run(config(corpus), workspace))
         assert not workspace.directory("tokenizer", "t").exists()
 
 

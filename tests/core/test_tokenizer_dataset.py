@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-from talm_core.commands.tokenizer import lines
-from talm_core.config import DataConfig, TokenizerConfig
-from talm_core.data.documents import Documents
-from talm_core.data.preparation import prepare_data
+from talm_core.data.reader import Documents
 from talm_core.errors import ConfigError
-from talm_core.events import Event, Finished
-from talm_core.preflight import check
-from talm_core.settings import build
-from talm_core.tokenizer.report import report
-from talm_core.tokenizer.sample import SAMPLE_FILE
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import prepare_data
+from talm_core.jobs.preflight import check
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.tokenizer.job import train_tokenizer
+from talm_core.jobs.tokenizer.report import report
+from talm_core.jobs.tokenizer.sample import SAMPLE_FILE
+from talm_core.jobs.tokenizer.show import lines
+from talm_core.runtime.events import Event, Finished
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.training import train_tokenizer
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
-from talm_core.workspace import Workspace
 from tests.core.test_documents import dataset as shards_of
 
 TEXTS = [f'the {row} things "in" the\\thing\n é日🎈\n' * (row % 7 + 1) for row in range(60)]

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import DataConfig, TokenizerConfig
-from talm_core.data import blocks
-from talm_core.data.preparation import Preparation
+from talm_core.data.hub import blocks
 from talm_core.errors import ConfigError, CorpusError, RunError
-from talm_core.events import Event, Finished, Notice
-from talm_core.settings import build
-from talm_core.tokenizer.report import report
-from talm_core.tokenizer.training import train_tokenizer
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.tokenizer.job import train_tokenizer
+from talm_core.jobs.tokenizer.report import report
+from talm_core.runtime.events import Event, Finished, Notice
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.workspace import Workspace
 from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
 
 TEXTS = [f"the {row} things in the thing\n\n" * (row % 7 + 1) for row in range(400)]

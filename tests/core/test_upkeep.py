@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import jobs, upkeep
-from talm_core.config import PretrainConfig, QuickstartConfig, dumps
 from talm_core.errors import InputError
-from talm_core.events import Finished, Started, Stopped, to_json
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.runtime import runner, upkeep
+from talm_core.runtime.events import Finished, Started, Stopped, to_json
+from talm_core.runtime.lock import Lock
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 
 
 @pytest.fixture
@@ -38,10 +40,10 @@ def test_a_renamed_run_is_the_same_run_by_another_name(workspace: Workspace) -> 
     directory = upkeep.rename(workspace, "pretrain", "nano", "best")
     assert names(workspace) == ["best", "other"]
     assert directory == workspace.directory("pretrain", "best")
-    config = jobs.read_config(directory)
+    config = runner.read_config(directory)
     assert workspace.directory_of(config) == directory
     assert config.model_dump()["n_layer"] == 7
-    assert jobs.status(directory) is jobs.Status.STOPPED
+    assert runner.status(directory) is runner.Status.STOPPED
     assert (directory / "checkpoint-000010" / "model.safetensors").stat().st_size == 1000
 
 

@@ -12,16 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LIGHT = (
-    *("config", "errors", "events", "journal", "lock", "publish", "workspace", "jobs", "history"),
-    *("overview", "preflight", "presets", "quickstart", "hardware", "cli", "terminal", "output"),
-    *("tokenizer.vocabulary", "data.corpus", "data.manifest", "training.plan"),
-    *(
-        "training.checkpoint",
-        "training.measured",
-        "commands.work",
-        "commands.listing",
-        "commands.watching",
-    ),
+    *("errors", "settings.schema", "settings.toml", "settings.command_line"),
+    *("storage.atomic", "storage.workspace", "system.hardware"),
+    *("runtime.events", "runtime.journal", "runtime.lock", "runtime.runner", "runtime.history"),
+    *("runtime.overview", "runtime.render", "jobs.preflight", "jobs.pretrain.presets"),
+    *("jobs.quickstart.job", "cli.main", "cli.output", "cli.run", "cli.show", "cli.watch"),
+    *("tokenizer.vocabulary", "data.local.corpus", "data.manifest"),
+    *("training.plan", "training.checkpoint", "training.measured"),
 )
 HEAVY = {"torch", "tiktoken", "numba", "datasets", "pyarrow", "transformers"}
 
@@ -75,7 +72,7 @@ def test_the_whole_screen_loads_nothing_heavy() -> None:
 def test_quick_commands_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     code = (
         f"import os; os.environ['TALM_HOME'] = {str(tmp_path)!r}\n"
-        f"from talm_core.cli import main; main({words!r})"
+        f"from talm_core.cli.main import main; main({words!r})"
     )
     loaded = loaded_by(code)
     assert not loaded & (HEAVY | {"textual", "cyclopts", "tomlkit", "numpy"})

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import ArtifactError, WorkspaceError
-from talm_core.workspace import Workspace, name_key
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.storage.workspace import Workspace, name_key
 
 
 def make(workspace: Workspace, *paths: str) -> None:

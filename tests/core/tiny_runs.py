@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from talm_core.config import PretrainConfig
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
-from talm_core.settings import build
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.workspace import Workspace
 
 VOCABULARY = Vocabulary(
     name="tiny",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import DataConfig
-from talm_core.data.preparation import prepare_data
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import prepare_data
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.workspace import Workspace
 from tests.end_to_end.talm import TINY, Talm, write_texts
 
 MODEL = ("train-model", "-n", "m", "-d", "texts", *TINY)

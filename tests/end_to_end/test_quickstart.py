@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import jobs
-from talm_core.events import Checkpointed, Metrics, Pause, Paused, Stopped, decode
-from talm_core.jobs import Status
-from talm_core.workspace import Workspace
+from talm_core.runtime import runner
+from talm_core.runtime.events import Checkpointed, Metrics, Pause, Paused, Stopped, decode
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Workspace
 from tests.end_to_end.talm import Talm, write_texts
 
 PRESET = """
@@ -113,7 +113,7 @@ def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
     workspace = Workspace(talm.root)
     states = {
         artifact.kind: status
-        for artifact, status in jobs.find(workspace)
+        for artifact, status in runner.find(workspace)
         if artifact.name.endswith("again")
     }
     assert states == {
@@ -131,7 +131,7 @@ def test_an_interrupted_one_is_gone_on_with(talm: Talm, texts: Path) -> None:
     assert [event["job"] for event in started] == ["quickstart"]
     assert started[0]["resumed_from"] > 0
     assert ended.events[-1]["event"] == "Finished"
-    assert jobs.status(workspace.directory("quickstart", "again")) is Status.DONE
+    assert runner.status(workspace.directory("quickstart", "again")) is Status.DONE
 
 
 @pytest.mark.slow
@@ -140,15 +140,15 @@ def test_what_is_said_to_the_whole_reaches_the_part_that_runs(talm: Talm, texts:
     started = talm("quickstart", *words, "--max-steps", "1000000", "--minutes", "9", "--detach")
     assert started.code == 0, started.err
     whole, part = talm.root / "quickstarts/whole", talm.root / "models/whole"
-    for record in jobs.follow(whole):
+    for record in runner.follow(whole):
         if isinstance(record.event, Metrics):
             break
-    jobs.send(whole, Pause())
-    for record in jobs.follow(whole):
+    runner.send(whole, Pause())
+    for record in runner.follow(whole):
         if isinstance(record.event, Paused):
             break
-    assert jobs.status(whole) is jobs.status(part) is Status.PAUSED
+    assert runner.status(whole) is runner.status(part) is Status.PAUSED
     assert talm("stop", "whole").err.startswith("talm: whole was stopped; saved step ")
     for directory in (whole, part):
-        events = [record.event for record in jobs.follow(directory)]
+        events = [record.event for record in runner.follow(directory)]
         assert [type(event) for event in events[-2:]] == [Checkpointed, Stopped]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import jobs, lock
-from talm_core.config import DataConfig
-from talm_core.data.preparation import prepare_data
-from talm_core.events import Metrics, Started, Stopped
-from talm_core.history import History
-from talm_core.jobs import Status
-from talm_core.journal import JournalReader
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import prepare_data
+from talm_core.runtime import lock, runner
+from talm_core.runtime.events import Metrics, Started, Stopped
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import JournalReader
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Workspace
 from tests.end_to_end.talm import TINY, Talm, write_texts
 
 LONG = (
@@ -49,7 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def talm(prepared: Path) -> Iterator[Talm]:
     yield Talm(prepared)
     # A test that failed leaves no process behind.
-    for artifact, status in jobs.find(Workspace(prepared)):
+    for artifact, status in runner.find(Workspace(prepared)):
         owner = lock.owner(artifact.directory)
         if status.active and owner is not None:
             os.kill(owner.pid, signal.SIGKILL)
@@ -60,10 +60,10 @@ def train(name: str, *more: str) -> tuple[str, ...]:
 
 
 def first_metrics(directory: Path) -> None:
-    for record in jobs.follow(directory):
+    for record in runner.follow(directory):
         if isinstance(record.event, Metrics):
             return
-    raise AssertionError((directory / jobs.LOG_FILE).read_text())
+    raise AssertionError((directory / runner.LOG_FILE).read_text())
 
 
 def test_in_the_background(talm: Talm) -> None:
@@ -73,7 +73,7 @@ def test_in_the_background(talm: Talm) -> None:
     assert started.out.startswith(f"back runs in the background, in {directory}\n")
     assert "talm attach back" in started.out
     assert "talm stop back" in started.out
-    assert jobs.status(directory) is Status.RUNNING
+    assert runner.status(directory) is Status.RUNNING
     busy = talm(*train("back", *LONG))
     assert (busy.code, busy.out) == (2, "")
     assert "model_name = 'back': is in use by process" in busy.err
@@ -87,7 +87,7 @@ def test_in_the_background(talm: Talm) -> None:
     _, err = attached.communicate(timeout=300)
     assert attached.returncode == 0
     assert "talm: left back; it goes on" in err
-    assert jobs.status(directory) is Status.RUNNING
+    assert runner.status(directory) is Status.RUNNING
 
     watching = talm.start("attach", "models/back")
     stopped = talm("stop", "back")
@@ -98,7 +98,7 @@ def test_in_the_background(talm: Talm) -> None:
     assert watching.returncode == 130
     assert "\x1b" not in out
     assert "talm: back was stopped (asked to stop)" in err
-    assert jobs.status(directory) is Status.STOPPED
+    assert runner.status(directory) is Status.STOPPED
     assert talm("stop", "back").code == 2
     existing = talm(*train("back", *LONG))
     assert existing.code == 2
@@ -132,7 +132,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(talm: Talm) -> None:
     assert process.wait(timeout=300) != 0
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
-    assert jobs.status(talm.root / "models/pipe") is Status.STOPPED
+    assert runner.status(talm.root / "models/pipe") is Status.STOPPED
 
 
 @pytest.mark.pty
@@ -151,7 +151,7 @@ def test_a_terminal_that_is_closed_stops_and_saves(talm: Talm) -> None:
     assert b"\x1b[" in seen
     os.close(screen)
     process.wait(timeout=300)
-    assert jobs.status(directory) is Status.STOPPED
+    assert runner.status(directory) is Status.STOPPED
     last = JournalReader(directory).read_all()[-1].event
     assert last == Stopped(reason="SIGHUP")
     assert list(directory.glob("checkpoint-*"))
@@ -177,7 +177,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(talm: Talm) -> None:
                 break
         process.kill()
         process.communicate()
-        assert jobs.status(directory) is Status.INTERRUPTED
+        assert runner.status(directory) is Status.INTERRUPTED
         process = talm.start("train-model", "-n", "killed", "--resume", "--json")
         assert process.stdout is not None
     _, err = process.communicate(timeout=300)
@@ -208,7 +208,7 @@ def test_only_what_may_change_is_changed_at_a_resume(talm: Talm) -> None:
     started = talm("train-model", "-n", "change", "--resume", "--eval-every", "7", "--detach")
     assert started.code == 0, started.err
     assert talm("stop", "change").code == 0
-    config = jobs.read_config(talm.root / "models/change")
+    config = runner.read_config(talm.root / "models/change")
     assert (config.eval_every, config.n_layer) == (7, 1)  # type: ignore[attr-defined]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 
 Story = Callable[[TalmApp, Pilot[None]], Awaitable[None]]

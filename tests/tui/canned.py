@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from talm_core import jobs
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig, dumps
-from talm_core.events import (
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import (
     Checkpointed,
     DeviceMemory,
     Evaluated,
@@ -24,8 +26,9 @@ from talm_core.events import (
     Telemetry,
     to_json,
 )
-from talm_core.settings import JobConfig
-from talm_core.workspace import Workspace
+from talm_core.settings.schema import JobConfig
+from talm_core.settings.toml import dumps
+from talm_core.storage.workspace import Workspace
 
 NOW = 1_790_000_000.0
 """When the tests believe it is."""
@@ -41,7 +44,7 @@ def artifact(
     `end`. Nobody holds its lock."""
     directory = workspace.directory_of(config)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / jobs.CONFIG_FILE).write_text(dumps(config), encoding="utf-8")
+    (directory / runner.CONFIG_FILE).write_text(dumps(config), encoding="utf-8")
     said = list(events)
     lines = [to_json(event, time=end - (len(said) - 1 - index)) for index, event in enumerate(said)]
     (directory / "events.jsonl").write_text("".join(f"{x}\n" for x in lines), encoding="utf-8")

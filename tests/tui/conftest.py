@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_tui import watcher
 from talm_tui.widgets import status
 from tests.tui import canned

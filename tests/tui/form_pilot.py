@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
-from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import TextEditor
 from talm_tui.forms.field import Field

@@ -14,10 +14,11 @@ from textual.color import Color
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from talm_core.config import PretrainConfig, TokenizerConfig
-from talm_core.events import Stop
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import Stop
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_tui import messages, preferences
 from talm_tui.app import TalmApp
 from talm_tui.places import PLACES
@@ -426,7 +427,7 @@ from talm_tui.places import PLACES
 for entry in PLACES:
     entry.open()
 from talm_tui.watcher import Looker
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 list(Looker(Workspace(sys.argv[1])).snapshots())
 late = {name.split(".")[0] for name in sys.modules}
 print(sorted(early & {"pydantic", "numpy", "psutil", "talm_core"}))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui import chart_file
 from talm_tui.app import TalmApp
 from talm_tui.chart_file import Diamond, Line, Text

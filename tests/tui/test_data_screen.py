@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from talm_core import jobs
-from talm_core.config import DataConfig
-from talm_core.jobs import Status
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.runtime import runner
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
@@ -74,7 +74,7 @@ def prepared(empty_workspace: Workspace, tmp_path: Path) -> Workspace:
     for number in range(12):
         (folder / f"{number}.txt").write_text(f"[red]{number}\x1b[2J\tword " * (number * 100 + 1))
     config = DataConfig(source="text", path=(str(folder),), ds_sample="mine")
-    list(jobs.run(config, empty_workspace))
+    list(runner.run(config, empty_workspace))
     return empty_workspace
 
 

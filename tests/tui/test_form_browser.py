@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.folder import MOST, Entry, listing, shortened
 from talm_tui.forms.place import FormPlace

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.field import Field
 from talm_tui.forms.form import Fold

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
 from talm_core.data.sources import SOURCES
-from talm_core.events import Metrics
-from talm_core.hardware import Room
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.settings import build
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import Metrics
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Artifact, Workspace
+from talm_core.system.hardware import Room
 from talm_core.training.measured import Speed
 from talm_core.training.plan import plan
-from talm_core.workspace import Artifact, Workspace
 from talm_tui.forms.checker import Corpus, Findings, look
 from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.meaning import (

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
-from talm_core.events import (
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import (
     Failed,
     Finished,
     Merged,
@@ -17,9 +19,9 @@ from talm_core.events import (
     Started,
     Stopped,
 )
-from talm_core.history import History
-from talm_core.jobs import Status
-from talm_core.settings import settings_of
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
+from talm_core.settings.schema import settings_of
 from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, newest_words, phase_line
 from talm_tui.forms.names import free, short_count, slug, stem
 from talm_tui.forms.quantity import count, duration, memory, size

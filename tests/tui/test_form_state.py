@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
 from talm_core.errors import Problem
-from talm_core.settings import JobConfig
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.schema import JobConfig
 from talm_tui.forms.state import EVERY, FormState
 
 

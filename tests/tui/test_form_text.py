@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import CONFIGS, PretrainConfig, TokenizerConfig
-from talm_core.settings import Declared, JobConfig, settings_of
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.settings.schema import Declared, JobConfig, settings_of
+from talm_core.settings.toml import CONFIGS
 from talm_tui.forms.text import TextError, join, parse, show, show_float, split
 
 

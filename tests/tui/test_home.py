@@ -11,9 +11,11 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Log
 
-from talm_core import jobs
-from talm_core.config import PretrainConfig, QuickstartConfig
-from talm_core.events import (
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.quickstart.job import stages
+from talm_core.runtime import runner
+from talm_core.runtime.events import (
     Command,
     Failed,
     Finished,
@@ -23,10 +25,9 @@ from talm_core.events import (
     Stop,
     to_json,
 )
-from talm_core.lock import Lock
-from talm_core.quickstart import stages
-from talm_core.settings import JobConfig
-from talm_core.workspace import Workspace
+from talm_core.runtime.lock import Lock
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.next_step import next_step
 from talm_tui.screens.confirm import ConfirmScreen
@@ -377,7 +378,7 @@ def test_s_really_starts_one(empty_workspace: Workspace) -> None:
         try:
             await until(pilot, lambda: "Quick start: quickstart" in screen_text(app))
         finally:
-            jobs.send(directory, Stop())
+            runner.send(directory, Stop())
         await until(pilot, lambda: not app.snapshot.active, seconds=30)
         await pilot.pause()
         assert "go on" in screen_text(app)

@@ -12,10 +12,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.config import DataConfig, PretrainConfig, QuickstartConfig, TokenizerConfig
-from talm_core.events import Event
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import Event
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from tests.tui import canned
 from tests.tui.app_pilot import screen_text, until

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from tests.tui.app_pilot import until
 from tests.tui.test_home import quickstart

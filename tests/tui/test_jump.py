@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.place import FormPlace
 from talm_tui.screens.jump import LETTERS, JumpScreen, Letter, labels

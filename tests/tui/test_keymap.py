@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui import actions, keymap
 from talm_tui.__main__ import main
 from talm_tui.app import TalmApp

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.workspace import Artifact, Workspace
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.news import News, news
 from talm_tui.watcher import Looker, Snapshot
 

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from talm_core.config import DataConfig, PretrainConfig, TokenizerConfig
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.settings import JobConfig
-from talm_core.workspace import Artifact
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Artifact
 from talm_tui.widgets.artifact_list import table
 from talm_tui.widgets.outline import outline
 from talm_tui.widgets.sparkline import course, sparkline

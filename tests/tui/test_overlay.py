@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from talm_core.config import PretrainConfig
-from talm_core.events import to_json
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import to_json
+from talm_core.storage.workspace import Workspace
 from talm_tui.overlay import OverlayRead, OverlayReader
 from tests.tui import canned
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.config import TokenizerConfig
-from talm_core.events import Merged, Progress, Started
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.events import Merged, Progress, Started
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.places import PLACES

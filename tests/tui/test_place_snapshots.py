@@ -13,12 +13,13 @@ from textual.color import Color
 from textual.filter import Monochrome
 from textual.pilot import Pilot
 
-from talm_core import jobs
-from talm_core.config import DataConfig, TokenizerConfig
-from talm_core.events import Finished, Merged, Progress, Started
-from talm_core.lock import Lock
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import Finished, Merged, Progress, Started
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
-from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.place import FormPlace
 from talm_tui.places import PLACES
@@ -86,7 +87,7 @@ def look_into(workspace: Workspace) -> None:
     shutil.copy(BASE, made / FILE_NAME)
     config = DataConfig(source="text", path=("notes",), ds_sample="notes")
     elsewhere = Workspace(workspace.root.parent / "elsewhere")
-    *_, last = jobs.run(config, elsewhere)
+    *_, last = runner.run(config, elsewhere)
     made = workspace.directory_of(config)
     shutil.copytree(elsewhere.directory_of(config), made)
     events = [Started(job="data", name="text/notes"), last]

@@ -11,16 +11,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from talm_core.config import SampleConfig
-from talm_core.events import (
-    Failed,
-    Finished,
-    Generated,
-    Sampled,
-    Started,
-    Stopped,
-)
-from talm_core.workspace import Workspace
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.runtime.events import Failed, Finished, Generated, Sampled, Started, Stopped
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.forms.picker import PickScreen

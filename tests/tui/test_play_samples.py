@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.events import to_json
-from talm_core.workspace import Workspace
+from talm_core.runtime.events import to_json
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.play_files import MOST_PROMPTS, Prompts, save

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.screens.play import PlayScreen

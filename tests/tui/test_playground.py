@@ -18,13 +18,13 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from talm_core import jobs
-from talm_core.config import TokenizerConfig
-from talm_core.events import Finished, Started
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import Finished, Started
+from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.playground import Answer, Ask, Token
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
-from talm_core.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.encode_session import Encoded, EncodeSession
 from talm_tui.forms.editors import PickEditor
@@ -351,7 +351,7 @@ def test_a_window_begins_with_a_line_where_one_is_near() -> None:
 
 def test_what_a_tokenizer_has_learned_is_told(empty_workspace: Workspace) -> None:
     config = TokenizerConfig(name="mine", vocab_size=300, text_file=())
-    list(jobs.run(config.model_copy(update={"max_bytes": 50_000}), empty_workspace))
+    list(runner.run(config.model_copy(update={"max_bytes": 50_000}), empty_workspace))
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot, "hi")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.screens.playground import PlaygroundScreen
 from talm_tui.widgets.token_grid import TokenGrid

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from talm_core import jobs, lock
-from talm_core.config import TokenizerConfig
-from talm_core.events import Pause, Paused, Stop
-from talm_core.journal import last_record
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import lock, runner
+from talm_core.runtime.events import Pause, Paused, Stop
+from talm_core.runtime.journal import last_record
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from tests.tui.pseudo import PseudoTerminal, talm_tui
 
 pytestmark = pytest.mark.pty
@@ -65,7 +65,7 @@ def test_a_hang_up_leaves_the_job_alive(empty_workspace: Workspace) -> None:
             terminal.press("s")
             terminal.wait("Quick start: quickstart")
             # Paused, so that it is still there whatever the speed of the machine.
-            jobs.send(directory, Pause())
+            runner.send(directory, Pause())
             terminal.wait("‖ quickstart")
             terminal.hang_up()
             assert terminal.process.wait(10) == -signal.SIGHUP
@@ -85,7 +85,7 @@ def test_a_hang_up_leaves_the_job_alive(empty_workspace: Workspace) -> None:
         assert not lock.held(directory)
     finally:
         if lock.held(directory):
-            jobs.send(directory, Stop())
+            runner.send(directory, Stop())
             eventually(lambda: not lock.held(directory))
 
 
@@ -100,9 +100,9 @@ def test_quit_leaves_the_job_alive_and_the_next_start_shows_it(
     with talm_tui(workspace.root) as terminal:
         terminal.wait("Press s:")
         # Somebody in another terminal starts a job.
-        jobs.start(config, workspace)
+        runner.start(config, workspace)
         try:
-            jobs.send(directory, Pause())
+            runner.send(directory, Pause())
             eventually(lambda: isinstance(getattr(last_record(directory), "event", None), Paused))
             terminal.wait("‖ little")
             terminal.press("ctrl+q")
@@ -114,7 +114,7 @@ def test_quit_leaves_the_job_alive_and_the_next_start_shows_it(
                 assert again.wait_end() == 0
         finally:
             if lock.held(directory):
-                jobs.send(directory, Stop())
+                runner.send(directory, Stop())
             eventually(lambda: not lock.held(directory))
 
 

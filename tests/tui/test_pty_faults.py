@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from talm_core.config import PretrainConfig
-from talm_core.events import Failed, Sampled, Started
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.events import Failed, Sampled, Started
+from talm_core.runtime.lock import Lock
+from talm_core.storage.workspace import Workspace
 from tests.tui import canned
 from tests.tui.pseudo import PseudoTerminal, arrived, leave, talm_tui
 

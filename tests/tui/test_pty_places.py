@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from tests.tui.pseudo import PseudoTerminal, arrived, leave, talm_tui
 from tests.tui.test_pty_faults import visit
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from talm_core.config import PretrainConfig
-from talm_core.jobs import Status
-from talm_core.overview import Overview
-from talm_core.workspace import Artifact
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
 from talm_tui.run_query import Heading, chosen, following, parse, with_term
 from tests.tui import canned
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from talm_core import inbox, jobs
-from talm_core.config import PretrainConfig
-from talm_core.events import (
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import control, runner
+from talm_core.runtime.events import (
     Event,
     Failed,
     Finished,
@@ -30,10 +30,10 @@ from talm_core.events import (
     decode_command,
     to_json,
 )
-from talm_core.history import History
-from talm_core.jobs import Status
-from talm_core.lock import Lock
-from talm_core.workspace import Workspace
+from talm_core.runtime.history import History
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Workspace
 from talm_tui import following
 from talm_tui.app import TalmApp
 from talm_tui.following import Follower, Records
@@ -85,7 +85,7 @@ def head(app: TalmApp) -> str:
 
 
 def commands(directory: Path) -> list[object]:
-    folder = directory / inbox.FOLDER
+    folder = directory / control.FOLDER
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [decode_command(file.read_bytes()) for file in files if not file.name.startswith(".")]
 
@@ -220,7 +220,7 @@ def test_text_from_files_is_shown_as_it_is(workspace: Workspace) -> None:
     nano = workspace.directory("pretrain", "nano")
     evil = "[red]x[/red]\x1b[31m\x1b]0;title\x07\x00[@click=app.quit]y[/]"
     say(nano, Sampled(step=410, prompt=evil, text=evil), Notice(message=evil, level="warning"))
-    (nano / jobs.LOG_FILE).write_text(f"{evil}\nlast line", encoding="utf-8")
+    (nano / runner.LOG_FILE).write_text(f"{evil}\nlast line", encoding="utf-8")
     with (nano / "events.jsonl").open("ab") as file:
         file.write(b'{"event": "Metrics", "st\n\xff\xfe nonsense\n[1,2]\n')
 
@@ -545,7 +545,7 @@ def test_a_follower_reads_on_when_a_batch_is_taken(
         over = message.over
         message.taken.set()
     thread.join(60)
-    assert records == list(jobs.follow(directory, live=False))
+    assert records == list(runner.follow(directory, live=False))
 
 
 def test_a_follower_says_everything_once_in_small_batches(workspace: Workspace) -> None:
@@ -553,7 +553,7 @@ def test_a_follower_says_everything_once_in_small_batches(workspace: Workspace) 
     said_so_far: list[Records] = []
     Follower(3, directory, said_so_far.append, lambda: False).run()
     records = [record for message in said_so_far for record in message.records]
-    assert records == list(jobs.follow(directory, live=False))
+    assert records == list(runner.follow(directory, live=False))
     assert {message.token for message in said_so_far} == {3}
     assert [message.over for message in said_so_far] == [False] * (len(said_so_far) - 1) + [True]
     assert said_so_far[-1].status is Status.DONE

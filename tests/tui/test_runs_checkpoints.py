@@ -10,9 +10,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from talm_core.config import ExportConfig
-from talm_core.events import Checkpointed
-from talm_core.workspace import Workspace
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.runtime.events import Checkpointed
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.export_process import ExportProcess
 from talm_tui.forms.editors import PickEditor

@@ -10,10 +10,10 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from talm_core import jobs
-from talm_core.config import PretrainConfig
-from talm_core.events import Command, EvaluateEvery
-from talm_core.workspace import Workspace
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import Command, EvaluateEvery
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.screens.ask import AskScreen
 from talm_tui.screens.confirm import ConfirmScreen
@@ -143,7 +143,7 @@ def test_the_table_takes_all_of_the_screen_and_gives_it_back(workspace: Workspac
 
 
 def test_five_hundred_runs_are_listed(workspace: Workspace) -> None:
-    from talm_core.config import PretrainConfig
+    from talm_core.jobs.pretrain.config import PretrainConfig
 
     for number in range(500):
         config = PretrainConfig(model_name=f"r{number}", data_dir="stdlib/all", seed=number)
@@ -410,4 +410,4 @@ def test_a_branch_is_set_up_in_the_form(workspace: Workspace) -> None:
         assert "nano-2" in screen_text(app)
 
     play(workspace, story, size=(160, 50))
-    assert jobs.read_config(nano).model_dump()["init_from"] is None
+    assert runner.read_config(nano).model_dump()["init_from"] is None

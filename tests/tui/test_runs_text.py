@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from talm_core.events import (
+from talm_core.runtime.events import (
     Checkpointed,
     DeviceMemory,
     Event,
@@ -22,8 +22,8 @@ from talm_core.events import (
     Stopped,
     Telemetry,
 )
-from talm_core.history import History
-from talm_core.jobs import Status
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
 from talm_tui.widgets import memory, run_text
 from tests.tui import canned
 

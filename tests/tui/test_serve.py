@@ -22,7 +22,7 @@ import aiohttp
 import pyte
 import pytest
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui import web
 from talm_tui.__main__ import main
 

@@ -9,7 +9,7 @@ import pytest
 from textual.css.stylesheet import Stylesheet, StylesheetParseError
 from textual.pilot import Pilot
 
-from talm_core.workspace import Workspace
+from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.stylesheet import ReadOnce
 from tests.tui.app_pilot import play

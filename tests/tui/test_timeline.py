@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_core.config import PretrainConfig
-from talm_core.settings import build
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
 from talm_core.training.schedule import Schedule
 from talm_core.training.standing import due_after
-from talm_core.workspace import Workspace
 from talm_tui.forms.place import FormPlace
 from talm_tui.forms.timeline import Recurring, Timeline, of_run
 from talm_tui.screens.train import TrainScreen

@@ -6,14 +6,22 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from talm_core import jobs
-from talm_core.config import TokenizerConfig
 from talm_core.errors import Problem
-from talm_core.events import Failed, Merged, Progress, Started, Stop, Stopped, decode_command
-from talm_core.jobs import Status
-from talm_core.journal import JournalWriter
-from talm_core.lock import Lock
-from talm_core.workspace import Artifact, Workspace
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import runner
+from talm_core.runtime.events import (
+    Failed,
+    Merged,
+    Progress,
+    Started,
+    Stop,
+    Stopped,
+    decode_command,
+)
+from talm_core.runtime.journal import JournalWriter
+from talm_core.runtime.lock import Lock
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.forms.place import FormPlace
 from talm_tui.messages import JobRefused
 from talm_tui.screens.data import DataScreen
@@ -51,7 +59,7 @@ def test_a_tokenizer_from_form_to_data(empty_workspace: Workspace, tmp_path: Pat
         assert not view.display
 
     run_at(empty_workspace, "tokenizer", steps)
-    assert jobs.status(empty_workspace.directory("tokenizer", "code-280")) is Status.DONE
+    assert runner.status(empty_workspace.directory("tokenizer", "code-280")) is Status.DONE
 
 
 def test_one_that_was_stopped_is_learned_anew_under_its_name(empty_workspace: Workspace) -> None:
@@ -99,7 +107,7 @@ def test_a_job_that_runs_already_is_shown_and_can_be_stopped(
 def test_a_job_that_failed_says_why_and_offers_its_log(empty_workspace: Workspace) -> None:
     config = TokenizerConfig(name="other")
     directory = canned.artifact(empty_workspace, config, [Started(job="tokenizer", name="other")])
-    (directory / jobs.LOG_FILE).write_text("Traceback: it is\n")
+    (directory / runner.LOG_FILE).write_text("Traceback: it is\n")
 
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         held = Lock.acquire(directory)

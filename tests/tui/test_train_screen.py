@@ -8,11 +8,11 @@ from typing import cast
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from talm_core.command_line import shell
-from talm_core.config import PretrainConfig
-from talm_core.presets import BUILT_IN, find_preset, save_preset
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset, save_preset
+from talm_core.settings.command_line import shell
+from talm_core.storage.workspace import Workspace
 from talm_core.training.plan import plan
-from talm_core.workspace import Workspace
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.place import FormPlace
@@ -139,7 +139,7 @@ def test_a_depth_is_a_preset(workspace: Workspace) -> None:
 def test_the_default_preset_needs_no_word() -> None:
     values = dict(BUILT_IN["nano"].values)
     config = PretrainConfig.model_validate({"model_name": "a", "data_dir": "d"} | values)
-    from talm_core.command_line import command_line
+    from talm_core.settings.command_line import command_line
 
     assert shell(command_line(config)) == "talm train-model --model-name a --data-dir d"
 

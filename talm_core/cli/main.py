@@ -1,0 +1,250 @@
+"""The command `talm`.
+
+Exit codes: 0 done, 1 failed, 2 usage or invalid input, 130 stopped. Results and events go to
+stdout, everything else to stderr. What a command needs is imported when it runs: `talm list` must
+not wait for what only training needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from talm_core.runtime.process import leave
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+    from talm_core.cli.call import Call
+    from talm_core.cli.options import Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: where its function lives (`module:name` below `talm_core.cli`), the job
+    whose settings are its flags, and the other flags it has."""
+
+    help: str
+    entry: str
+    job: str | None = None
+    extra: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    takes_name: bool = False
+
+    def flags(self) -> tuple[Flag, ...]:
+        from talm_core.cli import options
+        from talm_core.settings.toml import CONFIGS
+
+        own = options.flags_of(CONFIGS[self.job]) if self.job else ()
+        if self.takes_name:
+            own = (
+                options.Flag("name", "Which one: a name, or kind/name.", "Run", positional=True),
+            )
+        extra = tuple(getattr(options, name) for name in self.extra)
+        return (*own, *extra, options.JSON, options.WORKSPACE)
+
+    def run(self, call: Call) -> int:
+        module, name = self.entry.split(":")
+        function = getattr(import_module(f"talm_core.cli.{module}"), name)
+        return cast(Callable[["Call"], int], function)(call)
+
+
+COMMANDS = {
+    "quickstart": Command(
+        "Tokenizer, data, model and a sample, one after the other, offline.",
+        "run:quickstart",
+        "quickstart",
+        ("RESUME", "DETACH"),
+    ),
+    "train-tokenizer": Command(
+        "Train a byte-level BPE tokenizer.", "run:train_tokenizer", "tokenizer", ("DETACH",)
+    ),
+    "prepare-data": Command(
+        "Turn documents into token shards.",
+        "run:prepare_data",
+        "data",
+        ("DETACH",),
+        aliases=("download-data",),
+    ),
+    "train-model": Command(
+        "Train a model from random weights, or go on with one.",
+        "run:train_model",
+        "pretrain",
+        ("PRESET", "RESUME", "OVERRIDE", "DETACH"),
+    ),
+    "plan": Command(
+        "What a training run is going to be: sizes, memory, disk, and why.",
+        "plan:show_plan",
+        "pretrain",
+        ("PRESET",),
+    ),
+    "sample": Command("Continue a text with a trained model.", "sample:sample", "sample"),
+    "export": Command(
+        "Write a model for llama.cpp, Ollama or transformers.", "export:export", "export"
+    ),
+    "list": Command("What there is in the workspace.", "show:list_artifacts"),
+    "show": Command(
+        "Everything known of one artifact.",
+        "show:show",
+        extra=("DOCUMENTS", "SEED"),
+        takes_name=True,
+    ),
+    "attach": Command("Watch a job that runs elsewhere.", "watch:attach", takes_name=True),
+    "stop": Command("Have a job save and end.", "watch:stop", takes_name=True),
+    "rename": Command(
+        "Give a tokenizer or a model another name.",
+        "manage:rename",
+        extra=("NEW",),
+        takes_name=True,
+    ),
+    "delete": Command(
+        "Delete something for good, after asking.",
+        "manage:delete",
+        extra=("YES",),
+        takes_name=True,
+    ),
+    "version": Command("The version of talm.", ""),
+}
+_BY_NAME = {name: command for key, command in COMMANDS.items() for name in (key, *command.aliases)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `talm`; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _set_up_streams()
+    if words in (["--version"], ["version"]):
+        return _version()
+    try:
+        return _main(_command_first(words))
+    except BrokenPipeError:
+        # Whoever read this has seen enough. Nothing more can be written, not even at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _set_up_streams() -> None:
+    # What a terminal or a pipe cannot show is replaced; it never ends a run.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _version() -> int:
+    from talm_core.version import version
+
+    sys.stdout.write(f"talm {version()}\n")
+    return 0
+
+
+def _command_first(words: list[str]) -> list[str]:
+    """The words with flags that work everywhere moved behind the command."""
+    moved: list[str] = []
+    rest = list(words)
+    while rest and rest[0].startswith("--"):
+        if rest[0] == "--json" or rest[0].startswith("--workspace="):
+            moved.append(rest.pop(0))
+        elif rest[0] == "--workspace" and len(rest) > 1:
+            moved += [rest.pop(0), rest.pop(0)]
+        else:
+            break
+    return [*rest[:1], *moved, *rest[1:]]
+
+
+def _main(words: list[str]) -> int:
+    from talm_core.cli.call import FAILED, INVALID, Call, complain
+    from talm_core.cli.options import at_once, parse
+    from talm_core.errors import InputError, Problem, TalmError, nearest
+    from talm_core.storage.workspace import Workspace
+
+    if not words or words[0] in ("-h", "--help"):
+        return _help([])
+    if words[0] not in _BY_NAME:
+        problem = Problem(words[0], "there is no such command", hint=nearest(words[0], _BY_NAME))
+        complain([problem], ())
+        return INVALID
+    if any(word in ("-h", "--help") for word in words[1:]):
+        return _help(words[:1])
+    command = _BY_NAME[words[0]]
+    flags = command.flags()
+    try:
+        given = at_once(words[1:], flags)
+        if given is None:
+            app = _app({words[0]: command})
+            given = parse(lambda left: _bind(app, [words[0], *left]), words[1:], flags)
+        if not command.entry:
+            return _version()
+        return command.run(Call(words[0], given, Workspace(given.text("workspace"))))
+    except InputError as error:
+        complain(error.problems, flags)
+        return INVALID
+    except TalmError as error:
+        sys.stderr.write(f"talm: {error}\n")
+        return FAILED
+
+
+def _help(words: list[str]) -> int:
+    names = words or list(COMMANDS)
+    _app({name: _BY_NAME[name] for name in names}).help_print(words)
+    return 0
+
+
+def _app(commands: dict[str, Command]) -> App:
+    from cyclopts import App
+
+    app = App(
+        name="talm",
+        help="Train a language model of your own: tokenizer, data, model.",
+        help_format="plaintext",
+        help_flags=("--help", "-h"),
+        version_flags=("--version",),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+    )
+    for place, (name, command) in enumerate(commands.items()):
+        app.command(_function(command), name=(name, *command.aliases), sort_key=place)
+    return app
+
+
+def _function(command: Command) -> Callable[..., dict[str, Any]]:
+    """What cyclopts binds the words to: it gives back what it was given."""
+    from cyclopts import Group
+
+    from talm_core.cli.options import ADVANCED, EVERYWHERE, signature
+
+    flags = command.flags()
+    names = [name for name in dict.fromkeys(flag.group for flag in flags) if name != ADVANCED]
+    names = [name for name in names if name != EVERYWHERE] + [ADVANCED, EVERYWHERE]
+    groups = {name: Group(name, sort_key=number) for number, name in enumerate(names)}
+
+    def function(**values: Any) -> dict[str, Any]:
+        return values
+
+    function.__doc__ = command.help
+    shape = signature(flags, groups)
+    function.__signature__ = shape  # type: ignore[attr-defined]
+    function.__annotations__ = {item.name: item.annotation for item in shape.parameters.values()}
+    return function
+
+
+def _bind(app: App, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    _, bound, unused, *_ = app.parse_known_args(words)
+    return dict(bound.arguments), unused
+
+
+def run() -> NoReturn:
+    """The command `talm`."""
+    leave(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,297 @@
+"""`talm list` and `talm show`: what there is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talm_core.cli.call import DONE, Call
+from talm_core.data.manifest import Manifest
+from talm_core.errors import ArtifactError, Problem
+from talm_core.jobs.dataset import show as dataset_show
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer import show as tokenizer_show
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime import render
+from talm_core.runtime.artifacts import full_name, resolve
+from talm_core.runtime.history import History
+from talm_core.runtime.journal import JournalReader
+from talm_core.runtime.overview import Overview, Overviews
+from talm_core.runtime.runner import Status
+from talm_core.settings.schema import settings_of
+from talm_core.storage.workspace import FOLDERS, Artifact
+from talm_core.tokenizer.vocabulary import BASE
+from talm_core.training.checkpoint import checkpoints
+
+if TYPE_CHECKING:
+    from talm_core.jobs.tokenizer.report import Report
+
+_TITLES = {
+    "tokenizer": "Tokenizers",
+    "data": "Datasets",
+    "pretrain": "Models",
+    "quickstart": "Quick starts",
+}
+
+
+def list_artifacts(call: Call) -> int:
+    """A table of everything in the workspace; with --json one object a line."""
+    call.require()
+    overviews = Overviews(call.workspace)
+    by_kind = {kind: overviews.all(kind) for kind in FOLDERS}
+    if call.as_json:
+        for overview in (item for items in by_kind.values() for item in items):
+            call.say(json.dumps(_plain(overview)))
+        return DONE
+    if not any(by_kind.values()):
+        call.say(f"Nothing yet in {call.workspace.root}")
+        call.say(f"Begin with: {call.command_line('quickstart')}")
+        return DONE
+    blocks = [_block(_TITLES[kind], items) for kind, items in by_kind.items() if items]
+    call.say("\n\n".join(blocks))
+    return DONE
+
+
+def _block(title: str, items: Sequence[Overview]) -> str:
+    rows = [
+        (
+            render.one_line(item.name, 48),
+            f"{item.status.glyph} {item.status}",
+            "  ".join(_figures(item)),
+            age(item.updated),
+        )
+        for item in items
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _figures(item: Overview) -> Iterator[str]:
+    """The few numbers that tell artifacts of one kind apart."""
+    summary = item.summary
+    if isinstance(item.config, TokenizerConfig):
+        yield f"{summary.get('vocab_size', item.config.vocab_size):,} tokens"
+        if "bytes_per_token" in summary:
+            yield f"{summary['bytes_per_token']:.2f} bytes per token"
+    elif isinstance(item.config, DataConfig):
+        if "tokens" in summary:
+            yield f"{render.count(summary['tokens'])} tokens"
+        if "documents" in summary:
+            yield f"{summary['documents']:,} documents"
+    elif isinstance(item.config, PretrainConfig) and item.metrics is not None:
+        yield f"step {item.metrics.step:,} of {item.metrics.max_steps:,}"
+    if item.val_loss is not None and item.bits_per_byte is not None:
+        yield f"val loss {item.val_loss:.3f}"
+        yield f"{item.bits_per_byte:.3f} bits per byte"
+    if item.status.active and item.fraction is not None:
+        yield f"{item.fraction:.0%}"
+    if item.status is Status.FAILED:
+        yield render.one_line(item.message, 60)
+
+
+def age(moment: float) -> str:
+    """How long ago something was, in one unit; empty when it is not known."""
+    if moment <= 0:
+        return ""
+    seconds = max(0.0, time.time() - moment)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return "now" if seconds < 5 else f"{seconds:.0f} s ago"
+
+
+def _plain(item: Overview) -> dict[str, Any]:
+    metrics = item.metrics
+    return {
+        "kind": item.artifact.kind,
+        "name": item.name,
+        "status": str(item.status),
+        "directory": str(item.artifact.directory),
+        "step": metrics.step if metrics else None,
+        "max_steps": metrics.max_steps if metrics else None,
+        "loss": _finite(metrics.loss_ema) if metrics else None,
+        "val_loss": _finite(item.val_loss),
+        "bits_per_byte": _finite(item.bits_per_byte),
+        "fraction": item.fraction,
+        "eta": item.eta,
+        "updated": item.updated or None,
+        "message": item.message,
+        "summary": dict(item.summary),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+# --- one artifact ----------------------------------------------------------------------------
+
+
+def show(call: Call) -> int:
+    """Everything that is known of one artifact."""
+    given = call.given
+    name = given.text("name")
+    missing = [Problem("name", "must be given: which one")] if name is None else []
+    count, problems = given.number(
+        "documents", least=1, most=dataset_show.MOST_DOCUMENTS, default=0
+    )
+    seed, seed_problems = given.number("seed", least=0, most=2**63 - 1, default=1337)
+    if given.text("seed") is not None and given.text("documents") is None:
+        seed_problems = [Problem("seed", "only chooses documents", hint="add --documents")]
+    call.require([*missing, *problems, *seed_problems])
+    if name in _BASE and not count:
+        return _show_base(call)
+    artifact = resolve(call.workspace, str(name))
+    if count:
+        return _show_documents(call, artifact, count, seed)
+    item = Overviews(call.workspace).of(artifact)
+    history = History()
+    reader = JournalReader(artifact.directory)
+    history.extend(reader.read_all())
+    if call.as_json:
+        call.say(json.dumps(_all_of(item, history)))
+    else:
+        call.say("\n".join(_page(item, history)))
+    return DONE
+
+
+_BASE = ("base", "tokenizer/base", "tokenizers/base")
+
+
+def _show_base(call: Call) -> int:
+    """The tokenizer that ships with talm, which is no artifact of the workspace."""
+    found = tokenizer_show.report_of(BASE)
+    if call.as_json:
+        call.say(
+            json.dumps(
+                {"kind": "tokenizer", "name": BASE.stem, "tokenizer": tokenizer_show.plain(found)}
+            )
+        )
+    else:
+        call.say("\n".join(["tokenizers/base  ships with talm", *tokenizer_show.lines(found)]))
+    return DONE
+
+
+def _show_documents(call: Call, artifact: Artifact, count: int, seed: int) -> int:
+    """Documents of a dataset, drawn at random; with --json one object a line."""
+    if artifact.kind != "data":
+        message = f"only datasets have documents, {full_name(artifact)} is none"
+        raise ArtifactError(Problem("documents", message))
+    manifest = dataset_show.manifest_in(artifact.directory)
+    if manifest is None:
+        message = f"{full_name(artifact)} is not finished"
+        raise ArtifactError(Problem("documents", message, hint="go on with preparing it"))
+    for excerpt in dataset_show.excerpts(artifact.directory, count, seed):
+        if call.as_json:
+            call.say(json.dumps(dataset_show.plain_excerpt(excerpt)))
+        else:
+            call.say("\n".join(dataset_show.excerpt_lines(excerpt, manifest.documents)))
+    return DONE
+
+
+def _page(item: Overview, history: History) -> Iterator[str]:
+    state = f"{item.status.glyph} {item.status}"
+    yield f"{full_name(item.artifact)}  {state}  {age(item.updated)}".rstrip()
+    yield str(item.artifact.directory)
+    if item.message:
+        yield f"failed: {render.one_line(item.message, 500)}"
+    if figures := list(_figures(item)):
+        yield "  ".join(figures)
+    manifest = _manifest(item)
+    if manifest is not None:
+        yield from _table("Dataset", dataset_show.facts(manifest))
+        yield from dataset_show.shard_lines(manifest)
+    elif facts := render.facts(item.summary):
+        yield from _table("Result", [(key.replace("_", " "), value) for key, value in facts])
+    found = _report(item)
+    if found is not None:
+        yield from tokenizer_show.lines(found)
+    if item.config is not None:
+        given = [
+            (declared.key, _value(getattr(item.config, declared.key)))
+            for declared in settings_of(type(item.config))
+            if getattr(item.config, declared.key) not in (None, ())
+        ]
+        yield from _table("Settings", given)
+    if len(history.evaluations):
+        columns = history.evaluations
+        rows = [
+            (f"step {int(step):,}", f"{loss:.4f} nats per token, {bits:.4f} bits per byte")
+            for step, loss, bits in zip(
+                columns["step"], columns["val_loss"], columns["bits_per_byte"], strict=True
+            )
+        ]
+        yield from _table("Validation", rows[-12:])
+    kept = [
+        (path.name, render.size(_bytes_in(path)))
+        for _, path in checkpoints(item.artifact.directory)
+    ]
+    yield from _table("Checkpoints", kept) if kept else ()
+    if history.samples:
+        last = history.samples[-1]
+        yield ""
+        yield f"Sample at step {last.step:,}"
+        yield render.plain(last.prompt + last.text).rstrip()
+
+
+def _report(item: Overview) -> Report | None:
+    if item.artifact.kind != "tokenizer":
+        return None
+    return tokenizer_show.report_in(item.artifact.directory, item.config)
+
+
+def _manifest(item: Overview) -> Manifest | None:
+    return (
+        dataset_show.manifest_in(item.artifact.directory) if item.artifact.kind == "data" else None
+    )
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(key) for key, _ in rows)
+    yield ""
+    yield title
+    for key, value in rows:
+        yield f"  {key.ljust(width)}  {value}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(render.one_line(repr(part), 200) for part in value)
+    return render.one_line(str(value), 200)
+
+
+def _bytes_in(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
+
+
+def _all_of(item: Overview, history: History) -> dict[str, Any]:
+    columns = history.evaluations
+    directory = item.artifact.directory
+    manifest, found = _manifest(item), _report(item)
+    return _plain(item) | {
+        "dataset": dataset_show.plain(manifest) if manifest else None,
+        "tokenizer": tokenizer_show.plain(found) if found else None,
+        "config": item.config.model_dump(mode="json") if item.config else None,
+        "evaluations": [
+            {"step": int(step), "val_loss": _finite(loss), "bits_per_byte": _finite(bits)}
+            for step, loss, bits in zip(
+                columns["step"], columns["val_loss"], columns["bits_per_byte"], strict=True
+            )
+        ],
+        "checkpoints": [
+            {"step": step, "directory": path.name, "bytes": _bytes_in(path)}
+            for step, path in checkpoints(directory)
+        ],
+        "samples": [
+            {"step": sample.step, "prompt": sample.prompt, "text": sample.text}
+            for sample in history.samples
+        ],
+    }

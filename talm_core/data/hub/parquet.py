@@ -1,0 +1,366 @@
+"""Documents that are fetched while they are read: parquet rows, and files of Software Heritage.
+
+One thread reads, others fetch what it is going to need; what they have ready waits in a queue that
+holds a few megabytes. Where a reader is, is a `Located`: file and row.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import queue
+import re
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub.utils import get_session, hf_raise_for_status
+
+from talm_core.data.hub.blocks import BlockReader, Blocks, covering
+from talm_core.data.hub.files import Hub
+from talm_core.data.hub.network import FaultError, Network, StoppedError, Workers
+from talm_core.data.resume_state import HubFile, Listing, Located
+from talm_core.data.sources import plain_name
+from talm_core.errors import CorpusError, Problem, RunError, nearest
+
+HERITAGE = "https://softwareheritage.s3.amazonaws.com/content/"
+
+# Rows read at a time; of those whose text is fetched as many as keep all fetchers busy.
+_ROWS = 64
+_HERITAGE_ROWS = 512
+_QUEUED = 8
+_AHEAD = 4
+_FETCHERS = 4
+_HERITAGE_FETCHERS = 32
+_BUFFER_BYTES = 1 << 20
+_WAIT_SECONDS = 0.05
+_END_SECONDS = 5
+
+# Parquet's compressed text, unpacked; used where nothing better is known.
+_UNPACKED = 2.2
+
+# From this share on what was read tells more.
+_TELLING = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows that follow each other; `share` is how much of all files comes before them."""
+
+    part: int
+    row: int
+    texts: Sequence[str | None]
+    share: float
+
+
+class Stream:
+    """The documents of a listing's files.
+
+    Raises, while it is read:
+        CorpusError: a file without such a column, or with text that is not UTF-8.
+        RunError: the network is gone, a file is damaged.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        listing: Listing,
+        network: Network,
+        *,
+        column: str,
+        corpora: Path,
+        heritage: bool = False,
+        keep: bool = True,
+    ) -> None:
+        """Read a column of text, or with `heritage` one of blob ids whose text is fetched.
+        `corpora` is where downloads are kept; with `keep` false only while they are read."""
+        self.listing = listing
+        self._left_out = 0
+        self._gaps: deque[tuple[int, int]] = deque()
+        self._share = 0.0
+        self._hub = hub
+        self._network = network
+        self._column = column
+        self._heritage = heritage
+        self._keep = keep
+        self._folder = corpora / "hub" / plain_name(listing.dataset) / plain_name(listing.revision)
+        self._workers = Workers(_FETCHERS, "fetch")
+        self._heritage_workers = (
+            Workers(_HERITAGE_FETCHERS, "heritage") if heritage else self._workers
+        )
+        self._opened: dict[int, Blocks] = {}
+        self._opening = threading.Lock()
+        self._ready: queue.Queue[_Chunk | BaseException | None] = queue.Queue(_QUEUED)
+
+    def total_bytes(self, done: int) -> int:
+        """A guess at how much text there is, when `done` bytes of it have been read so far."""
+        if self._share > _TELLING:
+            return round(done / self._share)
+        return round(self.listing.bytes * _UNPACKED)
+
+    @property
+    def missing_bytes(self) -> int:
+        """How much of the files was not downloaded yet, at most."""
+        here = sum(path.stat().st_blocks * 512 for path in self._folder.glob("*"))
+        return max(0, self.listing.bytes - here)
+
+    @property
+    def left_out(self) -> int:
+        """How many rows without a text there were so far."""
+        return self._left_out + len(self._gaps)
+
+    def left_out_before(self, part: int, row: int) -> int:
+        """How many of them come before a place. Each time one that is not before the last."""
+        while self._gaps and self._gaps[0] < (part, row):
+            self._gaps.popleft()
+            self._left_out += 1
+        return self._left_out
+
+    def documents(
+        self, part: int = 0, row: int = 0, *, left_out: int = 0
+    ) -> Iterator[Located | None]:
+        """Every document from a place on, before which `left_out` rows had no text; None stands
+        for a moment of waiting."""
+        self._left_out = left_out
+        reader = threading.Thread(target=self._run, args=(part, row), name="read", daemon=True)
+        reader.start()
+        try:
+            while True:
+                try:
+                    chunk = self._ready.get(timeout=_WAIT_SECONDS)
+                except queue.Empty:
+                    yield None
+                    continue
+                if chunk is None:
+                    return
+                if isinstance(chunk, BaseException):
+                    raise chunk
+                self._share = chunk.share
+                for number, text in enumerate(chunk.texts, chunk.row):
+                    if text is None:
+                        self._gaps.append((chunk.part, number))
+                    else:
+                        yield Located(chunk.part, number, text)
+        finally:
+            self._network.stop()
+            reader.join(_END_SECONDS)
+            self._workers.close()
+            if self._heritage:
+                self._heritage_workers.close()
+
+    # --- the thread that reads ---------------------------------------------------------------
+
+    def _run(self, part: int, row: int) -> None:
+        try:
+            for number in range(part, len(self.listing.files)):
+                for chunk in self._chunks(number, row if number == part else 0):
+                    self._put(chunk)
+                self._forget(number)
+            self._put(None)
+        except StoppedError:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised where documents are asked for
+            # Nobody asks any more once enough was read.
+            with suppress(StoppedError):
+                self._put(error)
+
+    def _put(self, item: _Chunk | BaseException | None) -> None:
+        while True:
+            self._network.check()
+            try:
+                self._ready.put(item, timeout=_WAIT_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+    def _chunks(self, part: int, row: int) -> Iterator[_Chunk]:
+        file = self.listing.files[part]
+        before = sum(other.size for other in self.listing.files[:part])
+        try:
+            table = pq.ParquetFile(self._source(part), pre_buffer=False, buffer_size=_BUFFER_BYTES)
+            index = self._column_index(table, file)
+            groups = self._groups(table, row)
+            at = sum(table.metadata.row_group(group).num_rows for group in range(groups.start))
+            self._plan(part, table, index, groups)
+            rows = _HERITAGE_ROWS if self._heritage else _ROWS
+            for batch in table.iter_batches(
+                rows, row_groups=list(groups), columns=[self._column], use_threads=False
+            ):
+                texts = self._texts(batch, file)
+                skip = min(max(0, row - at), len(texts))
+                if skip < len(texts):
+                    share = before + file.size * at / max(1, table.metadata.num_rows)
+                    share /= max(1, self.listing.bytes)
+                    yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
+                at += len(texts)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's, not the file's
+            why = " ".join(str(error).split())
+            message = f"{file.path} of {self.listing.dataset} is damaged: {why}"
+            self._remove(part)
+            raise RunError(f"{message}: run the same again to fetch it anew") from None
+
+    def _source(self, part: int) -> Any:
+        path = self._hub.cached(self.listing, self.listing.files[part])
+        if path is not None:
+            return path
+        there = self._blocks(part)
+        planned = self._planned = _Window(self._workers, there, lambda: self._warm(part + 1))
+        return pa.PythonFile(BlockReader(there, planned.reading), mode="r")
+
+    def _plan(self, part: int, table: pq.ParquetFile, column: int, groups: range) -> None:
+        """Say which blocks are going to be read."""
+        ranges = []
+        for group in groups:
+            chunk = table.metadata.row_group(group).column(column)
+            start = chunk.dictionary_page_offset or chunk.data_page_offset
+            start = min(start, chunk.data_page_offset)
+            ranges.append((start, start + chunk.total_compressed_size))
+        if part in self._opened:
+            self._planned.plan(covering(ranges))
+
+    def _groups(self, table: pq.ParquetFile, row: int) -> range:
+        """The row groups from the one that holds a row on."""
+        count, first = table.metadata.num_row_groups, 0
+        while first < count and row >= (rows := table.metadata.row_group(first).num_rows):
+            row -= rows
+            first += 1
+        return range(first, count)
+
+    def _column_index(self, table: pq.ParquetFile, file: HubFile) -> int:
+        """Where the column is among the file's leaves."""
+        schema = table.schema_arrow
+        key = "text_field"
+        if self._column not in schema.names:
+            message = f"{self.listing.dataset} has no such column"
+            hint = nearest(self._column, schema.names)
+            raise CorpusError(Problem(key, message, self._column, hint))
+        kind = schema.field(self._column).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            message = f"is {kind} in {file.path}, not text"
+            raise CorpusError(Problem(key, message, self._column))
+        paths = [table.schema.column(at).path for at in range(len(table.schema))]
+        return paths.index(self._column)
+
+    def _texts(self, batch: pa.RecordBatch, file: HubFile) -> list[str | None]:
+        try:
+            found: list[str | None] = batch.column(0).to_pylist()
+        except UnicodeDecodeError as error:
+            message = f"holds text that is not UTF-8: {error.reason}"
+            raise CorpusError(Problem(f"{self.listing.dataset}/{file.path}", message)) from None
+        return found
+
+    # --- files -------------------------------------------------------------------------------
+
+    def _blocks(self, part: int) -> Blocks:
+        with self._opening:
+            self._network.check()
+            found = self._opened.get(part)
+            if found is None:
+                file = self.listing.files[part]
+                fetch = self._hub.fetcher(self.listing, file)
+                path = self._folder / _cache_name(file.path)
+                found = self._opened[part] = Blocks(
+                    path, file.size, fetch, self._network, self._workers
+                )
+        return found
+
+    def _warm(self, part: int) -> None:
+        """Fetch what is read first of a file: its end, where parquet has its index, and its
+        beginning."""
+        if part < len(self.listing.files) and not self._hub.cached(
+            self.listing, self.listing.files[part]
+        ):
+            ahead = self._blocks(part)
+            for index in (ahead.count - 1, 0):
+                ahead.need(index)
+
+    def _forget(self, part: int) -> None:
+        with self._opening:
+            found = self._opened.pop(part, None)
+        if found is not None and not self._keep:
+            found.remove()
+
+    def discard(self) -> None:
+        """Remove what was downloaded and is not to be kept."""
+        with self._opening:
+            parts = list(self._opened)
+        for part in parts:
+            self._forget(part)
+
+    def _remove(self, part: int) -> None:
+        with self._opening:
+            found = self._opened.pop(part, None)
+        if found is not None:
+            found.remove()
+
+    # --- Software Heritage -------------------------------------------------------------------
+
+    def _fetched(self, texts: list[str | None]) -> Sequence[str | None]:
+        if not self._heritage:
+            return texts
+        workers, check = self._heritage_workers, self._network.check
+        return list(workers.map(self._file_of, texts, check=check))
+
+    def _file_of(self, blob_id: str | None) -> str | None:
+        """A file's text; None where Software Heritage does not have it."""
+        if blob_id is None or re.fullmatch(r"[0-9a-f]{40}", blob_id) is None:
+            return None
+        return self._network.attempt(lambda: self._blob(blob_id))
+
+    def _blob(self, blob_id: str) -> str | None:
+        silence = self._network.patience.silence
+        response = get_session().get(f"{HERITAGE}{blob_id}", timeout=silence)
+        if response.status_code in (403, 404):
+            # S3 says 403 of what it does not have to those who may not list.
+            return None
+        hf_raise_for_status(response)
+        try:
+            return gzip.decompress(response.content).decode("utf-8", "ignore")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FaultError(f"{blob_id}: {error}") from None
+
+
+def _cache_name(path: str) -> str:
+    """A file's name in the folder of its dataset: plain, not too long, and its alone."""
+    return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{plain_name(path)[-120:]}"
+
+
+class _Window:
+    """Has the blocks fetched that a reader is going to want next, then the next file's first."""
+
+    def __init__(self, workers: Workers, blocks: Blocks, afterwards: Callable[[], None]) -> None:
+        self._workers, self._blocks, self._afterwards = workers, blocks, afterwards
+        self._wanted: list[int] = []
+        self._places: dict[int, int] = {}
+        self._asked = 0
+        self._done = False
+
+    def plan(self, wanted: list[int]) -> None:
+        """Say which blocks are going to be read, in this order."""
+        self._wanted = wanted
+        self._places = {block: place for place, block in enumerate(wanted)}
+        self.reading(wanted[0] if wanted else 0)
+
+    def reading(self, block: int) -> None:
+        """The reader has come to a block."""
+        place = self._places.get(block)
+        if place is None:
+            return
+        while self._asked < min(place + 1 + _AHEAD, len(self._wanted)):
+            self._workers.submit(partial(self._blocks.need, self._wanted[self._asked]))
+            self._asked += 1
+        if self._asked == len(self._wanted) and not self._done:
+            self._done = True
+            self._workers.submit(self._afterwards)

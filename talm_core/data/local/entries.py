@@ -1,0 +1,31 @@
+"""What a corpus is made of before any of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from talm_core.data.local.formats import DocumentFile, Format, Reading
+
+_TEXT = Format("text")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document or several that are not read yet: a file, or for topics their text. `size` is
+    in bytes, `name` what its documents are called by."""
+
+    name: str
+    size: int
+    path: Path | None = None
+    text: str = ""
+    format: Format = _TEXT
+
+    def file(self, reading: Reading) -> DocumentFile:
+        """Its documents, if it is a file."""
+        assert self.path is not None
+        return DocumentFile(self.path, self.name, self.format, reading)
+
+    def exact(self, reading: Reading) -> bool:
+        """Its size is its text's size, and it is one document."""
+        return self.format.plain and reading.encoding_errors == "strict"

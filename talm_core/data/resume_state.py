@@ -1,0 +1,224 @@
+"""How far a preparation has come: `position.json`.
+
+It is written after each shard of a large corpus and says where in the source the shard ends, so
+that a run that was interrupted goes on after it, and one that is to be longer appends. Whatever
+lies beside the shards it names is swept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from talm_core.data.manifest import FILE_NAME as MANIFEST
+from talm_core.data.manifest import Shard
+from talm_core.data.shards import Tokens, open_shard
+from talm_core.errors import ArtifactError, Problem
+from talm_core.storage.atomic import write_text
+
+FILE_NAME = "position.json"
+VERSION = 2
+
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A document and where it is: the number of its file, and of its row there."""
+
+    part: int
+    row: int
+    text: str
+
+
+class HubFile(BaseModel):
+    """A file of a dataset on the Hub: its path there and its size in bytes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    path: str
+    size: Count
+
+
+class Listing(BaseModel):
+    """What a sample consists of: files of a dataset at one commit, in order."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    dataset: str
+    revision: str
+    files: list[HubFile]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class Cursor(BaseModel):
+    """A place in a source: after `tokens` tokens of the document in `row` of file `part`, before
+    which `left_out` rows had no text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    part: Count = 0
+    row: Count = 0
+    tokens: Count = 0
+    left_out: Count = 0
+
+
+class Position(BaseModel):
+    """Complete shards, and the place where they end.
+
+    A finished dataset may have a `tail`: its last shard, which is not full, and where that ends.
+    `divided` says that the shards were divided anew for validation and are not to be again.
+    `made_of` is what must be the same for a run to go on with them: the source, the tokenizer and
+    settings, each under a name that can be told. `listing` is what a Hub dataset was when it was
+    begun; it goes on with that.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: Literal[2] = 2
+    made_of: dict[str, str]
+    dtype: Literal["uint16", "uint32"]
+    shards: list[Shard] = []
+    cursor: Cursor = Cursor()
+    tail: Shard | None = None
+    tail_cursor: Cursor = Cursor()
+    divided: bool = False
+    listing: Listing | None = None
+
+    _directory: Path = PrivateAttr()
+
+    @classmethod
+    def load(
+        cls, directory: Path, *, made_of: dict[str, str], dtype: Literal["uint16", "uint32"]
+    ) -> Self:
+        """What is there to go on with; a fresh one where that is nothing.
+
+        Raises:
+            ArtifactError: something else is there; says what differs. Or a newer talm wrote it.
+        """
+        found = cls._read(directory / FILE_NAME)
+        if found is not None and (found.shards or found.tail):
+            found.check_same(directory, made_of)
+        if found is None or found.made_of != made_of or not found.complete(directory):
+            found = cls(made_of=made_of, dtype=dtype)
+        found._directory = directory
+        return found
+
+    @classmethod
+    def _read(cls, path: Path) -> Self | None:
+        try:
+            values = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        version = values.get("version") if isinstance(values, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            message = f"version {version} is from a newer talm, this one reads {VERSION}"
+            raise ArtifactError(Problem(str(path), message, hint="update talm"))
+        try:
+            return cls.model_validate(values)
+        except ValidationError:
+            return None
+
+    def check_same(self, directory: Path, made_of: dict[str, str]) -> None:
+        """Raise an ArtifactError that names what the shards were made of, if it is not this."""
+        problems = [
+            Problem(
+                key,
+                f"the shards in {directory} were made with another: {_short(was)}",
+                _short(made_of.get(key, "")),
+                "choose a dir_prefix, or remove that directory to begin anew",
+            )
+            for key, was in self.made_of.items()
+            if made_of.get(key) != was
+        ]
+        if problems:
+            raise ArtifactError(*problems)
+
+    def complete(self, directory: Path) -> bool:
+        """Whether every shard is there with the length it should have. The tail may have become
+        longer in the moment of a kill: then it is made again."""
+        try:
+            for shard in self.shards:
+                open_shard(directory, shard, dtype=self.dtype)
+        except ArtifactError:
+            return False
+        if self.tail is not None:
+            try:
+                open_shard(directory, self.tail, dtype=self.dtype)
+            except ArtifactError:
+                self.tail, self.tail_cursor = None, Cursor()
+        return True
+
+    @property
+    def kept(self) -> list[Shard]:
+        """Every shard that is there, in order."""
+        return self.shards + ([self.tail] if self.tail else [])
+
+    def save(self) -> None:
+        """Remember it, in one step."""
+        write_text(self._directory / FILE_NAME, self.model_dump_json(indent=2) + "\n")
+
+    def forget(self) -> None:
+        """Go on with nothing from here on; shards stay until `clear`."""
+        (self._directory / FILE_NAME).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all shards and the manifest, and start anew."""
+        self.shards.clear()
+        self.tail, self.cursor, self.tail_cursor = None, Cursor(), Cursor()
+        self.divided = False
+        (self._directory / MANIFEST).unlink(missing_ok=True)
+        self.forget()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove shards that nothing is known of."""
+        kept = {shard.file for shard in self.kept}
+        for pattern in ("train_*.npy", "val_*.npy"):
+            for path in self._directory.glob(pattern):
+                if path.name not in kept:
+                    path.unlink()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:19]}…"
+
+
+class Place:
+    """Where in the source a stream of encoded batches is, counted in tokens of the stream."""
+
+    def __init__(self, cursor: Cursor, tokens: int) -> None:
+        """`cursor` is where the first `tokens` tokens end; the first batch must begin with the
+        beginning of its document."""
+        self._place = cursor.part, cursor.row
+        self._start = self.end = tokens - cursor.tokens
+        self._begins: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._places: Sequence[tuple[int, int]] = ()
+
+    def enter(self, tokens: Tokens, places: Sequence[tuple[int, int]], end_of_text: int) -> None:
+        """Go to the end of the next batch, in which documents of these places begin."""
+        if len(self._begins):
+            self._place, self._start = self._places[-1], int(self._begins[-1])
+        # End-of-text tokens stand before documents and nowhere else.
+        self._begins = np.flatnonzero(tokens == end_of_text) + self.end
+        self._places = places
+        assert len(self._begins) == len(places)
+        self.end += len(tokens)
+
+    def of(self, tokens: int) -> Cursor:
+        """Where the first `tokens` tokens end, which is in this batch."""
+        begun = int(np.searchsorted(self._begins, tokens))
+        place, start = self._place, self._start
+        if begun:
+            place, start = self._places[begun - 1], int(self._begins[begun - 1])
+        return Cursor(part=place[0], row=place[1], tokens=tokens - start)

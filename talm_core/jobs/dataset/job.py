@@ -1,0 +1,429 @@
+"""The job that turns documents into token shards.
+
+Documents are read (or fetched), encoded on all cores and written at the same time, in the order
+of the source; the result is the same byte for byte on any machine with the same text, tokenizer
+and settings, however often it was interrupted. Which part is for validation depends on how much
+there is:
+
+- the first `val_tokens`, where that is set;
+- else, from two shards on, the first shard, `val_000001`; the others are `train_000001` and on;
+- less than that, and the last documents are for validation (`corpus.training_parts` gives the
+  others), so that a tokenizer can be trained without having seen them.
+
+`manifest.json` is written last: a directory with one is complete. A dataset that is made longer
+keeps what it has, and its manifest, which grows with each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from talm_core.data import split as data_split
+from talm_core.data.disk_space import Expected, Room, disk_errors, expected
+from talm_core.data.encoding import Encoded, Encoder
+from talm_core.data.manifest import FILE_NAME as MANIFEST
+from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
+from talm_core.data.progress import Tally
+from talm_core.data.resume_state import Cursor, Located, Place, Position
+from talm_core.data.shards import ShardWriter, dtype_for, open_shard
+from talm_core.data.tokenizer_coverage import Coverage
+from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.texts import CORPORA, Texts
+from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, Started
+from talm_core.storage.atomic import sweep
+from talm_core.storage.workspace import Workspace
+from talm_core.system.hardware import cores
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabulary
+
+if TYPE_CHECKING:
+    from talm_core.data.hub.network import Patience
+
+_ENDLESS = 1 << 62
+
+Events = Generator[Event, Command | None, None]
+Written = Generator[Event, Command | None, list[Shard]]
+
+
+def prepare_data(config: DataConfig, workspace: Workspace) -> Events:
+    """The job. What a stopped one has finished of a large corpus is gone on with, and a finished
+    dataset that is to have more tokens is appended to.
+
+    Raises:
+        CorpusError: text that is not UTF-8, or too little of it; a Hub dataset that is not there.
+        ArtifactError: the tokenizer is missing or damaged, or what is there was made of something
+            else.
+        WorkspaceError: the disk has too little room for what is expected.
+        RunError: the disk became full, or the network is gone.
+    """
+    yield from Preparation(config, workspace).events()
+
+
+class Preparation:
+    """One run of the job."""
+
+    def __init__(
+        self,
+        config: DataConfig,
+        workspace: Workspace,
+        *,
+        threads: int | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """`threads` is how many encode at the same time; None means one for each core.
+        `patience` says how long a network that fails is borne with."""
+        self._config = config
+        self._directory = workspace.directory_of(config)
+        self._relative = workspace.relative(self._directory)
+        self._threads = threads or cores()
+        self._texts = Texts(config, workspace.root / CORPORA, patience)
+        self._vocabulary = Vocabulary.load(
+            find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
+        )
+        self._made_of = _made_of(config, self._texts, self._vocabulary)
+        self._end_of_text = self._vocabulary.end_of_text
+        self._dtype = dtype_for(self._vocabulary.n_vocab)
+        self._size = config.shard_size
+        self._layout: dict[str, Any] = {
+            "shard_size": self._size,
+            "token_bytes": np.array(self._vocabulary.token_bytes(), np.int64),
+            "end_of_text": self._end_of_text,
+            "dtype": self._dtype,
+        }
+        self._left_out = 0
+
+    def events(self) -> Events:
+        """Do it, from the last complete shard on."""
+        config, directory = self._config, self._directory
+        directory.mkdir(parents=True, exist_ok=True)
+        sweep(directory)
+        self._position = Position.load(directory, made_of=self._made_of, dtype=self._dtype)
+        token_bytes = np.dtype(self._dtype).itemsize
+        self._tally = Tally(self._position.kept, token_bytes)
+        self._room = Room(directory, token_bytes)
+        resumed = len(self._tally.before) or None
+        yield Started(job=config.kind, name=config.artifact, resumed_from=resumed)
+        try:
+            with disk_errors(directory):
+                yield from self._opened()
+                self._room.check(self._expected())
+                yield self._progress()
+                manifest = yield from self._shards()
+        finally:
+            self._texts.close()
+        self._texts.discard()
+        yield self._progress(complete=True)
+        yield from self._coverage.told(complete=True)
+        if left_out := manifest.left_out:
+            noun = "row" if left_out == 1 else "rows"
+            yield Notice(message=f"{left_out:,} {noun} without a text left out")
+        yield self._finished(manifest)
+
+    # --- how much there is -------------------------------------------------------------------
+
+    def _opened(self) -> Events:
+        """Open the source, and reckon limits from how much there is."""
+        texts, tally, position = self._texts, self._tally, self._position
+        connecting, due = tally.connecting, tally.due
+        yield from texts.opened(position.listing, connecting=connecting, due=due)
+        if texts.stream is not None:
+            position.listing = texts.stream.listing
+        self._most_tokens = _ENDLESS
+        if (corpus := texts.corpus) is not None:
+            # A token is at least a byte, and each document has one in front, the two parts of a
+            # single one both.
+            self._most_tokens = corpus.total_bytes + len(corpus) + 1
+        wanted = self._config.max_tokens
+        self._limit = min(wanted or self._most_tokens, self._most_tokens)
+        if tally.before and (self._limit < tally.there or not self._streams):
+            hint = f"give more than {tally.there:,}, or choose a dir_prefix"
+            message = f"the dataset has {tally.there:,} tokens already"
+            raise ConfigError(Problem("max_tokens", message, wanted, hint))
+
+    def _expected(self) -> Expected:
+        """What is going to be written."""
+        texts, there = self._texts, self._tally.there
+        missing = 0
+        if texts.stream is not None and self._config.keep_downloads:
+            missing = texts.stream.missing_bytes
+        # Where that may turn out to be little, it may have to be written twice.
+        again = 2 * self._size if self._streams and not there else 0
+        documents = None if texts.corpus is None else len(texts.corpus)
+        return expected(
+            texts.likely_bytes(0), documents, self._limit, there=there, again=again, missing=missing
+        )
+
+    def _ended_early(self, gone: RunError) -> RunError:
+        """That the network is gone, and how far what is on this machine reaches."""
+        tokens, val_tokens = self._tally.tokens, self._config.val_tokens or 1
+        if tokens <= val_tokens or not self._config.keep_downloads:
+            return gone
+        here = f"what is on this machine reaches for {tokens:,} tokens"
+        return RunError(f"{gone}; {here}, which max_tokens = {tokens} asks for")
+
+    # --- writing -----------------------------------------------------------------------------
+
+    @property
+    def _streams(self) -> bool:
+        """Whether shards are written one after the other as documents come, rather than divided
+        beforehand."""
+        return (
+            self._texts.stream is not None
+            or self._config.val_tokens is not None
+            or self._limit >= 2 * self._size
+        )
+
+    def _shards(self) -> Generator[Event, Command | None, Manifest]:
+        """Write everything. What nothing can go on with is removed when it fails."""
+        position = self._position
+        if not self._tally.before:
+            if self._texts.stream is not None and (self._directory / MANIFEST).exists():
+                message = "has lost position.json and cannot be made longer"
+                problem = Problem(str(self._directory), message, hint="choose a dir_prefix")
+                raise ArtifactError(problem)
+            position.clear()
+        position.sweep()
+        complete = False
+        try:
+            self._encoder = Encoder(self._vocabulary)
+            self._coverage = Coverage(self._vocabulary)
+            shards = yield from (self._streamed() if self._streams else self._divided())
+            manifest = self._publish(shards)
+            complete = True
+        except InputError:
+            if self._texts.corpus is not None and not (self._directory / MANIFEST).exists():
+                # The text has to be changed, and then these are shards of something else.
+                position.clear()
+            raise
+        finally:
+            # Stopped, or the disk is full: complete shards that are remembered stay.
+            if not complete and not position.kept:
+                position.clear()
+        return manifest
+
+    def _publish(self, shards: list[Shard]) -> Manifest:
+        vocabulary, listing = self._vocabulary, self._position.listing
+        manifest = Manifest(
+            source=self._config.source,
+            sample=self._config.sample,
+            dataset=listing.dataset if listing else None,
+            revision=listing.revision if listing else None,
+            left_out=self._left_out,
+            tokenizer=TokenizerInfo(
+                name=vocabulary.name, identity=vocabulary.identity, n_vocab=vocabulary.n_vocab
+            ),
+            dtype=self._dtype,
+            shards=shards,
+        )
+        vocabulary.save(self._directory / FILE_NAME)
+        manifest.save(self._directory)
+        return manifest
+
+    def _divided(self) -> Written:
+        """A small corpus: its last documents, or the end of a single one, are for validation."""
+        corpus = self._texts.corpus
+        assert corpus is not None
+        val_limit = self._limit
+        if self._limit < self._most_tokens:
+            share = round(self._limit * self._config.val_fraction)
+            val_limit = min(max(1, share), self._limit - 1)
+        train, val = data_split.halves(corpus, self._config.val_fraction)
+        with self._writer(data_split.names("val")) as val_writer:
+            yield from self._write(val, val_writer, limit=val_limit)
+        with self._writer(data_split.names("train")) as train_writer:
+            yield from self._write(train, train_writer, limit=self._limit - val_writer.tokens)
+        self._position.forget()
+        return val_writer.shards + train_writer.shards
+
+    def _write(
+        self, documents: Iterable[Located | None], writer: ShardWriter, *, limit: int
+    ) -> Events:
+        with closing(self._encoded(documents)) as stream:
+            for encoded in stream:
+                if encoded is not None:
+                    writer.write(encoded.tokens[: limit - writer.tokens])
+                    if writer.tokens == limit:
+                        return
+                yield from self._told()
+
+    def _streamed(self) -> Written:
+        """One shard after the other. Each is remembered, so that a run that was interrupted goes
+        on after it."""
+        position = self._position
+        before, tail = list(position.shards), position.tail
+        cursor = position.tail_cursor if tail else position.cursor
+        self._extends = (self._directory / MANIFEST).exists()
+        names = data_split.planned(before, self._val_goal, self._size)
+        # The tail is written anew at the beginning of its longer self.
+        self._tally.before = before
+        place = Place(cursor, sum(shard.tokens for shard in position.kept))
+        documents = self._texts.documents(cursor)
+        with self._writer(names) as writer:
+            if tail is not None:
+                old = open_shard(self._directory, tail, dtype=self._dtype)
+                for part in data_split.between([old], 0, len(old)):
+                    writer.write(part)
+            with closing(self._encoded(documents)) as stream:
+                for encoded in stream:
+                    if encoded is not None:
+                        self._append(encoded, writer, place)
+                        if self._tokens == self._limit:
+                            break
+                    yield from self._told()
+            end = self._cursor(place)
+            if self._tokens < self._limit:
+                if self._texts.gone is not None:
+                    raise self._ended_early(self._texts.gone)
+                self._left_out = self._texts.left_out
+        self._check_halves()
+        shards = before + writer.shards
+        settled = self._config.val_tokens is not None or position.divided
+        if not settled and self._tokens < 2 * self._size:
+            return (yield from self._divided_after_all(shards, end))
+        self._remember_end(shards, end)
+        return shards
+
+    @property
+    def _val_goal(self) -> int:
+        """How many of the first tokens are for validation."""
+        if self._position.divided:
+            return 0
+        return self._config.val_tokens or self._size
+
+    def _append(self, encoded: Encoded, writer: ShardWriter, place: Place) -> None:
+        """Write a batch, and remember each shard that it completes."""
+        tokens = encoded.tokens
+        # What an earlier run has written of the first document is passed over.
+        at = max(0, self._tokens - place.end)
+        place.enter(tokens, encoded.places, self._end_of_text)
+        while at < len(tokens) and self._tokens < self._limit:
+            room = min(writer.room, self._limit - self._tokens)
+            if self._tokens < self._val_goal:
+                room = min(room, self._val_goal - self._tokens)
+            shards = len(writer.shards)
+            part = tokens[at : at + room]
+            writer.write(part)
+            at += len(part)
+            if self._tokens == self._val_goal:
+                writer.close()
+            if len(writer.shards) > shards:
+                self._remember(writer.shards[-1], self._cursor(place))
+
+    def _cursor(self, place: Place) -> Cursor:
+        """Where what was written so far ends."""
+        cursor = place.of(self._tokens)
+        self._left_out = self._texts.left_out_before(cursor)
+        return cursor.model_copy(update={"left_out": self._left_out})
+
+    def _remember(self, shard: Shard, cursor: Cursor) -> None:
+        position = self._position
+        position.shards.append(shard)
+        position.cursor, position.tail = cursor, None
+        position.save()
+        if self._extends:
+            # So that the dataset stays one while it grows.
+            self._publish(list(position.shards))
+
+    def _remember_end(self, shards: list[Shard], end: Cursor) -> None:
+        """Remember where a finished dataset ends, to be gone on with when it is to be longer."""
+        position = self._position
+        if len(shards) > len(position.shards):
+            position.tail, position.tail_cursor = shards[-1], end
+        position.save()
+
+    def _check_halves(self) -> None:
+        """There must be something to train on and something to test with."""
+        if self._tokens < 2:
+            message = "has no text" if not self._tokens else "has too little text for two parts"
+            raise CorpusError(Problem(self._config.artifact, message))
+        if self._config.val_tokens is not None and self._tokens <= self._val_goal:
+            message = f"the text has only {self._tokens:,} tokens, which leaves none to train on"
+            self._position.clear()
+            raise ConfigError(Problem("val_tokens", message, self._config.val_tokens))
+
+    def _divided_after_all(self, shards: list[Shard], end: Cursor) -> Written:
+        """Turn the shards of what was thought large into those of a small corpus."""
+        position, fraction = self._position, self._config.val_fraction
+        position.shards.clear()
+        position.tail = None
+        position.forget()
+        corpus, tally = self._texts.corpus, self._tally
+        if corpus is not None and len(corpus) == 1:
+            # Its text is divided, not its tokens, which may be others then.
+            position.clear()
+            tally.writers.clear()
+            tally.before.clear()
+            self._limit = self._most_tokens
+            return (yield from self._divided())
+        # Files that are replaced stay readable while they are mapped.
+        streams = [open_shard(self._directory, shard, dtype=self._dtype) for shard in shards]
+        cut = data_split.cut(streams, self._end_of_text, fraction)
+        halves: list[Shard] = []
+        parts: tuple[tuple[Split, int, int], ...] = (
+            ("val", cut, self._tokens),
+            ("train", 0, cut),
+        )
+        for split, start, stop in parts:
+            writer = ShardWriter(self._directory, data_split.names(split), **self._layout)
+            with writer:
+                for part in data_split.between(streams, start, stop):
+                    writer.write(part)
+                    yield from self._told()
+            halves += writer.shards
+        if self._texts.stream is not None:
+            position.shards[:], position.cursor, position.divided = halves, end, True
+            position.save()
+        return halves
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _writer(self, names: Iterator[tuple[Split, int]]) -> ShardWriter:
+        """A writer whose tokens count as progress."""
+        writer = ShardWriter(self._directory, names, **self._layout)
+        self._tally.writers.append(writer)
+        return writer
+
+    def _encoded(
+        self, documents: Iterable[Located | None]
+    ) -> Generator[Encoded | None, None, None]:
+        documents = self._coverage.over(documents)
+        return self._encoder.run(self._encoder.batches(documents), threads=self._threads)
+
+    @property
+    def _tokens(self) -> int:
+        return self._tally.tokens
+
+    def _told(self) -> Iterator[Event]:
+        """What is to be said now, if it is time."""
+        yield from self._texts.told()
+        yield from self._coverage.told()
+        if self._tally.due():
+            self._room.look()
+            yield self._progress()
+
+    def _progress(self, *, complete: bool = False) -> Progress:
+        tokens, done = self._tally.tokens, self._tally.text_bytes
+        total = done if complete else self._texts.likely_bytes(done)
+        if tokens and self._limit < self._most_tokens:
+            total = min(total, done * self._limit // tokens)
+        return self._tally.progress(total, retries=self._texts.retries)
+
+    def _finished(self, manifest: Manifest) -> Finished:
+        summary: dict[str, Any] = manifest.summary() | {"directory": self._relative}
+        return Finished(seconds=self._tally.seconds, summary=summary)
+
+
+def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[str, str]:
+    """What must be the same for the shards of another run to be this run's."""
+    return {
+        "source": f"{config.source}/{config.sample}",
+        "text": texts.identity,
+        "shard_size": str(config.shard_size),
+        "val_tokens": str(config.val_tokens),
+        "val_fraction": str(config.val_fraction),
+        "tokenizer_path": vocabulary.identity,
+    }

@@ -1,0 +1,142 @@
+"""What `talm show` says of a dataset: its manifest, and documents out of its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talm_core.data.manifest import FILE_NAME, Manifest
+from talm_core.runtime import render
+
+if TYPE_CHECKING:
+    from talm_core.data.reader import Excerpt
+
+MOST_DOCUMENTS = 1_000
+_SHARDS_SHOWN = 12
+
+
+def manifest_in(directory: Path) -> Manifest | None:
+    """The dataset's manifest; None while it is not complete.
+
+    Raises:
+        ArtifactError: it is damaged or from a newer talm.
+    """
+    return Manifest.load(directory) if (directory / FILE_NAME).exists() else None
+
+
+def facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """What a dataset is made of, a line each."""
+    tokenizer = manifest.tokenizer
+    tokens, text = manifest.tokens, manifest.text_bytes
+    shards = len(manifest.shards)
+    left_out = [("left out", f"{manifest.left_out:,} rows without a text")]
+    return [
+        ("source", render.one_line(f"{manifest.source}/{manifest.sample}")),
+        (
+            "tokenizer",
+            (
+                f"{render.one_line(tokenizer.name)}, {tokenizer.n_vocab:,} ids,"
+                f" {render.one_line(tokenizer.identity[:19])}…"
+            ),
+        ),
+        (
+            "tokens",
+            f"{tokens:,} ({manifest.train_tokens:,} train, {manifest.val_tokens:,} val)",
+        ),
+        ("documents", f"{manifest.documents:,}"),
+        *(left_out if manifest.left_out else []),
+        ("text", f"{render.size(text)} of UTF-8"),
+        ("bytes per token", f"{text / tokens:.3f}"),
+        (
+            "shards",
+            f"{shards} files of {manifest.dtype}, {render.size(manifest.shard_bytes)}",
+        ),
+    ]
+
+
+def shard_lines(manifest: Manifest) -> Iterator[str]:
+    """The shards as a table, the first dozen of them."""
+    rows = [("file", "tokens", "documents", "text", "bytes per token")]
+    rows += [
+        (
+            shard.file,
+            f"{shard.tokens:,}",
+            f"{shard.documents:,}",
+            render.size(shard.bytes),
+            f"{shard.bytes / shard.tokens:.3f}",
+        )
+        for shard in manifest.shards[:_SHARDS_SHOWN]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield ""
+    yield "Shards"
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield f"  {'  '.join(cells)}"
+    if (more := len(manifest.shards) - _SHARDS_SHOWN) > 0:
+        yield f"  and {more:,} more"
+
+
+def excerpts(directory: Path, count: int, seed: int) -> list[Excerpt]:
+    """Documents drawn at random.
+
+    Raises:
+        ArtifactError: the dataset is damaged.
+    """
+    from talm_core.data.reader import Documents
+
+    documents = Documents(directory)
+    return [documents.read(number) for number in documents.choose(count, seed=seed)]
+
+
+def excerpt_lines(excerpt: Excerpt, documents: int) -> Iterator[str]:
+    """A document under a line that says how large it is."""
+    yield ""
+    yield f"--- {about(excerpt, documents)} ---"
+    yield render.plain(excerpt.text).rstrip("\n") if excerpt.tokens else "(empty)"
+    if not excerpt.complete:
+        yield "--- and so on ---"
+
+
+def about(excerpt: Excerpt, documents: int) -> str:
+    """`document 12 of 1,834, train, 310 tokens, 1.1 kB, 3.54 bytes per token`."""
+    parts = [
+        f"document {excerpt.number:,} of {documents:,}",
+        excerpt.split,
+        f"{excerpt.tokens:,} tokens",
+        render.size(excerpt.bytes),
+    ]
+    if excerpt.bytes_per_token is not None:
+        parts.append(f"{excerpt.bytes_per_token:.2f} bytes per token")
+    return ", ".join(parts)
+
+
+def plain(manifest: Manifest) -> dict[str, Any]:
+    """The same as values for `--json`."""
+    tokens, text = manifest.tokens, manifest.text_bytes
+    return manifest.model_dump(mode="json") | {
+        "tokens": tokens,
+        "train_tokens": manifest.train_tokens,
+        "val_tokens": manifest.val_tokens,
+        "documents": manifest.documents,
+        "bytes": text,
+        "bytes_per_token": round(text / tokens, 4),
+        "shard_bytes": manifest.shard_bytes,
+    }
+
+
+def plain_excerpt(excerpt: Excerpt) -> dict[str, Any]:
+    """A document as values for `--json`."""
+    ratio = excerpt.bytes_per_token
+    return {
+        "number": excerpt.number,
+        "split": excerpt.split,
+        "shard": excerpt.shard,
+        "tokens": excerpt.tokens,
+        "bytes": excerpt.bytes,
+        "bytes_per_token": None if ratio is None else round(ratio, 4),
+        "text": excerpt.text,
+        "complete": excerpt.complete,
+    }

@@ -1,0 +1,282 @@
+"""The documents of a source, wherever they are: opened for a job, read from any place on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from talm_core.data.hub.listings import Listings
+from talm_core.data.local.corpus import Corpus, open_corpus
+from talm_core.data.resume_state import Cursor, Listing, Located
+from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.runtime.events import Command, Event, Notice, Progress
+from talm_core.storage.atomic import new_file
+
+# What reaches for the network is loaded where it is used: half a second that local text saves.
+if TYPE_CHECKING:
+    from talm_core.data.hub.network import GoneError, Network, Patience
+    from talm_core.data.hub.parquet import Stream
+
+CORPORA = "corpora"
+"""The directory of the workspace in which downloads are kept."""
+
+
+class Texts:
+    """The documents of a job's source.
+
+    `corpus` are those of files, `stream` those of a Hub dataset: one of them is there after
+    `opened`, that of a source on this machine before. `gone` is why documents ended before the
+    source did.
+    """
+
+    def __init__(self, config: DataConfig, corpora: Path, patience: Patience | None = None) -> None:
+        """`corpora` keeps downloads; `patience` says how long a network that fails is borne with.
+
+        Raises:
+            CorpusError: as `open_corpus`.
+        """
+        self.corpus = local_corpus(config)
+        self.stream: Stream | None = None
+        self.gone: GoneError | None = None
+        self._config = config
+        self._corpora = corpora
+        self._patience = patience
+        self._network: Network | None = None
+
+    def opened(
+        self, listing: Listing | None, *, connecting: Callable[[], Event], due: Callable[[], bool]
+    ) -> Generator[Event, Command | None, None]:
+        """Open the source, a Hub dataset as of the `listing` it was begun with, and count what
+        only reading tells. Meanwhile `connecting` is said, or how far that is when it is `due`.
+
+        Raises:
+            CorpusError: text that cannot be used; a Hub dataset that is not there.
+            GoneError: the network is gone.
+        """
+        config, corpora, source = self._config, self._corpora, SOURCES[self._config.source]
+        if source.network:
+            from talm_core.data.hub.network import Network, awaited
+
+            network = self._network = Network(self._patience)
+            if isinstance(source, FileSource):
+                self.corpus = yield from awaited(
+                    network, lambda: fetched_corpus(source, corpora, network), connecting
+                )
+            else:
+                self.stream = yield from awaited(
+                    network, lambda: hub_stream(config, corpora, network, listing), connecting
+                )
+        if self.corpus is not None:
+            yield from _counted(self.corpus, due)
+
+    @property
+    def identity(self) -> str:
+        """What tells whether the text is the same, before it is opened. A Hub dataset is pinned
+        besides to what it was when it was begun."""
+        config, source = self._config, SOURCES[self._config.source]
+        if self.corpus is not None:
+            return self.corpus.listing
+        if isinstance(source, FileSource):
+            return source.sha256
+        parts = (config.dataset, config.subset, config.split, config.revision, config.text_field)
+        named = parts if config.source == "hub" else (config.sample,)
+        return " ".join(map(str, filter(None, named)))
+
+    def documents(self, cursor: Cursor) -> Iterator[Located | None]:
+        """The documents from a place on; None stands for a moment of waiting. They end where the
+        network is needed and `gone`, so that what comes before can be written first."""
+        if self.stream is None:
+            assert self.corpus is not None
+            yield from located(self.corpus, cursor.row)
+            return
+        from talm_core.data.hub.network import GoneError
+
+        try:
+            place = cursor.part, cursor.row
+            yield from self.stream.documents(*place, left_out=cursor.left_out)
+        except GoneError as error:
+            self.gone = error
+
+    def likely_bytes(self, done: int) -> int:
+        """How much text there is, for all that is known after `done` bytes of it."""
+        if self.stream is not None:
+            return self.stream.total_bytes(done)
+        return self.corpus.total_bytes if self.corpus is not None else 0
+
+    @property
+    def left_out(self) -> int:
+        """How many rows without a text there were so far."""
+        return self.stream.left_out if self.stream else 0
+
+    def left_out_before(self, cursor: Cursor) -> int:
+        """How many of them come before a place. Each time one that is not before the last."""
+        return self.stream.left_out_before(cursor.part, cursor.row) if self.stream else 0
+
+    @property
+    def retries(self) -> int:
+        """How often the network was tried anew."""
+        return self._network.retries if self._network else 0
+
+    def told(self) -> Iterator[Notice]:
+        """What there is to tell of the network since the last time."""
+        if self._network is not None:
+            yield from self._network.told()
+
+    def close(self) -> None:
+        """Let everything that waits or fetches end."""
+        if self._network is not None:
+            self._network.stop()
+
+    def discard(self) -> None:
+        """Remove what was downloaded and is not to be kept."""
+        if self.stream is not None:
+            self.stream.discard()
+
+
+def _counted(corpus: Corpus, due: Callable[[], bool]) -> Iterator[Event]:
+    if skipped := corpus.skipped:
+        noun = "binary file was" if skipped == 1 else "binary files were"
+        yield Notice(message=f"{skipped:,} {noun} left out")
+    if not corpus.counted:
+        done = 0
+        for read in corpus.count():
+            done += read
+            if due():
+                total = corpus.files_bytes
+                yield Progress(phase="counting", done=done, total=total, unit="bytes")
+
+
+def local_corpus(config: DataConfig) -> Corpus | None:
+    """The corpus of a source on this machine; None for those on the network.
+
+    Raises:
+        CorpusError: as `open_corpus`.
+    """
+    if SOURCES[config.source].network:
+        return None
+    return open_corpus(
+        config.source,
+        paths=config.path,
+        sample=config.sample,
+        text_field=config.text_field,
+        encoding_errors=config.encoding_errors,
+    )
+
+
+def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:
+    """A corpus' documents from number `row` on."""
+    for number, document in enumerate(corpus.documents(row), row):
+        yield Located(0, number, document.text)
+
+
+def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpus:
+    """The corpus of a single file on the network, fetched if it is not here yet.
+
+    Raises:
+        RunError: the network is gone, or the file is another than it was.
+    """
+    path = corpora / f"{source.name}.txt"
+    if not path.is_file() or _sha256(path.read_bytes()) != source.sha256:
+        corpora.mkdir(parents=True, exist_ok=True)
+        data = network.attempt(lambda: _whole(source, network))
+        with new_file(path) as temporary:
+            temporary.write_bytes(data)
+    return open_corpus("text", paths=[str(path)])
+
+
+def _whole(source: FileSource, network: Network) -> bytes:
+    from huggingface_hub.utils import get_session, hf_raise_for_status
+
+    from talm_core.data.hub.network import FaultError
+
+    data = bytearray()
+    silence = network.patience.silence
+    with get_session().stream("GET", source.url, timeout=silence) as response:
+        hf_raise_for_status(response)
+        for part in response.iter_bytes(1 << 16):
+            network.check()
+            data += part
+    found = _sha256(bytes(data))
+    if found != source.sha256:
+        message = f"{source.url} has the checksum {found[:12]}…, not {source.sha256[:12]}…"
+        raise FaultError(message)
+    return bytes(data)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def hub_stream(
+    config: DataConfig, corpora: Path, network: Network, listing: Listing | None
+) -> Stream:
+    """The documents of a Hub dataset: of the `listing` it was begun with, else as it is now, or,
+    where the Hub cannot be asked, as it last was; that is told.
+
+    Raises:
+        CorpusError: it is not there, not for us, or has no such part.
+        GoneError: the network is gone, and nothing is known of the dataset.
+    """
+    from talm_core.data.hub.files import Hub
+    from talm_core.data.hub.parquet import Stream
+
+    source = SOURCES[config.source]
+    assert isinstance(source, HubSource)
+    sample = source.sample(config.ds_sample) if source.samples else None
+    column = config.text_field if sample is None else source.column
+    heritage = isinstance(sample, HeritageSample)
+    if isinstance(sample, HeritageSample):
+        column = sample.column
+    return Stream(
+        Hub(network, key=_dataset_key(source)),
+        listing or _listing(config, source, sample, corpora, network),
+        network,
+        column=column,
+        corpora=corpora,
+        heritage=heritage,
+        keep=config.keep_downloads,
+    )
+
+
+def _dataset_key(source: HubSource) -> str:
+    """The setting that named the dataset."""
+    return "source" if source.dataset else "dataset"
+
+
+def _listing(
+    config: DataConfig, source: HubSource, sample: Sample | None, corpora: Path, network: Network
+) -> Listing:
+    """Ask the Hub which files a sample or split has; its last answer where it is out of reach."""
+    from talm_core.data.hub.files import Hub
+    from talm_core.data.hub.network import GoneError
+
+    dataset = source.dataset or config.dataset
+    assert dataset is not None
+    asked: dict[str, str | None]
+    if sample is not None:
+        asked = {"files": sample.files}
+    else:
+        asked = {"subset": config.subset, "split": config.split, "revision": config.revision}
+    answers = Listings(corpora, dataset)
+    known = answers.find(asked)
+    hub = Hub(network if known is None else network.briefly(), key=_dataset_key(source))
+    try:
+        if sample is not None:
+            found = hub.sample(dataset, sample.files)
+        else:
+            found = hub.split(
+                dataset, subset=config.subset, split=config.split, revision=config.revision
+            )
+    except GoneError as error:
+        if known is None:
+            raise
+        network.tell(
+            f"{error.reason}: {dataset} is taken as it was known, at {known.revision[:12]}"
+        )
+        return known
+    if config.keep_downloads:
+        answers.keep(asked, found)
+    return found

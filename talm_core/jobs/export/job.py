@@ -1,0 +1,217 @@
+"""The job `export`: a checkpoint for other programs, in a directory that appears complete or not
+at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talm_core.errors import ArtifactError, Problem, RunError, WorkspaceError
+from talm_core.jobs.export.config import ExportConfig
+from talm_core.jobs.sample.job import find_checkpoint, located
+from talm_core.model import hf
+from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, Started
+from talm_core.storage import atomic
+from talm_core.storage.workspace import Workspace, user_path
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
+from talm_core.training import checkpoint
+
+_BLOCK = 8 * 1024 * 1024
+_TELL_SECONDS = 0.1
+_SPARE = 1_000_000  # bytes of what stands beside the weights
+
+_MODEL_FILES = (
+    *("config.json", "generation_config.json", "model.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("chat_template.jinja", FILE_NAME, "README.md"),
+)
+"""What of a checkpoint is the model; the rest is for going on with its training."""
+
+_TEMPLATE = "chat_template.jinja"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is exported: a checkpoint's directory, the name of its run, and its step."""
+
+    path: Path
+    name: str
+    step: int | None
+
+
+def export(config: ExportConfig, workspace: Workspace) -> Generator[Event, Command | None, None]:
+    """Write a model for other programs: Started, Progress, Finished.
+
+    Raises:
+        ArtifactError: the model is missing, has no checkpoint yet, or is damaged.
+        WorkspaceError: the output exists already or cannot be written.
+        RunError: it does not fit on the disk.
+    """
+    began = time.monotonic()
+    source = _source(config, workspace)
+    target = _target(config, workspace, source)
+    yield Started(job=config.kind, name=source.name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.new_directory(target) as directory:
+            if config.format == "gguf":
+                summary = yield from _gguf(config, source, directory)
+            else:
+                summary = yield from _huggingface(source, directory)
+            if target.exists():
+                raise _exists(target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"{target} could not be written: {reason}") from None
+    size = sum(file.stat().st_size for file in target.iterdir())
+    summary |= {"step": source.step, "bytes": size, "directory": workspace.relative(target)}
+    yield Finished(seconds=time.monotonic() - began, summary=summary)
+
+
+def _source(config: ExportConfig, workspace: Workspace) -> _Source:
+    path = find_checkpoint(workspace, config.model)
+    if (path / checkpoint.INDEX).is_file():
+        checkpoint.verify(path)
+    number = path.name.removeprefix("checkpoint-")
+    if number == path.name or not number.isdecimal():
+        return _Source(path, path.name, None)
+    step = int(number)
+    # Asked for by itself, it need not be the newest: its step is part of its name.
+    chosen = located(workspace, config.model) == path
+    return _Source(path, f"{path.parent.name}-{step}" if chosen else path.parent.name, step)
+
+
+def _target(config: ExportConfig, workspace: Workspace, source: _Source) -> Path:
+    if config.output is not None:
+        target = user_path(config.output).absolute()
+    else:
+        kind = f"gguf-{config.outtype}" if config.format == "gguf" else config.format
+        target = workspace.root / "exports" / f"{source.name}-{kind}"
+    if target.exists():
+        raise _exists(target)
+    return target
+
+
+def _exists(target: Path) -> WorkspaceError:
+    hint = "choose another directory"
+    return WorkspaceError(Problem("output", "exists already", str(target), hint))
+
+
+def _require_space(directory: Path, expected: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < expected + _SPARE:
+        raise RunError(
+            f"the export takes {expected / 1e6:,.0f} MB and the disk of {directory.parent} has"
+            f" {free / 1e6:,.0f} MB left"
+        )
+
+
+def _progress(parts: Iterator[int], total: int) -> Iterator[Progress]:
+    """What has been written, ten times a second at most, and at the end."""
+    began = told = time.monotonic()
+    done = 0
+    for part in parts:
+        done += part
+        now = time.monotonic()
+        if done == total or now - told >= _TELL_SECONDS:
+            told = now
+            rate = done / max(1e-9, now - began)
+            left = (total - done) / rate if rate > 0 else None
+            yield Progress(
+                phase="writing", done=done, total=total, unit="bytes", rate=rate, eta=left
+            )
+
+
+# --- GGUF ------------------------------------------------------------------------------------
+
+
+def _gguf(
+    config: ExportConfig, source: _Source, directory: Path
+) -> Generator[Event, Command | None, dict[str, Any]]:
+    from talm_core.model import gguf, ollama
+
+    shape = hf.read_config(source.path)
+    vocabulary = Vocabulary.load(source.path / FILE_NAME)
+    if vocabulary.n_vocab > shape.vocab_size:
+        message = f"its tokenizer has {vocabulary.n_vocab:,} tokens, its model {shape.vocab_size:,}"
+        raise ArtifactError(Problem(str(source.path), message))
+    gguf.pre_tokenizer(vocabulary)
+    entries = gguf.entries(shape, config.outtype)
+    total = sum(entry.size for entry in entries)
+    _require_space(directory, total)
+    kind = gguf.KINDS[config.outtype]
+    wider = [entry.name for entry in entries if len(entry.shape) > 1 and entry.kind != kind]
+    if wider:
+        yield Notice(
+            level="warning",
+            message=f"{len(wider)} of {len(entries)} tensors stay f16: {config.outtype} takes rows"
+            f" in blocks of 32, and n_embd is {shape.n_embd}, the feed-forward {shape.n_hidden}",
+        )
+    template = _chat_template(source.path)
+    file = f"{source.name}-{config.outtype}.gguf"
+    parts = gguf.write(
+        directory / file,
+        source.path / hf.WEIGHTS,
+        shape,
+        vocabulary,
+        name=source.name,
+        outtype=config.outtype,
+        chat_template=template,
+    )
+    yield from _progress(parts, total)
+    text = ollama.modelfile(file, vocabulary, shape.context_len, chat_template=template)
+    (directory / ollama.FILE_NAME).write_text(text, encoding="utf-8")
+    return {
+        "format": config.format,
+        "outtype": config.outtype,
+        "tensors": len(entries),
+        "file": file,
+        "modelfile": ollama.FILE_NAME,
+        "ollama": ollama.model_name(source.name),
+    }
+
+
+def _chat_template(path: Path) -> str:
+    """The model's template of a conversation; empty where it has none."""
+    file = path / _TEMPLATE
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    try:
+        values = json.loads((path / "tokenizer_config.json").read_bytes())
+        template = values.get("chat_template")
+    except FileNotFoundError:
+        return ""
+    except (ValueError, AttributeError, RecursionError) as error:
+        problem = Problem(str(path / "tokenizer_config.json"), f"is damaged: {error}")
+        raise ArtifactError(problem) from None
+    return template if isinstance(template, str) else ""
+
+
+# --- Hugging Face ----------------------------------------------------------------------------
+
+
+def _huggingface(
+    source: _Source, directory: Path
+) -> Generator[Event, Command | None, dict[str, Any]]:
+    hf.read_config(source.path)
+    files = [file for name in _MODEL_FILES if (file := source.path / name).is_file()]
+    if not (source.path / hf.WEIGHTS).is_file():
+        raise ArtifactError(Problem(str(source.path / hf.WEIGHTS), "is missing"))
+    total = sum(file.stat().st_size for file in files)
+    _require_space(directory, total)
+    yield from _progress(_copies(files, directory), total)
+    return {"format": "huggingface", "files": len(files)}
+
+
+def _copies(files: list[Path], directory: Path) -> Iterator[int]:
+    """Copy, a block at a time; yields the bytes of each."""
+    for file in files:
+        with file.open("rb") as reader, (directory / file.name).open("wb") as writer:
+            while block := reader.read(_BLOCK):
+                writer.write(block)
+                yield len(block)

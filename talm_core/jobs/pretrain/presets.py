@@ -1,0 +1,408 @@
+"""Recipes: named settings of a training run.
+
+Some are built in; `d1` to `d48` are worked out from a depth (`talm_core.training.dial`). A user's
+own are TOML files in `<workspace>/presets/`:
+
+    version = 1
+    description = "what it is good for"
+
+    [settings]
+    n_layer = 6
+
+A recipe says what it changes; every other setting keeps its default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talm_core.errors import ConfigError, Problem, WorkspaceError, nearest
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.settings.schema import build, settings_of
+from talm_core.storage.atomic import write_text
+from talm_core.storage.workspace import Workspace
+
+VERSION = 1
+_FOLDER = "presets"
+_LARGEST_FILE = 1 << 20
+
+# Chosen with each run, and therefore in no recipe.
+_NOT_PRESET = frozenset({"model_name", "data_dir", "tokenizer_path"})
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A recipe. `values` are settings of `PretrainConfig`; `path` is None for a built-in one.
+    `vocab_size` and `minutes` are what a quick start with it takes, unless it is told."""
+
+    name: str
+    description: str
+    values: Mapping[str, Any]
+    path: Path | None = None
+    vocab_size: int = 4096
+    minutes: float | None = 1.25
+
+
+PRESETTABLE = tuple(item.key for item in settings_of(PretrainConfig) if item.key not in _NOT_PRESET)
+"""The settings a recipe may hold."""
+
+
+def _nano() -> dict[str, Any]:
+    defaults = {item.key: item.default for item in settings_of(PretrainConfig)}
+    return {key: defaults[key] for key in PRESETTABLE if defaults[key] is not None}
+
+
+BUILT_IN: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "nano",
+            "Learns visibly in a minute on two CPU cores.",
+            # The defaults were tuned for just that; saying them here again could only be wrong.
+            _nano(),
+        ),
+        Preset(
+            "talm",
+            "The shape the first talm trained: tiny, minutes on a CPU.",
+            {
+                # Narrow and, with 8 dimensions a head, more heads than one would choose today;
+                # kept as they were, so that old and new runs can be compared.
+                "n_layer": 4,
+                "n_head": 8,
+                "n_embd": 64,
+                "context_len": 128,
+                "batch_size": 16,
+                # 10 M tokens: some fifty for each parameter besides the embedding.
+                "max_steps": 5_000,
+                # GPT-2's rate. A narrow model would bear five times as much.
+                "learning_rate": 6e-4,
+                "min_learning_rate": 6e-5,
+                "optimizer": "adamw",
+                "warmup_steps": 200,
+                "weight_decay": 0.01,
+                "beta1": 0.9,
+                "beta2": 0.95,
+                # A look every quarter of a minute or so.
+                "eval_every": 250,
+                "sample_every": 250,
+                "checkpoint_every": 1_000,
+            },
+        ),
+        Preset(
+            "shakespeare",
+            "For a book or a few: 11 M parameters, minutes on a GPU, an hour on two CPU cores.",
+            {
+                # nanoGPT's recipe for tiny-shakespeare, which has become a yardstick.
+                "n_layer": 6,
+                "n_head": 6,
+                "n_embd": 384,
+                "context_len": 256,
+                # A quarter of the recipe's: it fits small memories and takes more steps from
+                # the same little text.
+                "batch_size": 16,
+                # 8 M tokens, some twenty times a megabyte of text; beyond that the model learns
+                # it by heart and its validation loss rises.
+                "max_steps": 2_000,
+                "learning_rate": 1e-3,
+                "min_learning_rate": 1e-4,
+                "optimizer": "adamw",
+                "warmup_steps": 100,
+                # Against learning by heart.
+                "weight_decay": 0.1,
+                "beta1": 0.9,
+                # Batches are small and their gradients noisy: average squares over more of them.
+                "beta2": 0.99,
+                "eval_every": 100,
+                "sample_every": 100,
+                # What books are written in.
+                "sample_prompt": ("",),
+                "checkpoint_every": 500,
+            },
+        ),
+        Preset(
+            "shakespeare-sprint",
+            "A megabyte of text to 1.88 nats per byte in seconds on two CPU cores.",
+            {
+                # One layer: every further one costs more time than it learns in so short a run.
+                "n_layer": 1,
+                "n_head": 4,
+                "n_embd": 128,
+                # Short: attention over more than a line or two is not what is learned first.
+                "context_len": 64,
+                # 1,024 tokens a step, a quarter of an epoch in all.
+                "batch_size": 16,
+                "max_steps": 100,
+                # As high as Muon bears it here; it stays there for half the run.
+                "learning_rate": 2e-2,
+                "min_learning_rate": 1e-4,
+                "lr_schedule": "wsd",
+                "decay_ratio": 0.5,
+                "warmup_steps": 5,
+                # Nothing but training until the end.
+                "eval_every": 0,
+                "sample_every": 0,
+                "sample_prompt": ("ROMEO:",),
+                "checkpoint_every": 0,
+            },
+            # Few tokens are learned from few examples of each.
+            vocab_size=1_000,
+            minutes=None,
+        ),
+        Preset(
+            "shakespeare-best",
+            "A low loss on a megabyte of text, minutes on two CPU cores.",
+            {
+                # 2 M parameters for 0.4 M tokens: enough to learn it all.
+                "n_layer": 4,
+                "n_head": 6,
+                "n_embd": 192,
+                "context_len": 128,
+                "batch_size": 16,
+                # Nearly seven times through a megabyte at a vocabulary of 1,000.
+                "max_steps": 1_300,
+                "learning_rate": 1e-2,
+                "min_learning_rate": 1e-4,
+                "warmup_steps": 40,
+                # Both against learning by heart: three times the usual decay, and dropout, without
+                # which the loss rises again from some 900 steps on.
+                "weight_decay": 0.3,
+                "dropout": 0.1,
+                # Only where it is judged; the best is kept.
+                "eval_every": 200,
+                "sample_every": 0,
+                "sample_prompt": ("ROMEO:",),
+                "checkpoint_every": 200,
+            },
+            vocab_size=1_000,
+            minutes=None,
+        ),
+        Preset(
+            "gpt2-124m",
+            "GPT-2 small's size on 10 billion tokens: a day on one large GPU, hours on eight.",
+            {
+                # 12 heads of 64 dimensions: GPT-2 small.
+                "n_layer": 12,
+                "n_head": 12,
+                "n_embd": 768,
+                "context_len": 1_024,
+                # 16 x 32 x 1,024 = 524,288 tokens a step, GPT-3's choice for this size; more
+                # memory takes a larger batch and fewer passes for the same steps.
+                "batch_size": 16,
+                "grad_accum_steps": 32,
+                # 10 billion tokens, four times what compute-optimal training would use: the
+                # model is small to run for what it knows.
+                "max_steps": 19_073,
+                # GPT-3's rate for this size, and a tenth of it at the end.
+                "learning_rate": 6e-4,
+                "min_learning_rate": 6e-5,
+                "optimizer": "adamw",
+                # 367 million tokens, as GPT-3 warmed up.
+                "warmup_steps": 700,
+                "weight_decay": 0.1,
+                "beta1": 0.9,
+                "beta2": 0.95,
+                "grad_clip": 1.0,
+                # Validation noise must be below what 250 steps gain late in the run.
+                "eval_every": 250,
+                "eval_tokens": 4_194_304,
+                "sample_every": 1_000,
+                "sample_prompt": ("The most important thing about",),
+                # About an hour's work to lose on one GPU.
+                "checkpoint_every": 1_000,
+            },
+        ),
+    )
+}
+
+
+def presets(workspace: Workspace, *, problems: list[Problem] | None = None) -> list[Preset]:
+    """The built-in recipes, then the user's own by name. Files that cannot be used are left out;
+    why is appended to `problems`."""
+    found = list(BUILT_IN.values())
+    told: list[Problem] = []
+    for name, path in _files(workspace).items():
+        if name in BUILT_IN:
+            told.append(Problem(str(path), "has the name of a built-in preset, rename it"))
+            continue
+        try:
+            found.append(_load(path))
+        except ConfigError as error:
+            told += error.problems
+    if problems is not None:
+        problems += told
+    return found
+
+
+def find_preset(workspace: Workspace, name: str, *, key: str = "preset") -> Preset:
+    """The recipe of this name; `key` is the setting the name came from.
+
+    Raises:
+        ConfigError: there is none (names the nearest), or its file cannot be used (names what is
+            wrong in it).
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if dial := _DIAL.fullmatch(name):
+        return _of_depth(int(dial[1]), key)
+    files = _files(workspace)
+    if name in files:
+        return _load(files[name])
+    known = [*BUILT_IN, *files]
+    raise ConfigError(Problem(key, "there is no such preset", name, nearest(name, known)))
+
+
+_DIAL = re.compile(r"d([1-9][0-9]{0,3})")
+
+
+def _of_depth(depth: int, key: str) -> Preset:
+    # Not at the top: few ask for it.
+    from talm_core.training.dial import DEEPEST, of_depth
+
+    if depth > DEEPEST:
+        raise ConfigError(Problem(key, "is too deep", f"d{depth}", f"d1 to d{DEEPEST}"))
+    layers = "1 layer" if depth == 1 else f"{depth} layers"
+    return Preset(f"d{depth}", f"{layers}, everything else to match.", of_depth(depth))
+
+
+def save_preset(
+    workspace: Workspace, name: str, values: Mapping[str, Any], description: str = ""
+) -> Preset:
+    """Keep settings as the user's own recipe, over an older one of the same name. What is chosen
+    with each run (name, dataset, tokenizer) and settings that are none are not kept.
+
+    Raises:
+        ConfigError: values that no run could have.
+        WorkspaceError: a name that cannot be a file's or is a built-in recipe's.
+    """
+    _refuse_built_in(workspace, name, "choose another name")
+    kept = {
+        key: value for key, value in values.items() if key not in _NOT_PRESET and value is not None
+    }
+    checked = _checked(kept)
+    path = workspace.root / _FOLDER / f"{name}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, _toml(checked, description))
+    except OSError as error:
+        message = f"cannot be written: {error.strerror}"
+        raise WorkspaceError(Problem("workspace", message, str(path))) from None
+    return Preset(name, description, checked, path)
+
+
+def delete_preset(workspace: Workspace, name: str) -> Path:
+    """Delete one of the user's own recipes, whatever is in its file; returns where it was.
+
+    Raises:
+        ConfigError: there is none (names the nearest).
+        WorkspaceError: it is built in, or the disk refuses.
+    """
+    _refuse_built_in(workspace, name, "only your own can be deleted")
+    files = _files(workspace)
+    if name not in files:
+        raise ConfigError(Problem("preset", "there is no such preset", name, nearest(name, files)))
+    try:
+        files[name].unlink()
+    except OSError as error:
+        message = f"cannot be deleted: {error.strerror}"
+        raise WorkspaceError(Problem("preset", message, str(files[name]))) from None
+    return files[name]
+
+
+def _refuse_built_in(workspace: Workspace, name: str, hint: str) -> None:
+    # Names follow the same rule as those of models.
+    workspace.directory("pretrain", name, key="preset")
+    if name in BUILT_IN or _DIAL.fullmatch(name):
+        raise WorkspaceError(Problem("preset", "is built in", name, hint))
+
+
+def _files(workspace: Workspace) -> dict[str, Path]:
+    try:
+        found = sorted((workspace.root / _FOLDER).glob("*.toml"))
+    except OSError:
+        return {}
+    return {path.stem: path for path in found if not path.name.startswith(".")}
+
+
+def _toml(values: Mapping[str, Any], description: str) -> str:
+    # Not at the top: whoever only reads does without it.
+    import tomlkit
+
+    document = tomlkit.document()
+    document.add("version", tomlkit.item(VERSION))
+    document.add("description", tomlkit.item(description))
+    table = tomlkit.table()
+    for item in settings_of(PretrainConfig):
+        if item.key in values:
+            value = values[item.key]
+            entry = tomlkit.item(list(value) if isinstance(value, tuple) else value)
+            table.add(item.key, entry.comment(item.setting.help))
+    document.add("settings", table)
+    return tomlkit.dumps(document)
+
+
+def _load(path: Path) -> Preset:
+    """A user's recipe; every problem names the file and the key in it."""
+    values = _parsed(path)
+    unknown = [
+        Problem(f"{path}: {key}", "there is no such entry", hint="settings go below [settings]")
+        for key in values.keys() - {"version", "description", "settings"}
+    ]
+    if unknown:
+        raise ConfigError(*unknown)
+    version = values.get("version", VERSION)
+    if version != VERSION:
+        message = f"this talm reads version {VERSION}"
+        raise ConfigError(Problem(f"{path}: version", message, version, "update talm"))
+    description, settings = values.get("description", ""), values.get("settings", {})
+    if not isinstance(description, str):
+        raise ConfigError(Problem(f"{path}: description", "must be a text", description))
+    if not isinstance(settings, dict):
+        raise ConfigError(Problem(f"{path}: settings", "must be a table of settings", settings))
+    try:
+        return Preset(path.stem, description, _checked(settings), path)
+    except ConfigError as error:
+        raise ConfigError(
+            *(
+                Problem(f"{path}: settings.{item.key}", item.message, item.value, item.hint)
+                for item in error.problems
+            )
+        ) from None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(Problem(str(path), "is too large for a preset"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Problem(str(path), "is not UTF-8")) from None
+    except OSError as error:
+        raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as a run would have them.
+
+    Raises:
+        ConfigError: with every problem at once.
+    """
+    problems = [
+        Problem(key, "is chosen with each run", values[key], "take it out")
+        for key in values
+        if key in _NOT_PRESET
+    ]
+    rest = {key: value for key, value in values.items() if key not in _NOT_PRESET}
+    try:
+        config = build(PretrainConfig, rest | {"model_name": "x", "data_dir": "x"})
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return {key: getattr(config, key) for key in rest}

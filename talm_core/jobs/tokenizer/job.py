@@ -1,0 +1,296 @@
+"""The job that trains a tokenizer: text is read and counted, then merged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus
+from talm_core.data.reader import Documents
+from talm_core.data.sources import SOURCES
+from talm_core.errors import ConfigError, Problem
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.fetching import decoded, fetched
+from talm_core.jobs.dataset.texts import CORPORA
+from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.tokenizer.sample import Reading, Sample, beginning, corpus_name
+from talm_core.runtime.events import Command, Event, Finished, Merged, Notice, Progress, Started
+from talm_core.runtime.process import UNFINISHED
+from talm_core.settings.schema import build
+from talm_core.storage import atomic
+from talm_core.storage.workspace import Workspace
+from talm_core.tokenizer import patterns
+from talm_core.tokenizer.hf import huggingface_files
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
+
+if TYPE_CHECKING:
+    from talm_core.tokenizer.merging import Pieces
+
+_TICK_SECONDS = 0.1
+_NEWEST = 12
+_LONGEST_SHOWN = 60
+
+
+class _Rate:
+    """Whether it is time for the next event, and how fast something goes."""
+
+    def __init__(self) -> None:
+        self._began = self._next = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _TICK_SECONDS
+        return True
+
+    def progress(self, phase: str, done: int, total: int, unit: str) -> Progress:
+        seconds = time.monotonic() - self._began
+        rate = done / seconds if done and seconds > 0 else None
+        eta = max(total - done, 0) / rate if rate and total else None
+        return Progress(phase=phase, done=done, total=total, unit=unit, rate=rate, eta=eta)
+
+
+def train_tokenizer(
+    config: TokenizerConfig, workspace: Workspace
+) -> Generator[Event, Command | None, None]:
+    """The job. `tokencoder.json` is written last: where it is, everything is.
+
+    Raises:
+        CorpusError: text that cannot be used.
+        ConfigError: a special token turned out to be a token of the vocabulary.
+    """
+    began = time.monotonic()
+    directory = workspace.directory_of(config)
+    yield Started(job=config.kind, name=config.artifact)
+    try:
+        yield from _trained(config, workspace, directory, began)
+    finally:
+        # What was fetched to learn from.
+        atomic.sweep(directory)
+
+
+def _trained(
+    config: TokenizerConfig, workspace: Workspace, directory: Path, began: float
+) -> Generator[Event, Command | None, None]:
+    corpus = yield from _opened(config, workspace)
+    if skipped := corpus.skipped:
+        noun = "binary file was" if skipped == 1 else "binary files were"
+        yield Notice(message=f"{skipped:,} {noun} left out")
+    yield from _prepared(config, corpus)
+    if config.val_fraction:
+        yield from _measured(corpus)
+    reading = Reading(config.max_bytes)
+    pieces = yield from _read(config, corpus, reading)
+    tokens = yield from _merged(config, pieces)
+    vocabulary = _vocabulary(config, tokens)
+    if len(vocabulary.ranks) < config.vocab_size:
+        message = (
+            f"The text is too short for {config.vocab_size:,} tokens: "
+            f"the vocabulary has {len(vocabulary.ranks):,}"
+        )
+        yield Notice(message=message, level="warning")
+    sample = _sample(config, workspace, corpus, reading)
+    bytes_per_token = _bytes_per_token(vocabulary, sample.texts)
+    yield from _publish(vocabulary, sample if config.fetched else None, directory)
+    yield Finished(
+        seconds=time.monotonic() - began,
+        summary={
+            "vocab_size": len(vocabulary.ranks),
+            "n_vocab": vocabulary.n_vocab,
+            "merges": len(tokens) - 256,
+            "bytes": reading.bytes,
+            "bytes_per_token": round(bytes_per_token, 3),
+            "directory": workspace.relative(directory),
+        },
+    )
+
+
+def _opened(
+    config: TokenizerConfig, workspace: Workspace
+) -> Generator[Event, Command | None, Corpus]:
+    """The corpus; what comes from the network is fetched, what is prepared decoded."""
+    source = SOURCES.get(config.corpus)
+    if config.fetched:
+        directory = workspace.directory_of(config)
+        directory.mkdir(parents=True, exist_ok=True)
+        atomic.sweep(directory)
+        limit = config.most_bytes
+        assert limit is not None
+        if source is None:
+            dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
+            return (yield from decoded(dataset, directory, max_bytes=limit))
+        data = _source(config)
+        return (yield from fetched(data, workspace.root / CORPORA, directory, max_bytes=limit))
+    return open_corpus(
+        "text" if config.text_file else config.corpus,
+        paths=config.text_file,
+        sample=config.corpus_sample or "all",
+        text_field=config.text_field,
+        encoding_errors=config.encoding_errors,
+    )
+
+
+def _source(config: TokenizerConfig) -> DataConfig:
+    """The corpus as data preparation names it."""
+    values: dict[str, Any] = {"source": config.corpus, "ds_sample": config.corpus_sample}
+    if config.corpus == "hub":
+        keys = ("dataset", "subset", "split", "revision", "text_field")
+        values |= {key: getattr(config, key) for key in keys}
+    return build(DataConfig, values)
+
+
+def _prepared(config: TokenizerConfig, corpus: Corpus) -> Iterator[Event]:
+    """Load, and where this was never done compile, the hot loops beside the job, so that it can
+    be stopped meanwhile. The thread cannot be: a process that is stopped does not wait for it."""
+    thread = threading.Thread(
+        target=_make_ready, args=(config.pattern,), name=UNFINISHED, daemon=True
+    )
+    thread.start()
+    while thread.is_alive():
+        yield Progress(
+            phase="reading", done=0, total=corpus.total_bytes, unit="bytes", note="preparing"
+        )
+        thread.join(_TICK_SECONDS)
+
+
+def _make_ready(pattern: str) -> None:
+    from talm_core.tokenizer.compilation import make_ready
+
+    make_ready(patterns.NAMED[pattern])
+
+
+def _measured(corpus: Corpus) -> Iterator[Event]:
+    """Find out, where only reading tells, how much text there is, to know which is the last."""
+    done, total, rate = 0, corpus.files_bytes, _Rate()
+    for read in corpus.measure():
+        done += read
+        if rate.due():
+            yield rate.progress("counting", min(done, total), total, "bytes")
+
+
+def _read(
+    config: TokenizerConfig, corpus: Corpus, reading: Reading
+) -> Generator[Event, None, Pieces]:
+    from talm_core.tokenizer.counting import count_pieces
+
+    rate, counted = _Rate(), 0
+
+    def progress() -> Progress:
+        whole = round(corpus.total_bytes * (1 - config.val_fraction))
+        if not corpus.counted and corpus.position:
+            # What was read so far tells how much text the files hold.
+            whole = max(reading.bytes, reading.bytes * corpus.files_bytes // corpus.position)
+        total = whole if config.max_bytes is None else min(whole, config.max_bytes)
+        return rate.progress("reading", counted, total, "bytes")
+
+    yield progress()
+    parts = reading.learned(divided_parts(corpus, config.val_fraction))
+    counting = count_pieces(parts, patterns.NAMED[config.pattern])
+    try:
+        while True:
+            counted += next(counting)
+            if rate.due():
+                yield progress()
+    except StopIteration as done:
+        pieces: Pieces = done.value
+    finally:
+        counting.close()
+    yield rate.progress("reading", counted, counted, "bytes")
+    return pieces
+
+
+def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, list[bytes]]:
+    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
+    from talm_core.tokenizer.bpe_trainer import extend, single_bytes
+    from talm_core.tokenizer.merging import Merger
+
+    tokens = single_bytes()
+    first, goal = len(tokens), config.vocab_size - len(tokens)
+    told = first
+    rate = _Rate()
+    merger = Merger(pieces, goal)
+    whole = merger.tokens
+    yield rate.progress("merging", 0, goal, "merges")
+    for merges in merger.run():
+        extend(tokens, merges)
+        if rate.due():
+            yield rate.progress("merging", len(tokens) - first, goal, "merges")
+            if told < len(tokens):
+                yield _newest(tokens, told, whole / max(1, merger.tokens))
+                told = len(tokens)
+    yield rate.progress("merging", len(tokens) - first, len(tokens) - first, "merges")
+    if told < len(tokens):
+        yield _newest(tokens, told, whole / max(1, merger.tokens))
+    return tokens
+
+
+def _newest(tokens: list[bytes], told: int, bytes_per_token: float) -> Merged:
+    newest = tokens[told:][-_NEWEST:]
+    return Merged(
+        vocab_size=len(tokens),
+        newest=[readable(token[:_LONGEST_SHOWN]) for token in newest],
+        bytes_per_token=bytes_per_token,
+    )
+
+
+def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
+    """Raises:
+    ConfigError: a special token is also a token that was learned.
+    """
+    from talm_core.tokenizer.bpe_trainer import from_tokens
+
+    pattern = patterns.NAMED[config.pattern]
+    vocabulary = from_tokens(config.name, pattern, tokens, config.special_tokens)
+    hint = "choose one that no text has, such as <|name|>"
+    problems = [
+        Problem("special_tokens", "is also a token that was learned from the text", text, hint)
+        for text in config.special_tokens
+        if text.encode() in vocabulary.ranks
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return vocabulary
+
+
+def _sample(
+    config: TokenizerConfig, workspace: Workspace, corpus: Corpus, reading: Reading
+) -> Sample:
+    """What the tokenizer is measured on: of a dataset its validation part, if there is one."""
+    name = corpus_name(config) if config.fetched else corpus.name
+    if not config.text_file and config.corpus == "dataset":
+        dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
+        if texts := beginning(text for _, text in Documents(dataset).parts("val")):
+            return Sample(about=f"held out of {name}", seen=False, texts=texts)
+    return reading.sample(name)
+
+
+def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
+    from talm_core.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_vocabulary(vocabulary)
+    size = tokens = 0
+    for text in texts:
+        size += byte_length(text)
+        tokens += len(tokenizer.ids(text))
+    return size / max(tokens, 1)
+
+
+def _publish(vocabulary: Vocabulary, sample: Sample | None, directory: Path) -> Iterator[Event]:
+    """Write the files. How a large vocabulary was merged takes a second to be found out: on a
+    thread, so that the job can be stopped meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="publish") as pool:
+        made = pool.submit(huggingface_files, vocabulary)
+        while not made.done():
+            yield Progress(phase="writing", done=0, total=0, unit="tokens")
+            wait([made], _TICK_SECONDS)
+    directory.mkdir(parents=True, exist_ok=True)
+    if sample is not None:
+        sample.save(directory)
+    for name, text in made.result().items():
+        atomic.write_text(directory / name, text)
+    vocabulary.save(directory / FILE_NAME)

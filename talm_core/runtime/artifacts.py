@@ -1,0 +1,62 @@
+"""An artifact from the name somebody types, whatever kind it is."""
+
+from __future__ import annotations
+
+from talm_core.errors import ArtifactError, Problem, nearest
+from talm_core.runtime.runner import status
+from talm_core.storage.workspace import FOLDERS, Artifact, Workspace
+
+_NOUNS = {
+    "tokenizer": "tokenizer",
+    "data": "data",
+    "pretrain": "model",
+    "quickstart": "quickstart",
+}
+
+
+def full_name(artifact: Artifact) -> str:
+    """The name that fits only this one: `models/nano`."""
+    return f"{FOLDERS[artifact.kind]}/{artifact.name}"
+
+
+def resolve(
+    workspace: Workspace, text: str, *, active: bool = False, whole: bool = True
+) -> Artifact:
+    """The artifact called `text`: `nano`, `stdlib/all`, `all`, or with its kind `models/nano`.
+
+    A quick start stands for the parts of the same name, unless `whole` is False. With `active`,
+    one that is being worked on goes before others.
+
+    Raises:
+        ArtifactError: there is none (names the nearest), or several fit (names them).
+    """
+    everything = [item for kind in FOLDERS for item in workspace.artifacts(kind)]
+    fitting = _fitting(everything, text)
+    if active and len(fitting) > 1:
+        working = [item for item in fitting if status(item.directory).active]
+        fitting = working or fitting
+    if len(fitting) > 1 and whole:
+        quick = [item for item in fitting if item.kind == "quickstart"]
+        fitting = quick or fitting
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(map(full_name, fitting))
+        raise ArtifactError(Problem("name", "fits several", text, f"say which: {names}"))
+    known = {item.name for item in everything}
+    raise ArtifactError(
+        Problem("name", "there is nothing of that name", text, nearest(text, known))
+    )
+
+
+def _fitting(everything: list[Artifact], text: str) -> list[Artifact]:
+    folder, _, rest = text.partition("/")
+    kinds = [kind for kind in FOLDERS if folder in (FOLDERS[kind], kind, _NOUNS[kind])]
+    for chosen in (
+        [item for item in everything if item.kind in kinds and item.name == rest],
+        [item for item in everything if item.name == text],
+        [item for item in everything if item.kind == "data" and text in item.name.split("/")],
+    ):
+        if chosen:
+            return chosen
+    return []

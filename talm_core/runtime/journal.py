@@ -1,0 +1,152 @@
+"""The append-only record of a job: `events.jsonl`, one event a line.
+
+A writer appends whole lines in single writes; a process killed in the middle leaves a torn last
+line, which the next writer closes off and every reader skips. A reader remembers where it is and
+reads only what is new, so following a long run costs what is added, not what is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self, TypeVar
+
+from talm_core.runtime.events import Event, Record, decode, to_json
+
+FILE_NAME = "events.jsonl"
+_TAIL_BYTES = 64 * 1024
+_FAR_BYTES = 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MOST_WAITING = 10_000  # events, a few megabytes
+_READ_BYTES = 64 * 1024
+
+
+class JournalWriter:
+    """Appends events to a directory's journal. Only the holder of its lock may."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / FILE_NAME
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        size = os.fstat(self._descriptor).st_size
+        self._waiting: deque[bytes] = deque()
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+
+    def write(self, event: Event) -> None:
+        """Append one event with the time of now. On a full disk it waits in memory for the next
+        one that finds room."""
+        self._waiting.append(to_json(event, time=time.time()).encode() + b"\n")
+        try:
+            while self._waiting:
+                self._append(self._waiting[0])
+                self._waiting.popleft()
+        except OSError as error:
+            if error.errno not in _FULL or len(self._waiting) > _MOST_WAITING:
+                raise
+
+    def _append(self, line: bytes) -> None:
+        if self._torn:
+            line = b"\n" + line
+        # Until all of it is there: on a full disk a part may be.
+        self._torn = True
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+        self._torn = False
+
+    def close(self) -> None:
+        """Close the file; twice is harmless."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class JournalReader:
+    """Reads a directory's journal from its start, a part at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self._offset = 0
+        self._rest = b""
+        self._file: tuple[int, int] | None = None
+        self._size = 0
+
+    def read_new(self) -> list[Record]:
+        """Records since the last call, at most two or three hundred at once; empty only when there
+        is nothing new, or the file is gone or not there yet. A file that took the place of the one
+        read before is read from its start."""
+        try:
+            with self.path.open("rb") as file:
+                self._look(os.fstat(file.fileno()))
+                file.seek(self._offset)
+                while chunk := file.read(_READ_BYTES):
+                    if records := self._split(chunk):
+                        return records
+        except OSError:
+            pass
+        return []
+
+    def _look(self, stat: os.stat_result) -> None:
+        identity = (stat.st_dev, stat.st_ino)
+        if self._file not in (None, identity) or stat.st_size < self._offset:
+            self._offset, self._rest = 0, b""
+        self._file = identity
+        self._size = stat.st_size
+
+    def _split(self, chunk: bytes) -> list[Record]:
+        self._offset += len(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return self._decode(lines)
+
+    def _decode(self, lines: list[bytes]) -> list[Record]:
+        return [record for line in lines if (record := decode(line)) is not None]
+
+    def read_all(self) -> list[Record]:
+        """Every record up to the end of the file."""
+        records: list[Record] = []
+        while new := self.read_new():
+            records += new
+        return records
+
+
+def last_record(directory: Path) -> Record | None:
+    """The newest readable record, found from the end of the file."""
+    return next(_backwards(directory), None)
+
+
+E = TypeVar("E", bound=Event)
+
+
+def last_of(directory: Path, kind: type[E], *, most: int | None = _FAR_BYTES) -> E | None:
+    """The newest event of a kind, looked for in the last `most` bytes or some more; None: all."""
+    for record in _backwards(directory, most=most):
+        if isinstance(record.event, kind):
+            return record.event
+    return None
+
+
+def _backwards(directory: Path, most: int | None = None) -> Iterator[Record]:
+    """Readable records from the newest on, of the last `most` bytes or some more; None: of all."""
+    try:
+        with (directory / FILE_NAME).open("rb") as file:
+            end, size, rest = file.seek(0, os.SEEK_END), _TAIL_BYTES, b""
+            start = end
+            while start > 0 and (most is None or end - start < most):
+                # A sample can be longer than the first part.
+                stop, start = start, max(0, start - size)
+                file.seek(start)
+                rest, *lines = (file.read(stop - start) + rest).split(b"\n")
+                for line in reversed(lines if start else [rest, *lines]):
+                    if (record := decode(line)) is not None:
+                        yield record
+                size *= 16
+    except OSError:
+        return

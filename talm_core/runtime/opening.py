@@ -1,0 +1,242 @@
+"""Open an artifact for a job: check what is asked, take the lock, write `config.toml`.
+
+Nothing half-made is left behind when something is wrong: a directory that was made for a job that
+could not begin is removed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talm_core.errors import (
+    ArtifactError,
+    BusyError,
+    ConfigError,
+    InputError,
+    Problem,
+    WorkspaceError,
+)
+from talm_core.jobs.preflight import check, settle
+from talm_core.runtime import control, journal, lock
+from talm_core.runtime.driver import LOG_FILE
+from talm_core.runtime.events import Started, done
+from talm_core.runtime.kinds import KINDS
+from talm_core.runtime.lock import Lock
+from talm_core.settings.schema import JobConfig, build, settings_of
+from talm_core.settings.toml import CONFIGS, dumps, loads
+from talm_core.storage import atomic
+from talm_core.storage.workspace import MAIN_FILES, Workspace, name_key
+from talm_core.training import checkpoint
+
+CONFIG_FILE = "config.toml"
+FINISHED_FILE = "config-finished.toml"
+"""What a finished artifact was asked while it is being made longer: taken back when that is
+refused."""
+_OWN = {CONFIG_FILE, FINISHED_FILE, LOG_FILE, control.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An artifact that is ours to work in. `config` has its paths made absolute; `fresh` tells
+    that the directory did not exist before."""
+
+    config: JobConfig
+    held: Lock
+    fresh: bool
+
+    @property
+    def directory(self) -> Path:
+        return self.held.directory
+
+
+def open_artifact(
+    config: JobConfig, workspace: Workspace, *, resume: bool, override: bool = False
+) -> Opened:
+    """Check, lock and prepare the directory of a job. With `override`, a run that is resumed takes
+    settings that were changed.
+
+    Raises:
+        InputError: what was asked cannot be done.
+        BusyError: another process works there.
+    """
+    config = settle(config, workspace)
+    problems = check(config, workspace)
+    if problems:
+        raise InputError(*problems)
+    directory = workspace.directory_of(config)
+    fresh = not directory.is_dir()
+    if fresh and resume:
+        problem = Problem(name_key(config.kind), "there is nothing to resume", config.artifact)
+        raise ArtifactError(problem)
+    workspace.require_writable()
+    held = _lock(config, directory, workspace, fresh=fresh)
+    try:
+        if not fresh:
+            _check_existing(config, directory, resume=resume, override=override)
+            _remember_finished(directory)
+        atomic.sweep(directory)
+        control.forget(directory)
+        atomic.write_text(directory / CONFIG_FILE, dumps(config))
+    except BaseException as error:
+        if fresh:
+            discard(directory, workspace)
+        held.release()
+        if isinstance(error, OSError):
+            raise _unwritable(directory, error) from None
+        raise
+    return Opened(config, held, fresh)
+
+
+def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bool) -> Lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return Lock.acquire(directory)
+    except BusyError as error:
+        (problem,) = error.problems
+        hint = f"stop it with: talm stop {config.artifact}"
+        key = name_key(config.kind)
+        raise BusyError(Problem(key, problem.message, config.artifact, hint)) from None
+    except OSError as error:
+        if fresh:
+            discard(directory, workspace)
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> WorkspaceError:
+    message = f"cannot be written: {error.strerror or error}"
+    return WorkspaceError(Problem("workspace", message, str(directory)))
+
+
+def discard(directory: Path, workspace: Workspace) -> None:
+    """Remove a directory in which nothing was made, and folders it leaves empty."""
+    with contextlib.suppress(OSError):
+        atomic.sweep(directory)
+        if {entry.name for entry in directory.iterdir()} <= _OWN:
+            shutil.rmtree(directory)
+            parent = directory.parent
+            while parent != workspace.root and not any(parent.iterdir()):
+                parent.rmdir()
+                parent = parent.parent
+
+
+def _check_existing(config: JobConfig, directory: Path, *, resume: bool, override: bool) -> None:
+    """Refuse to work over something that exists, unless it is to be gone on with or nothing
+    came of it."""
+    name, key = config.artifact, name_key(config.kind)
+    record = journal.last_record(directory)
+    kind = KINDS[config.kind]
+    if record is not None and done(record.event):
+        if _extends(config, directory):
+            return
+        message = "is finished, nothing is left to resume" if resume else "exists already"
+        longer = "more max_tokens make it longer; else " if config.kind == "data" else ""
+        raise WorkspaceError(Problem(key, message, name, f"{longer}choose another name"))
+    made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
+    if not resume and made and kind.resumable:
+        hint = "go on with it by --resume, or choose another name"
+        raise WorkspaceError(Problem(key, "exists already and is not finished", name, hint))
+    main_file = MAIN_FILES[config.kind]
+    if record is None and main_file != CONFIG_FILE and main_file in made:
+        raise WorkspaceError(Problem(key, "exists already", name, "choose another name"))
+    # What delegates goes on by itself, and must not go on with something else.
+    if resume or kind.delegates:
+        check_unchanged(config, directory, override=override)
+
+
+def _remember_finished(directory: Path) -> None:
+    record = journal.last_record(directory)
+    if record is not None and done(record.event):
+        text = (directory / CONFIG_FILE).read_text(encoding="utf-8")
+        atomic.write_text(directory / FINISHED_FILE, text)
+
+
+def _extends(config: JobConfig, directory: Path) -> bool:
+    """Whether a finished artifact is to be made longer."""
+    try:
+        finished = read_config(directory)
+    except InputError:
+        return False
+    return type(config) is type(finished) and config.extends(finished)
+
+
+def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:
+    """Compare the config of a run that is to be gone on with to the one it was trained with so
+    far: as the last checkpoint remembers it, or the journal where there is none yet, for
+    `config.toml` may have been edited since.
+
+    Raises:
+        ConfigError: every setting that may not differ; with `override` only those with which what
+            was saved could not be loaded.
+    """
+    saved = _saved_with(directory)
+    old = saved or _begun_with(directory)
+    if old is None:
+        return
+    if type(new) is not type(old):
+        raise ConfigError(Problem("job", f"this is a {old.kind}", new.kind))
+    problems = [
+        Problem(
+            item.key,
+            f"the run was started with {getattr(old, item.key)!r}",
+            getattr(new, item.key),
+            _NEVER if saved and item.setting.shape else _ONLY_BY_OVERRIDE,
+        )
+        for item in settings_of(type(new))
+        if not item.setting.resume
+        and getattr(new, item.key) != getattr(old, item.key)
+        and not (override and not (saved and item.setting.shape))
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+_NEVER = "what was saved cannot be loaded with another; start a new run"
+_ONLY_BY_OVERRIDE = "a resumed run keeps its settings, unless --override is given"
+
+
+def _saved_with(directory: Path) -> JobConfig | None:
+    text = checkpoint.config_of(directory)
+    if text is not None:
+        # One that another version wrote may have settings that are none here.
+        with contextlib.suppress(ConfigError):
+            return loads(text, where=checkpoint.INDEX)
+    return None
+
+
+def _begun_with(directory: Path) -> JobConfig | None:
+    started = journal.last_of(directory, Started, most=None)
+    if started is not None and started.settings and started.job in CONFIGS:
+        with contextlib.suppress(ConfigError):
+            return build(CONFIGS[started.job], started.settings)
+    return read_config(directory) if (directory / CONFIG_FILE).exists() else None
+
+
+def read_config(directory: Path) -> JobConfig:
+    """What a job was asked.
+
+    Raises:
+        ArtifactError: there is no config.
+        ConfigError: it cannot be understood.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    return loads(text, where=str(path))
+
+
+def resumed_config(directory: Path, changes: Mapping[str, Any]) -> JobConfig:
+    """The stored config with changed settings; opening it with `resume` refuses, by name, those
+    that may not change.
+
+    Raises:
+        InputError: the stored config cannot be read, or a change is wrong in itself.
+    """
+    stored = read_config(directory)
+    return build(type(stored), stored.model_dump() | dict(changes))

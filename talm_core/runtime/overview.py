@@ -1,0 +1,176 @@
+"""What a list shows about an artifact, read from its small files and its journal.
+
+Cheap enough to be asked about hundreds of artifacts again and again: a journal is skimmed once
+(`talm_core.runtime.skimming`), then only what is new. An `Overview` is a snapshot of plain values:
+it can be handed to another thread while the next one is being read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from talm_core.errors import InputError
+from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
+from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
+from talm_core.runtime.skimming import JournalSkimmer
+from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Artifact, Workspace
+
+SPARK_POINTS = 40
+# Enough for the spark to be that of all steps; some more are kept than asked for.
+_POINTS = 4 * SPARK_POINTS
+_KEPT_POINTS = 512
+
+
+@dataclass(frozen=True)
+class Overview:
+    """An artifact at a moment.
+
+    `fraction` is how far its job is, 0 to 1, None where that cannot be known; `eta` seconds left;
+    `spark` up to forty values of the smoothed loss, oldest first; `updated` when it last said
+    something (seconds since the epoch, 0: never); `message` why it failed; `summary` what its
+    `Finished` summed up; `stage` the part a quick start is at; `phases` the newest progress of
+    every phase so far, in their order; `merged` the newest merges of a tokenizer.
+    """
+
+    artifact: Artifact
+    status: Status
+    config: JobConfig | None = None
+    fraction: float | None = None
+    eta: float | None = None
+    phase: str = ""
+    progress: Progress | None = None
+    metrics: Metrics | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    spark: tuple[float, ...] = ()
+    updated: float = 0.0
+    message: str = ""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    stage: Stage | None = None
+    phases: tuple[Progress, ...] = ()
+    merged: Merged | None = None
+
+    @property
+    def name(self) -> str:
+        return self.artifact.name
+
+
+def _history() -> History:
+    """What a list needs of a run, however long it is: hundreds of them are kept at once."""
+    return History.slim("loss_ema", most=_KEPT_POINTS)
+
+
+@dataclass
+class _Watched:
+    reader: JournalSkimmer
+    history: History = field(default_factory=_history)
+    config: JobConfig | None = None
+    config_stamp: tuple[int, int] | None = None
+    overview: Overview | None = None
+
+    def reread_config(self, artifact: Artifact) -> bool:
+        """Read the config if its file is another than before; returns whether it was."""
+        try:
+            stat = (artifact.directory / CONFIG_FILE).stat()
+        except OSError:
+            return False
+        stamp = (stat.st_ino, stat.st_mtime_ns)
+        if stamp == self.config_stamp:
+            return False
+        self.config_stamp = stamp
+        with contextlib.suppress(InputError):
+            self.config = read_config(artifact.directory)
+        return True
+
+
+class Overviews:
+    """Overviews of a workspace that remember what they have read. For one thread at a time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._watched: dict[Artifact, _Watched] = {}
+
+    def of(self, artifact: Artifact) -> Overview:
+        """The overview of one artifact; the same object again while nothing has changed."""
+        watched = self._watched.get(artifact)
+        if watched is None:
+            watched = self._watched[artifact] = _Watched(
+                JournalSkimmer(artifact.directory, _POINTS)
+            )
+        # Before the journal is read, so that a status is never newer than what it is shown with.
+        state = status(artifact.directory)
+        changed = False
+        while watched.history.extend(watched.reader.read_new()):
+            changed = True
+        changed = watched.reread_config(artifact) or changed
+        if changed or watched.overview is None or watched.overview.status is not state:
+            watched.overview = _look(artifact, state, watched)
+        return watched.overview
+
+    def forget(self, artifact: Artifact) -> None:
+        """Read an artifact anew the next time: it was deleted, or another took its place."""
+        self._watched.pop(artifact, None)
+
+    def all(self, kind: str) -> list[Overview]:
+        """Overviews of all artifacts of a kind, the last to say something first."""
+        found = [self.of(artifact) for artifact in self.workspace.artifacts(kind)]
+        return sorted(found, key=lambda overview: (-overview.updated, overview.name))
+
+    def active(self) -> list[Overview]:
+        """Every job that is running or paused, from whatever terminal; a quick start is stood
+        for by the stage it is at."""
+        kinds = ("pretrain", "data", "tokenizer", "quickstart")
+        found = [overview for kind in kinds for overview in self.all(kind)]
+        running = [overview for overview in found if overview.status.active]
+        stages = [overview for overview in running if overview.artifact.kind != "quickstart"]
+        return stages or running
+
+
+def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
+    history = watched.history
+    metrics, evaluated = history.last_metrics, history.last_evaluated
+    progress = history.progress.get(history.phase)
+    fraction, eta = None, None
+    if metrics is not None and metrics.max_steps > 0:
+        fraction, eta = fraction_trained(metrics, history.planned), metrics.eta
+    elif progress is not None:
+        fraction = progress.done / progress.total if progress.total > 0 else None
+        eta = progress.eta
+    if state is Status.DONE:
+        fraction, eta = 1.0, None
+    return Overview(
+        artifact=artifact,
+        status=state,
+        config=watched.config,
+        fraction=None if fraction is None else min(1.0, max(0.0, fraction)),
+        eta=eta if state.active and eta is not None and math.isfinite(eta) else None,
+        phase=history.phase,
+        progress=progress,
+        metrics=metrics,
+        val_loss=evaluated.val_loss if evaluated else None,
+        bits_per_byte=evaluated.bits_per_byte if evaluated else None,
+        spark=_spark(history),
+        updated=history.last_time,
+        message=history.end.message if isinstance(history.end, Failed) else "",
+        summary=history.summary,
+        stage=history.stage,
+        phases=tuple(history.progress.values()),
+        merged=history.merged,
+    )
+
+
+def _spark(history: History) -> tuple[float, ...]:
+    """Losses at steps that lie evenly between the first and the last."""
+    steps, losses = history.metrics["step"], history.metrics["loss_ema"]
+    if len(losses) <= SPARK_POINTS:
+        return tuple(losses)
+    first, last = steps[0], steps[-1]
+    wanted = (first + (last - first) * i / (SPARK_POINTS - 1) for i in range(SPARK_POINTS))
+    return tuple(losses[min(len(losses) - 1, bisect_left(steps, step))] for step in wanted)
