@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
+from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime import control, rank, runner
 from talm_core.runtime.events import Finished, done
 from talm_core.runtime.journal import last_record
-from talm_core.runtime.kinds import KINDS, share_cores
+from talm_core.runtime.kinds import open_job, share_cores
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import check_unchanged
 from talm_core.runtime.process import leave
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import FOLDERS, Workspace
+from talm_core.storage.workspace import Workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,16 +88,16 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
 
 def _join_in(config: JobConfig, workspace: Workspace) -> int:
     """Work beside the process that has the lock and the journal."""
-    if not KINDS[config.kind].shared:
+    if not spec_of(config.kind).distributed:
         raise ConfigError(Problem("job", "is done by one process", config.kind))
-    for _ in KINDS[config.kind].open(config, workspace):
+    for _ in open_job(config, workspace):
         pass
     return 0
 
 
 def _root_of(directory: Path) -> Path:
     for parent in directory.parents:
-        if parent.name in FOLDERS.values():
+        if parent.name in {known.folder for known in artifact_kinds().values()}:
             return parent.parent
     raise ArtifactError(
         Problem(str(directory), "lies in no workspace", hint="give one with --workspace")

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -91,6 +91,15 @@ class NonFiniteError(RunError):
             f" rate {rate:.3g}; the weights before it are kept in the last checkpoint. Try a lower"
             " learning_rate, a longer warmup_steps or a smaller grad_clip"
         )
+
+
+def problems_of(look: Callable[[], object]) -> list[Problem]:
+    """What `look` says is wrong; empty where it says nothing."""
+    try:
+        look()
+    except InputError as error:
+        return list(error.problems)
+    return []
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

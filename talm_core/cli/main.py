@@ -12,9 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from talm_core.jobs.registry import spec_of, specs
+from talm_core.jobs.spec import load
 from talm_core.runtime.process import leave
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: where its function lives (`module:name` below `talm_core.cli`), the job
-    whose settings are its flags, and the other flags it has."""
+    """A command: its function (`module:name`), the job whose settings are its flags, and the other
+    flags it has. Without a function it does its job."""
 
     help: str
-    entry: str
+    entry: str = ""
     job: str | None = None
     extra: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -38,9 +39,9 @@ class Command:
 
     def flags(self) -> tuple[Flag, ...]:
         from talm_core.cli import options
-        from talm_core.settings.toml import CONFIGS
+        from talm_core.settings.toml import config_class
 
-        own = options.flags_of(CONFIGS[self.job]) if self.job else ()
+        own = options.flags_of(config_class(self.job)) if self.job else ()
         if self.takes_name:
             own = (
                 options.Flag("name", "Which one: a name, or kind/name.", "Run", positional=True),
@@ -49,68 +50,59 @@ class Command:
         return (*own, *extra, options.JSON, options.WORKSPACE)
 
     def run(self, call: Call) -> int:
-        module, name = self.entry.split(":")
-        function = getattr(import_module(f"talm_core.cli.{module}"), name)
-        return cast(Callable[["Call"], int], function)(call)
+        if self.entry:
+            return cast(Callable[["Call"], int], load(self.entry))(call)
+        from talm_core.cli.run import run_job
+
+        return run_job(call, spec_of(str(self.job)))
 
 
-COMMANDS = {
-    "quickstart": Command(
-        "Tokenizer, data, model and a sample, one after the other, offline.",
-        "run:quickstart",
-        "quickstart",
-        ("RESUME", "DETACH"),
-    ),
-    "train-tokenizer": Command(
-        "Train a byte-level BPE tokenizer.", "run:train_tokenizer", "tokenizer", ("DETACH",)
-    ),
-    "prepare-data": Command(
-        "Turn documents into token shards.",
-        "run:prepare_data",
-        "data",
-        ("DETACH",),
-        aliases=("download-data",),
-    ),
-    "train-model": Command(
-        "Train a model from random weights, or go on with one.",
-        "run:train_model",
-        "pretrain",
-        ("PRESET", "RESUME", "OVERRIDE", "DETACH"),
-    ),
-    "plan": Command(
-        "What a training run is going to be: sizes, memory, disk, and why.",
-        "plan:show_plan",
-        "pretrain",
-        ("PRESET",),
-    ),
-    "sample": Command("Continue a text with a trained model.", "sample:sample", "sample"),
-    "export": Command(
-        "Write a model for llama.cpp, Ollama or transformers.", "export:export", "export"
-    ),
-    "list": Command("What there is in the workspace.", "show:list_artifacts"),
+_OF_WORKSPACE = {
+    "list": Command("What there is in the workspace.", "talm_core.cli.show:list_artifacts"),
     "show": Command(
         "Everything known of one artifact.",
-        "show:show",
+        "talm_core.cli.show:show",
         extra=("DOCUMENTS", "SEED"),
         takes_name=True,
     ),
-    "attach": Command("Watch a job that runs elsewhere.", "watch:attach", takes_name=True),
-    "stop": Command("Have a job save and end.", "watch:stop", takes_name=True),
+    "attach": Command(
+        "Watch a job that runs elsewhere.", "talm_core.cli.watch:attach", takes_name=True
+    ),
+    "stop": Command("Have a job save and end.", "talm_core.cli.watch:stop", takes_name=True),
     "rename": Command(
         "Give a tokenizer or a model another name.",
-        "manage:rename",
+        "talm_core.cli.manage:rename",
         extra=("NEW",),
         takes_name=True,
     ),
     "delete": Command(
         "Delete something for good, after asking.",
-        "manage:delete",
+        "talm_core.cli.manage:delete",
         extra=("YES",),
         takes_name=True,
     ),
-    "version": Command("The version of talm.", ""),
+    "version": Command("The version of talm.", "talm_core.cli.main:show_version"),
 }
-_BY_NAME = {name: command for key, command in COMMANDS.items() for name in (key, *command.aliases)}
+
+
+def commands() -> dict[str, Command]:
+    """Every command by its name: those of jobs, the one that runs others first, then what can be
+    done with artifacts."""
+    found = {
+        command.name: Command(
+            command.help, command.entry, spec.kind, command.flags, command.aliases
+        )
+        for spec in sorted(specs(), key=lambda spec: not spec.delegates)
+        for command in spec.commands
+    }
+    return found | _OF_WORKSPACE
+
+
+def _by_name() -> dict[str, Command]:
+    """The same, by the names they had before as well."""
+    return {
+        name: command for key, command in commands().items() for name in (key, *command.aliases)
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _set_up_streams()
     if words in (["--version"], ["version"]):
-        return _version()
+        return show_version()
     try:
         return _main(_command_first(words))
     except BrokenPipeError:
@@ -138,7 +130,8 @@ def _set_up_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _version() -> int:
+def show_version(_: Call | None = None) -> int:
+    """Say which version this is."""
     from talm_core.version import version
 
     sys.stdout.write(f"talm {version()}\n")
@@ -167,21 +160,20 @@ def _main(words: list[str]) -> int:
 
     if not words or words[0] in ("-h", "--help"):
         return _help([])
-    if words[0] not in _BY_NAME:
-        problem = Problem(words[0], "there is no such command", hint=nearest(words[0], _BY_NAME))
-        complain([problem], ())
-        return INVALID
-    if any(word in ("-h", "--help") for word in words[1:]):
-        return _help(words[:1])
-    command = _BY_NAME[words[0]]
-    flags = command.flags()
+    flags: tuple[Flag, ...] = ()
     try:
+        by_name = _by_name()
+        if words[0] not in by_name:
+            hint = nearest(words[0], by_name)
+            raise InputError(Problem(words[0], "there is no such command", hint=hint))
+        if any(word in ("-h", "--help") for word in words[1:]):
+            return _help(words[:1])
+        command = by_name[words[0]]
+        flags = command.flags()
         given = at_once(words[1:], flags)
         if given is None:
             app = _app({words[0]: command})
             given = parse(lambda left: _bind(app, [words[0], *left]), words[1:], flags)
-        if not command.entry:
-            return _version()
         return command.run(Call(words[0], given, Workspace(given.text("workspace"))))
     except InputError as error:
         complain(error.problems, flags)
@@ -192,8 +184,9 @@ def _main(words: list[str]) -> int:
 
 
 def _help(words: list[str]) -> int:
-    names = words or list(COMMANDS)
-    _app({name: _BY_NAME[name] for name in names}).help_print(words)
+    names = words or list(commands())
+    by_name = _by_name()
+    _app({name: by_name[name] for name in names}).help_print(words)
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 
 from talm_core.cli.call import DONE, STOPPED, Call
 from talm_core.errors import BusyError, Problem
+from talm_core.jobs.registry import artifact_of
 from talm_core.runtime import lock, upkeep
 from talm_core.runtime.artifacts import full_name, resolve
 from talm_core.runtime.render import one_line, size
@@ -25,7 +26,7 @@ def rename(call: Call) -> int:
     new = call.given.text("new")
     missing = [] if new is not None else [Problem("new", "must be given: the new name")]
     artifact = _artifact(call, *missing)
-    if artifact.kind not in upkeep.RENAMED:
+    if not artifact_of(artifact.kind).renamable:
         message = "is called after what it was made of, and keeps that name"
         hint = "only tokenizers and models can be renamed"
         call.require([Problem("name", message, full_name(artifact), hint)])

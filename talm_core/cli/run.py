@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,73 +12,35 @@ from typing import Any
 from talm_core.cli.call import DONE, STOPPED, Call
 from talm_core.cli.output import output
 from talm_core.errors import InputError, Problem, UnforeseenError
-from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import find_preset
-from talm_core.jobs.quickstart.config import QuickstartConfig
-from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.registry import spec_of
+from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import control, runner
 from talm_core.runtime.events import Checkpointed, Event, Finished, Record
 from talm_core.settings.command_line import command_line
 from talm_core.settings.schema import JobConfig, build
-from talm_core.storage.workspace import Workspace
+from talm_core.settings.toml import config_class
+from talm_core.storage.workspace import name_key
 
 
-def train_tokenizer(call: Call) -> int:
-    """`talm train-tokenizer`."""
-    return _work(call, _built(call, TokenizerConfig, call.given.settings()))
-
-
-def prepare_data(call: Call) -> int:
-    """`talm prepare-data`."""
-    return _work(call, _built(call, DataConfig, call.given.settings()))
-
-
-def train_model(call: Call) -> int:
-    """`talm train-model`: flags over preset over defaults; with --resume, flags over the stored
-    config."""
-    values = call.given.settings()
-    preset = call.given.text("preset")
-    if call.given.on("resume"):
-        problems = []
-        if preset is not None:
-            message = "cannot be given with --resume"
-            problems.append(Problem("preset", message, preset, "a resumed run keeps its settings"))
-        return _resume(call, "pretrain", "model_name", values, problems)
-    if call.given.on("override"):
-        call.require([Problem("override", "is for a run that is gone on with, by --resume")])
-    if preset is not None:
+def run_job(call: Call, spec: JobSpec) -> int:
+    """Do a job with what was given: flags over a preset over the defaults; where it goes on with
+    one that was begun, flags over the stored config."""
+    values, resume = call.given.settings(), call.given.on("resume")
+    model = config_class(spec.kind)
+    if spec.given:
+        preset = call.given.text("preset")
         try:
-            values = dict(find_preset(call.workspace, preset).values) | values
+            values, resume = load(spec.given)(values, preset, resume, call.workspace)
         except InputError as error:
             # What was given with it may be wrong as well.
-            return _work(call, _built(call, PretrainConfig, values, error.problems))
-    return _work(call, _built(call, PretrainConfig, values))
-
-
-def quickstart(call: Call) -> int:
-    """`talm quickstart`: without a name the first free one; one that was begun is gone on with."""
-    from talm_core.jobs.quickstart.job import free_name
-
-    values = call.given.settings()
-    if "name" in values:
-        begun = _begun(call.workspace, str(values["name"]))
-        if begun or call.given.on("resume"):
-            return _resume(call, "quickstart", "name", values, [])
-    elif call.given.on("resume"):
-        return _resume(call, "quickstart", "name", {"name": "quickstart"} | values, [])
-    else:
-        values["name"] = free_name(call.workspace)
-    return _work(call, _built(call, QuickstartConfig, values))
-
-
-def _begun(workspace: Workspace, name: str) -> bool:
-    """Whether a quick start of this name was begun and not finished."""
-    try:
-        directory = workspace.directory("quickstart", name)
-    except InputError:
-        return False
-    return directory.is_dir() and runner.status(directory) is not runner.Status.DONE
+            if resume:
+                return _resume(call, spec, values, error.problems)
+            return _work(call, _built(call, model, values, error.problems))
+    if resume:
+        return _resume(call, spec, values)
+    if call.given.on("override"):
+        call.require([Problem("override", "is for a run that is gone on with, by --resume")])
+    return _work(call, _built(call, model, values))
 
 
 def _built(
@@ -98,14 +60,15 @@ def _built(
 
 
 def _resume(
-    call: Call, kind: str, key: str, values: dict[str, Any], problems: list[Problem]
+    call: Call, spec: JobSpec, values: dict[str, Any], problems: Sequence[Problem] = ()
 ) -> int:
+    key = name_key(spec.kind)
     name = values.pop(key, None)
     if name is None:
         message = "must be given: which run to go on with"
         call.require([*problems, Problem(key, message)])
     try:
-        directory = call.workspace.find(kind, str(name), key=key)
+        directory = call.workspace.find(spec.kind, str(name), key=key)
         config = runner.resumed_config(directory, values)
     except InputError as error:
         call.require([*problems, *error.problems])
@@ -171,25 +134,9 @@ def _detached(call: Call, directory: Path, config: JobConfig) -> int:
 
 
 def _tell_done(call: Call, config: JobConfig) -> None:
-    if call.as_json:
-        return
-    match config:
-        case TokenizerConfig():
-            follows = call.command_line("show", f"tokenizers/{config.name}")
-        case DataConfig():
-            follows = call.command_line("train-model", "-n", "NAME", "-d", config.artifact)
-        case QuickstartConfig():
-            # None of a preset's own means an empty document.
-            prompt = (
-                config.prompt
-                or find_preset(call.workspace, config.preset).values.get("sample_prompt", ("",))[0]
-            )
-            follows = call.command_line(
-                "sample", config.name, *(["--prompt", prompt] if prompt else [])
-            )
-        case _:
-            follows = call.command_line("sample", config.artifact)
-    call.tell(f"next: {follows}")
+    follows = spec_of(config.kind).afterwards
+    if follows and not call.as_json:
+        call.tell(f"next: {call.command_line(*load(follows)(config, call.workspace))}")
 
 
 def _tell_stopped(
@@ -197,7 +144,7 @@ def _tell_stopped(
 ) -> None:
     """Say what was saved, and the command that goes on."""
     words = call.command_line(*going_on(config))
-    if isinstance(config, TokenizerConfig):
+    if spec_of(config.kind).begins_anew:
         call.tell(f"stopped; begin again with: {words}")
         return
     if saved is not None:
@@ -209,8 +156,5 @@ def _tell_stopped(
 
 def going_on(config: JobConfig) -> list[str]:
     """The words that go on with a job that was stopped."""
-    if isinstance(config, PretrainConfig):
-        return ["train-model", "-n", config.model_name, "--resume"]
-    if isinstance(config, QuickstartConfig):
-        return ["quickstart", "-n", config.name, "--resume"]
-    return command_line(config)[1:]
+    going_on = spec_of(config.kind).goes_on
+    return [*going_on, config.artifact, "--resume"] if going_on else command_line(config)[1:]

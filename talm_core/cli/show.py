@@ -6,16 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from talm_core.cli.call import DONE, Call
-from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, Problem
-from talm_core.jobs.dataset import show as dataset_show
-from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.tokenizer import show as tokenizer_show
-from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of, specs
+from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import render
 from talm_core.runtime.artifacts import full_name, resolve
 from talm_core.runtime.history import History
@@ -23,26 +19,17 @@ from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.overview import Overview, Overviews
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
-from talm_core.storage.workspace import FOLDERS, Artifact
-from talm_core.tokenizer.vocabulary import BASE
+from talm_core.storage.workspace import Artifact
 from talm_core.training.checkpoint import checkpoints
 
-if TYPE_CHECKING:
-    from talm_core.jobs.tokenizer.report import Report
-
-_TITLES = {
-    "tokenizer": "Tokenizers",
-    "data": "Datasets",
-    "pretrain": "Models",
-    "quickstart": "Quick starts",
-}
+_MOST_DOCUMENTS = 1_000
 
 
 def list_artifacts(call: Call) -> int:
     """A table of everything in the workspace; with --json one object a line."""
     call.require()
     overviews = Overviews(call.workspace)
-    by_kind = {kind: overviews.all(kind) for kind in FOLDERS}
+    by_kind = {kind: overviews.all(kind) for kind in artifact_kinds()}
     if call.as_json:
         for overview in (item for items in by_kind.values() for item in items):
             call.say(json.dumps(_plain(overview)))
@@ -51,7 +38,7 @@ def list_artifacts(call: Call) -> int:
         call.say(f"Nothing yet in {call.workspace.root}")
         call.say(f"Begin with: {call.command_line('quickstart')}")
         return DONE
-    blocks = [_block(_TITLES[kind], items) for kind, items in by_kind.items() if items]
+    blocks = [_block(artifact_of(kind).title, items) for kind, items in by_kind.items() if items]
     call.say("\n\n".join(blocks))
     return DONE
 
@@ -76,18 +63,9 @@ def _block(title: str, items: Sequence[Overview]) -> str:
 
 def _figures(item: Overview) -> Iterator[str]:
     """The few numbers that tell artifacts of one kind apart."""
-    summary = item.summary
-    if isinstance(item.config, TokenizerConfig):
-        yield f"{summary.get('vocab_size', item.config.vocab_size):,} tokens"
-        if "bytes_per_token" in summary:
-            yield f"{summary['bytes_per_token']:.2f} bytes per token"
-    elif isinstance(item.config, DataConfig):
-        if "tokens" in summary:
-            yield f"{render.count(summary['tokens'])} tokens"
-        if "documents" in summary:
-            yield f"{summary['documents']:,} documents"
-    elif isinstance(item.config, PretrainConfig) and item.metrics is not None:
-        yield f"step {item.metrics.step:,} of {item.metrics.max_steps:,}"
+    hook = spec_of(item.artifact.kind).figures
+    if hook:
+        yield from load(hook)(item)
     if item.val_loss is not None and item.bits_per_byte is not None:
         yield f"val loss {item.val_loss:.3f}"
         yield f"{item.bits_per_byte:.3f} bits per byte"
@@ -140,15 +118,14 @@ def show(call: Call) -> int:
     given = call.given
     name = given.text("name")
     missing = [Problem("name", "must be given: which one")] if name is None else []
-    count, problems = given.number(
-        "documents", least=1, most=dataset_show.MOST_DOCUMENTS, default=0
-    )
+    count, problems = given.number("documents", least=1, most=_MOST_DOCUMENTS, default=0)
     seed, seed_problems = given.number("seed", least=0, most=2**63 - 1, default=1337)
     if given.text("seed") is not None and given.text("documents") is None:
         seed_problems = [Problem("seed", "only chooses documents", hint="add --documents")]
     call.require([*missing, *problems, *seed_problems])
-    if name in _BASE and not count:
-        return _show_base(call)
+    shipped = _shipped(str(name))
+    if shipped is not None and not count:
+        return _show_shipped(call, *shipped)
     artifact = resolve(call.workspace, str(name))
     if count:
         return _show_documents(call, artifact, count, seed)
@@ -163,37 +140,34 @@ def show(call: Call) -> int:
     return DONE
 
 
-_BASE = ("base", "tokenizer/base", "tokenizers/base")
+def _shipped(text: str) -> tuple[JobSpec, str] | None:
+    """What ships with talm, and is no artifact of the workspace, by its name or `kind/name`."""
+    folder, _, name = text.rpartition("/")
+    for spec in specs():
+        known = spec.artifact
+        if known is not None and name in known.reserved and folder in ("", *known.said_as):
+            return spec, name
+    return None
 
 
-def _show_base(call: Call) -> int:
-    """The tokenizer that ships with talm, which is no artifact of the workspace."""
-    found = tokenizer_show.report_of(BASE)
+def _show_shipped(call: Call, spec: JobSpec, name: str) -> int:
+    lines, facts = load(spec.shipped)(name)
     if call.as_json:
-        call.say(
-            json.dumps(
-                {"kind": "tokenizer", "name": BASE.stem, "tokenizer": tokenizer_show.plain(found)}
-            )
-        )
+        call.say(json.dumps({"kind": spec.kind, "name": name, **facts}))
     else:
-        call.say("\n".join(["tokenizers/base  ships with talm", *tokenizer_show.lines(found)]))
+        folder = artifact_of(spec.kind).folder
+        call.say("\n".join([f"{folder}/{name}  ships with talm", *lines]))
     return DONE
 
 
 def _show_documents(call: Call, artifact: Artifact, count: int, seed: int) -> int:
     """Documents of a dataset, drawn at random; with --json one object a line."""
-    if artifact.kind != "data":
+    hook = spec_of(artifact.kind).documents
+    if not hook:
         message = f"only datasets have documents, {full_name(artifact)} is none"
         raise ArtifactError(Problem("documents", message))
-    manifest = dataset_show.manifest_in(artifact.directory)
-    if manifest is None:
-        message = f"{full_name(artifact)} is not finished"
-        raise ArtifactError(Problem("documents", message, hint="go on with preparing it"))
-    for excerpt in dataset_show.excerpts(artifact.directory, count, seed):
-        if call.as_json:
-            call.say(json.dumps(dataset_show.plain_excerpt(excerpt)))
-        else:
-            call.say("\n".join(dataset_show.excerpt_lines(excerpt, manifest.documents)))
+    for facts, lines in load(hook)(artifact, count, seed):
+        call.say(json.dumps(facts) if call.as_json else "\n".join(lines))
     return DONE
 
 
@@ -205,22 +179,15 @@ def _page(item: Overview, history: History) -> Iterator[str]:
         yield f"failed: {render.one_line(item.message, 500)}"
     if figures := list(_figures(item)):
         yield "  ".join(figures)
-    manifest = _manifest(item)
-    if manifest is not None:
-        yield from _table("Dataset", dataset_show.facts(manifest))
-        yield from dataset_show.shard_lines(manifest)
-    elif facts := render.facts(item.summary):
-        yield from _table("Result", [(key.replace("_", " "), value) for key, value in facts])
-    found = _report(item)
-    if found is not None:
-        yield from tokenizer_show.lines(found)
+    hook = spec_of(item.artifact.kind).page
+    yield from load(hook)(item) if hook else render.result(item.summary)
     if item.config is not None:
         given = [
             (declared.key, _value(getattr(item.config, declared.key)))
             for declared in settings_of(type(item.config))
             if getattr(item.config, declared.key) not in (None, ())
         ]
-        yield from _table("Settings", given)
+        yield from render.table("Settings", given)
     if len(history.evaluations):
         columns = history.evaluations
         rows = [
@@ -229,37 +196,17 @@ def _page(item: Overview, history: History) -> Iterator[str]:
                 columns["step"], columns["val_loss"], columns["bits_per_byte"], strict=True
             )
         ]
-        yield from _table("Validation", rows[-12:])
+        yield from render.table("Validation", rows[-12:])
     kept = [
         (path.name, render.size(_bytes_in(path)))
         for _, path in checkpoints(item.artifact.directory)
     ]
-    yield from _table("Checkpoints", kept) if kept else ()
+    yield from render.table("Checkpoints", kept) if kept else ()
     if history.samples:
         last = history.samples[-1]
         yield ""
         yield f"Sample at step {last.step:,}"
         yield render.plain(last.prompt + last.text).rstrip()
-
-
-def _report(item: Overview) -> Report | None:
-    if item.artifact.kind != "tokenizer":
-        return None
-    return tokenizer_show.report_in(item.artifact.directory, item.config)
-
-
-def _manifest(item: Overview) -> Manifest | None:
-    return (
-        dataset_show.manifest_in(item.artifact.directory) if item.artifact.kind == "data" else None
-    )
-
-
-def _table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
-    width = max(len(key) for key, _ in rows)
-    yield ""
-    yield title
-    for key, value in rows:
-        yield f"  {key.ljust(width)}  {value}"
 
 
 def _value(value: object) -> str:
@@ -275,23 +222,27 @@ def _bytes_in(directory: Path) -> int:
 def _all_of(item: Overview, history: History) -> dict[str, Any]:
     columns = history.evaluations
     directory = item.artifact.directory
-    manifest, found = _manifest(item), _report(item)
-    return _plain(item) | {
-        "dataset": dataset_show.plain(manifest) if manifest else None,
-        "tokenizer": tokenizer_show.plain(found) if found else None,
-        "config": item.config.model_dump(mode="json") if item.config else None,
-        "evaluations": [
-            {"step": int(step), "val_loss": _finite(loss), "bits_per_byte": _finite(bits)}
-            for step, loss, bits in zip(
-                columns["step"], columns["val_loss"], columns["bits_per_byte"], strict=True
-            )
-        ],
-        "checkpoints": [
-            {"step": step, "directory": path.name, "bytes": _bytes_in(path)}
-            for step, path in checkpoints(directory)
-        ],
-        "samples": [
-            {"step": sample.step, "prompt": sample.prompt, "text": sample.text}
-            for sample in history.samples
-        ],
-    }
+    hook = spec_of(item.artifact.kind).facts
+    nothing: dict[str, Any] = {key: None for spec in specs() for key in spec.fact_keys}
+    return (
+        _plain(item)
+        | nothing
+        | (load(hook)(item) if hook else {})
+        | {
+            "config": item.config.model_dump(mode="json") if item.config else None,
+            "evaluations": [
+                {"step": int(step), "val_loss": _finite(loss), "bits_per_byte": _finite(bits)}
+                for step, loss, bits in zip(
+                    columns["step"], columns["val_loss"], columns["bits_per_byte"], strict=True
+                )
+            ],
+            "checkpoints": [
+                {"step": step, "directory": path.name, "bytes": _bytes_in(path)}
+                for step, path in checkpoints(directory)
+            ],
+            "samples": [
+                {"step": sample.step, "prompt": sample.prompt, "text": sample.text}
+                for sample in history.samples
+            ],
+        }
+    )

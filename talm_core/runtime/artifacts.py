@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from talm_core.errors import ArtifactError, Problem, nearest
+from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of
 from talm_core.runtime.runner import status
-from talm_core.storage.workspace import FOLDERS, Artifact, Workspace
-
-_NOUNS = {
-    "tokenizer": "tokenizer",
-    "data": "data",
-    "pretrain": "model",
-    "quickstart": "quickstart",
-}
+from talm_core.storage.workspace import Artifact, Workspace
 
 
 def full_name(artifact: Artifact) -> str:
     """The name that fits only this one: `models/nano`."""
-    return f"{FOLDERS[artifact.kind]}/{artifact.name}"
+    return f"{artifact_of(artifact.kind).folder}/{artifact.name}"
 
 
 def resolve(
@@ -30,13 +24,13 @@ def resolve(
     Raises:
         ArtifactError: there is none (names the nearest), or several fit (names them).
     """
-    everything = [item for kind in FOLDERS for item in workspace.artifacts(kind)]
+    everything = [item for kind in artifact_kinds() for item in workspace.artifacts(kind)]
     fitting = _fitting(everything, text)
     if active and len(fitting) > 1:
         working = [item for item in fitting if status(item.directory).active]
         fitting = working or fitting
     if len(fitting) > 1 and whole:
-        quick = [item for item in fitting if item.kind == "quickstart"]
+        quick = [item for item in fitting if spec_of(item.kind).delegates]
         fitting = quick or fitting
     if len(fitting) == 1:
         return fitting[0]
@@ -51,11 +45,15 @@ def resolve(
 
 def _fitting(everything: list[Artifact], text: str) -> list[Artifact]:
     folder, _, rest = text.partition("/")
-    kinds = [kind for kind in FOLDERS if folder in (FOLDERS[kind], kind, _NOUNS[kind])]
+    kinds = [kind for kind, known in artifact_kinds().items() if folder in (kind, *known.said_as)]
     for chosen in (
         [item for item in everything if item.kind in kinds and item.name == rest],
         [item for item in everything if item.name == text],
-        [item for item in everything if item.kind == "data" and text in item.name.split("/")],
+        [
+            item
+            for item in everything
+            if text in item.name.split("/")[: artifact_of(item.kind).parts]
+        ],
     ):
         if chosen:
             return chosen

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from talm_core.errors import InputError, TalmError, UnforeseenError
+from talm_core.jobs.registry import spec_of
 from talm_core.runtime.control import Inbox, stop_reason
 from talm_core.runtime.events import (
     ENDS,
@@ -35,7 +36,7 @@ from talm_core.runtime.events import (
     Unpaused,
 )
 from talm_core.runtime.journal import JournalWriter
-from talm_core.runtime.kinds import KINDS, Job
+from talm_core.runtime.kinds import Job
 from talm_core.settings.schema import JobConfig
 from talm_core.version import version
 
@@ -61,7 +62,7 @@ class Driver:
     ) -> None:
         """`grows` tells that a finished artifact is gone on with."""
         self._config = config
-        self._kind = KINDS[config.kind]
+        self._spec = spec_of(config.kind)
         self._job = job
         self._log = directory / LOG_FILE
         self._inbox = inbox
@@ -104,7 +105,7 @@ class Driver:
                 break
             yield self._say(self._signed(event))
             command = yield from self._next_command(event)
-            if isinstance(command, Stop) and Stop not in self._kind.commands:
+            if isinstance(command, Stop) and Stop not in self._spec.hears:
                 break
         self._job.close()
         if not self._ended:
@@ -112,7 +113,7 @@ class Driver:
 
     def _next_command(self, event: Event) -> Generator[Event, None, Command | None]:
         """What the job is to be told now; waits as long as it is paused."""
-        if self._kind.delegates or isinstance(event, Started):
+        if self._spec.delegates or isinstance(event, Started):
             # A job that has only just begun hears nothing yet.
             return None
         if self._stopping:
@@ -142,7 +143,7 @@ class Driver:
                 return None
             case Stop():
                 self._paused, self._stopping = False, True
-            case Command() if type(command) not in self._kind.commands:
+            case Command() if type(command) not in self._spec.hears:
                 name = type(command).__name__.lower()
                 yield self._say(Notice(message=f"this job has no {name}", level="warning"))
                 return None
@@ -166,7 +167,7 @@ class Driver:
 
     def _signed(self, event: Event) -> Event:
         if isinstance(event, Started):
-            kept = self._config.model_dump(mode="json") if self._kind.resumable else {}
+            kept = self._config.model_dump(mode="json") if self._spec.resumable else {}
             return replace(event, pid=os.getpid(), version=version(), settings=kept)
         return event
 

@@ -21,17 +21,17 @@ from talm_core.errors import (
     Problem,
     WorkspaceError,
 )
-from talm_core.jobs.preflight import check, settle
+from talm_core.jobs.registry import artifact_of, known, spec_of
+from talm_core.jobs.spec import load
 from talm_core.runtime import control, journal, lock
 from talm_core.runtime.driver import LOG_FILE
 from talm_core.runtime.events import Started, done
-from talm_core.runtime.kinds import KINDS
 from talm_core.runtime.lock import Lock
+from talm_core.runtime.preflight import check, settle
 from talm_core.settings.schema import JobConfig, build, settings_of
-from talm_core.settings.toml import CONFIGS, dumps, loads
+from talm_core.settings.toml import config_class, dumps, loads
 from talm_core.storage import atomic
-from talm_core.storage.workspace import MAIN_FILES, Workspace, name_key
-from talm_core.training import checkpoint
+from talm_core.storage.workspace import Workspace, name_key
 
 CONFIG_FILE = "config.toml"
 FINISHED_FILE = "config-finished.toml"
@@ -129,22 +129,22 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     came of it."""
     name, key = config.artifact, name_key(config.kind)
     record = journal.last_record(directory)
-    kind = KINDS[config.kind]
+    spec = spec_of(config.kind)
     if record is not None and done(record.event):
         if _extends(config, directory):
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
-        longer = "more max_tokens make it longer; else " if config.kind == "data" else ""
-        raise WorkspaceError(Problem(key, message, name, f"{longer}choose another name"))
+        hint = f"{spec.extending}choose another name"
+        raise WorkspaceError(Problem(key, message, name, hint))
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
-    if not resume and made and kind.resumable:
+    if not resume and made and spec.resumable:
         hint = "go on with it by --resume, or choose another name"
         raise WorkspaceError(Problem(key, "exists already and is not finished", name, hint))
-    main_file = MAIN_FILES[config.kind]
+    main_file = artifact_of(config.kind).main_file
     if record is None and main_file != CONFIG_FILE and main_file in made:
         raise WorkspaceError(Problem(key, "exists already", name, "choose another name"))
     # What delegates goes on by itself, and must not go on with something else.
-    if resume or kind.delegates:
+    if resume or spec.delegates:
         check_unchanged(config, directory, override=override)
 
 
@@ -173,7 +173,7 @@ def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) 
         ConfigError: every setting that may not differ; with `override` only those with which what
             was saved could not be loaded.
     """
-    saved = _saved_with(directory)
+    saved = _saved_with(new.kind, directory)
     old = saved or _begun_with(directory)
     if old is None:
         return
@@ -199,20 +199,21 @@ _NEVER = "what was saved cannot be loaded with another; start a new run"
 _ONLY_BY_OVERRIDE = "a resumed run keeps its settings, unless --override is given"
 
 
-def _saved_with(directory: Path) -> JobConfig | None:
-    text = checkpoint.config_of(directory)
+def _saved_with(kind: str, directory: Path) -> JobConfig | None:
+    hook = spec_of(kind).saved
+    text = load(hook)(directory) if hook else None
     if text is not None:
         # One that another version wrote may have settings that are none here.
         with contextlib.suppress(ConfigError):
-            return loads(text, where=checkpoint.INDEX)
+            return loads(text, where="checkpoint.json")
     return None
 
 
 def _begun_with(directory: Path) -> JobConfig | None:
     started = journal.last_of(directory, Started, most=None)
-    if started is not None and started.settings and started.job in CONFIGS:
+    if started is not None and started.settings and known(started.job):
         with contextlib.suppress(ConfigError):
-            return build(CONFIGS[started.job], started.settings)
+            return build(config_class(started.job), started.settings)
     return read_config(directory) if (directory / CONFIG_FILE).exists() else None
 
 

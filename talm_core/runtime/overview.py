@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from talm_core.errors import InputError
+from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.runtime.history import History, fraction_trained
 from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
@@ -126,10 +127,9 @@ class Overviews:
     def active(self) -> list[Overview]:
         """Every job that is running or paused, from whatever terminal; a quick start is stood
         for by the stage it is at."""
-        kinds = ("pretrain", "data", "tokenizer", "quickstart")
-        found = [overview for kind in kinds for overview in self.all(kind)]
+        found = [overview for kind in reversed(artifact_kinds()) for overview in self.all(kind)]
         running = [overview for overview in found if overview.status.active]
-        stages = [overview for overview in running if overview.artifact.kind != "quickstart"]
+        stages = [item for item in running if not spec_of(item.artifact.kind).delegates]
         return stages or running
 
 

@@ -7,10 +7,11 @@ in it is markup.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from talm_core.jobs.registry import known, spec_of
 from talm_core.runtime.events import (
     Checkpointed,
     Evaluated,
@@ -213,7 +214,7 @@ def started_line(event: Started) -> str:
     text = f"{one_line(event.job)} {one_line(event.name)}"
     if event.resumed_from is None:
         return text
-    unit = "shard" if event.job == "data" else "step"
+    unit = spec_of(event.job).unit if known(event.job) else "step"
     return f"{text}, going on from {unit} {event.resumed_from:,}"
 
 
@@ -241,6 +242,21 @@ def facts(summary: Mapping[str, object]) -> list[tuple[str, str]]:
         if not key.endswith("directory"):
             shown.append((key, text))
     return shown
+
+
+def table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A heading after an empty line, and rows under it, the keys in a column."""
+    width = max(len(key) for key, _ in rows)
+    yield ""
+    yield title
+    for key, value in rows:
+        yield f"  {key.ljust(width)}  {value}"
+
+
+def result(summary: Mapping[str, object]) -> Iterator[str]:
+    """The summary a job ended with as a table; nothing while there is none."""
+    if shown := facts(summary):
+        yield from table("Result", [(key.replace("_", " "), value) for key, value in shown])
 
 
 def stage_line(event: Stage) -> str:

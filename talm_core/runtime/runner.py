@@ -21,11 +21,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, InputError, Problem, RunError
+from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime import control, journal, lock
 from talm_core.runtime.control import Inbox, request_stop
 from talm_core.runtime.driver import LOG_FILE, Driver
 from talm_core.runtime.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
-from talm_core.runtime.kinds import KINDS, Job, JobKind
+from talm_core.runtime.kinds import open_job
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import (
     CONFIG_FILE,
@@ -36,14 +37,11 @@ from talm_core.runtime.opening import (
     resumed_config,
 )
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import FOLDERS, Artifact, Workspace
+from talm_core.storage.workspace import Artifact, Workspace
 
 __all__ = [
     "CONFIG_FILE",
-    "KINDS",
     "LOG_FILE",
-    "Job",
-    "JobKind",
     "Status",
     "ended",
     "find",
@@ -124,7 +122,7 @@ def find(workspace: Workspace, *kinds: str) -> list[tuple[Artifact, Status]]:
     """Every artifact of these kinds (default: all) with its status."""
     return [
         (artifact, status(artifact.directory))
-        for kind in kinds or FOLDERS
+        for kind in kinds or artifact_kinds()
         for artifact in workspace.artifacts(kind)
     ]
 
@@ -161,7 +159,7 @@ def run(
     finished = directory / FINISHED_FILE
     grows = finished.exists()
     try:
-        job = KINDS[config.kind].open(config, workspace)
+        job = open_job(config, workspace)
         heard = Inbox([directory, *listen])
         yield from Driver(config, job, directory, heard, grows=grows).events()
         if grows and status(directory) is Status.DONE:

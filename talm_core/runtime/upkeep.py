@@ -12,17 +12,14 @@ import shutil
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, BusyError, InputError, Problem, WorkspaceError
-from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.registry import artifact_kinds, artifact_of, specs
 from talm_core.runtime import lock, runner
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
-from talm_core.settings.schema import build
+from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
 from talm_core.storage import atomic
-from talm_core.storage.workspace import FOLDERS, Workspace, name_key
-
-RENAMED = ("pretrain", "tokenizer")
-"""Kinds of artifacts that can be renamed."""
+from talm_core.storage.workspace import Workspace, name_key
 
 
 def size(directory: Path) -> int:
@@ -43,7 +40,7 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
         WorkspaceError: the new name is none, is taken, or the disk refuses.
         BusyError: a process works in it.
     """
-    assert kind in RENAMED
+    assert artifact_of(kind).renamable
     directory = _existing(workspace, kind, name)
     target = workspace.directory(kind, new, key=name_key(kind))
     if target.exists():
@@ -65,10 +62,11 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
 
 
 def _refuse_half_of_a_quickstart(workspace: Workspace, name: str) -> None:
-    whole = workspace.directory("quickstart", name)
-    if whole.is_dir() and runner.status(whole) is not runner.Status.DONE:
-        message = "belongs to a quick start that is not finished, which would not find it again"
-        raise WorkspaceError(Problem("name", message, name, "finish or delete the quick start"))
+    for spec in specs():
+        whole = workspace.directory(spec.kind, name) if spec.delegates else None
+        if whole and whole.is_dir() and runner.status(whole) is not runner.Status.DONE:
+            message = "belongs to a quick start that is not finished, which would not find it again"
+            raise WorkspaceError(Problem("name", message, name, "finish or delete the quick start"))
 
 
 def delete(workspace: Workspace, kind: str, name: str) -> int:
@@ -80,8 +78,8 @@ def delete(workspace: Workspace, kind: str, name: str) -> int:
         BusyError: a process works in it, or a run learns from it.
     """
     directory = _existing(workspace, kind, name)
-    if kind == "data":
-        _refuse_what_is_read(workspace, directory)
+    if artifact_of(kind).kept_open:
+        _refuse_what_is_read(workspace, kind, directory)
     with _held(directory):
         freed = size(directory)
         # Out of sight in one step: what is half removed must not look like an artifact.
@@ -98,28 +96,32 @@ def delete(workspace: Workspace, kind: str, name: str) -> int:
     return freed
 
 
-def _refuse_what_is_read(workspace: Workspace, dataset: Path) -> None:
+def _refuse_what_is_read(workspace: Workspace, kind: str, directory: Path) -> None:
     """A run opens shards as it comes to them."""
-    for artifact in workspace.artifacts("pretrain"):
-        if lock.held(artifact.directory) and _learns_from(workspace, artifact.directory, dataset):
-            message = f"is what {artifact.name} learns from: stop that first"
-            raise BusyError(Problem(dataset.name, message))
+    for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
+        if lock.held(user.directory) and _uses(workspace, user.directory, kind, directory):
+            message = f"is what {user.name} learns from: stop that first"
+            raise BusyError(Problem(directory.name, message))
 
 
-def _learns_from(workspace: Workspace, run: Path, dataset: Path) -> bool:
-    try:
-        config = runner.read_config(run)
-        assert isinstance(config, PretrainConfig)
-        return workspace.locate("data", config.data_dir, key="data_dir") == dataset
-    except InputError:
-        return False
+def _uses(workspace: Workspace, job: Path, kind: str, directory: Path) -> bool:
+    """Whether a setting of the job names the artifact."""
+    with contextlib.suppress(InputError):
+        config = runner.read_config(job)
+        for item in settings_of(type(config)):
+            value = getattr(config, item.key)
+            if item.setting.picks == artifact_of(kind).noun and value:
+                with contextlib.suppress(InputError):
+                    if workspace.locate(kind, value, key=item.key) == directory:
+                        return True
+    return False
 
 
 def _existing(workspace: Workspace, kind: str, name: str) -> Path:
     directory = workspace.directory(kind, name)
     if not directory.is_dir():
-        noun = FOLDERS[kind].removesuffix("s")
-        raise ArtifactError(Problem(name_key(kind), f"there is no such {noun}", name))
+        message = f"there is no such {artifact_of(kind).noun}"
+        raise ArtifactError(Problem(name_key(kind), message, name))
     return directory
 
 

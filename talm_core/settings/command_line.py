@@ -10,17 +10,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from talm_core.jobs.registry import spec_of
 from talm_core.settings.schema import Declared, JobConfig, settings_of
-
-COMMANDS = {
-    "tokenizer": "train-tokenizer",
-    "data": "prepare-data",
-    "pretrain": "train-model",
-    "sample": "sample",
-    "export": "export",
-    "quickstart": "quickstart",
-}
-"""The `talm` command of each job."""
 
 NONE = "none"
 """How a flag takes a value back that a preset or the default gives."""
@@ -62,7 +53,7 @@ def words(
             positional.append(_text(value))
         elif item.required or _plain(value) != _plain(usual):
             said += _flag(item, value)
-    head = ["talm", COMMANDS[model.kind]]
+    head = ["talm", spec_of(model.kind).command]
     if preset is not None:
         head += ["--preset", preset]
     # After `--` nothing is taken for a flag.

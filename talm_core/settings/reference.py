@@ -9,17 +9,9 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 
+from talm_core.jobs.registry import spec_of
 from talm_core.settings.schema import Declared, settings_of
-from talm_core.settings.toml import CONFIGS
-
-COMMANDS = {
-    "tokenizer": "talm train-tokenizer",
-    "data": "talm prepare-data",
-    "pretrain": "talm train-model",
-    "sample": "talm sample",
-    "export": "talm export",
-    "quickstart": "talm quickstart",
-}
+from talm_core.settings.toml import config_classes
 
 
 def page() -> str:
@@ -32,9 +24,9 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Each setting has one name: in the form, as `--flag`, and as key in `config.toml`."
     yield "This page is written from the declarations in `talm_core/jobs` (`make reference`)."
-    for kind, config in CONFIGS.items():
+    for kind, config in config_classes().items():
         yield ""
-        yield f"## {config.title}: `{COMMANDS[kind]}`"
+        yield f"## {config.title}: `talm {spec_of(kind).command}`"
         yield ""
         yield str(config.__doc__).strip()
         for section, items in groupby(settings_of(config), key=lambda item: item.setting.section):

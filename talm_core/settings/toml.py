@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from typing import cast
 
 from talm_core.errors import ConfigError, Problem, nearest
-from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.export.config import ExportConfig
-from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.quickstart.config import QuickstartConfig
-from talm_core.jobs.sample.config import SampleConfig
-from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.jobs.registry import known, spec_of, specs
+from talm_core.jobs.spec import load
 from talm_core.settings.schema import JobConfig, build, settings_of
 
 CONFIG_VERSION = 1
 
-CONFIGS: dict[str, type[JobConfig]] = {
-    cls.kind: cls
-    for cls in (
-        TokenizerConfig,
-        DataConfig,
-        PretrainConfig,
-        SampleConfig,
-        ExportConfig,
-        QuickstartConfig,
-    )
-}
+
+def config_class(kind: str) -> type[JobConfig]:
+    """The settings of a kind of job."""
+    return cast(type[JobConfig], load(spec_of(kind).config))
+
+
+def config_classes() -> dict[str, type[JobConfig]]:
+    """The settings of every kind of job."""
+    return {spec.kind: config_class(spec.kind) for spec in specs()}
 
 
 def dumps(config: JobConfig) -> str:
@@ -63,9 +58,10 @@ def loads(text: str, *, where: str = "config.toml") -> JobConfig:
         raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None
     job = values.pop("job", None)
     version = values.pop("version", CONFIG_VERSION)
-    if not isinstance(job, str) or job not in CONFIGS:
-        raise ConfigError(Problem(f"{where}: job", "unknown", job, nearest(str(job), CONFIGS)))
+    if not isinstance(job, str) or not known(job):
+        kinds = [spec.kind for spec in specs()]
+        raise ConfigError(Problem(f"{where}: job", "unknown", job, nearest(str(job), kinds)))
     if version != CONFIG_VERSION:
         message = f"this talm reads version {CONFIG_VERSION}"
         raise ConfigError(Problem(f"{where}: version", message, version, "update talm"))
-    return build(CONFIGS[job], values)
+    return build(config_class(job), values)

@@ -22,24 +22,8 @@ from pathlib import Path
 import platformdirs
 
 from talm_core.errors import ArtifactError, Problem, WorkspaceError, nearest
+from talm_core.jobs.registry import artifact_of
 from talm_core.settings.schema import JobConfig
-
-FOLDERS = {
-    "tokenizer": "tokenizers",
-    "data": "data",
-    "pretrain": "models",
-    "quickstart": "quickstarts",
-}
-"""Where each job's artifacts live."""
-
-MAIN_FILES = {
-    "tokenizer": "tokencoder.json",
-    "data": "manifest.json",
-    "pretrain": "config.toml",
-    "quickstart": "config.toml",
-}
-
-_NAME_KEYS = {"data": "ds_sample", "pretrain": "model_name"}
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _NAME_RULE = "must begin with a letter, a digit or _ and hold only letters, digits and . _ + -"
@@ -47,7 +31,7 @@ _NAME_RULE = "must begin with a letter, a digit or _ and hold only letters, digi
 
 def name_key(kind: str) -> str:
     """The setting that names a job's artifact."""
-    return _NAME_KEYS.get(kind, "name")
+    return artifact_of(kind).name_key
 
 
 def user_path(text: str) -> Path:
@@ -90,7 +74,7 @@ class Workspace:
 
     def folder(self, kind: str) -> Path:
         """The directory that holds all artifacts of a kind."""
-        return self.root / FOLDERS[kind]
+        return self.root / artifact_of(kind).folder
 
     def directory(self, kind: str, name: str, *, key: str = "name") -> Path:
         """The directory of the artifact `name`, whether it exists or not.
@@ -99,10 +83,11 @@ class Workspace:
             WorkspaceError: a name that is no plain name, such as `../x`; `key` is the setting
                 it came from.
         """
-        parts = name.split("/") if kind == "data" else [name]
+        nested = artifact_of(kind).parts > 1
+        parts = name.split("/") if nested else [name]
         wrong = [part for part in parts if not _NAME.fullmatch(part) or part.endswith(".")]
-        if wrong or (kind == "data" and len(parts) != 2):
-            shown = name.partition("/")[2] or name if kind == "data" else name
+        if wrong or len(parts) != artifact_of(kind).parts:
+            shown = name.partition("/")[2] or name if nested else name
             raise WorkspaceError(Problem(key, _NAME_RULE, shown))
         return self.folder(kind).joinpath(*parts)
 
@@ -123,12 +108,13 @@ class Workspace:
 
     def _scan(self, kind: str) -> Iterator[Artifact]:
         top = self.folder(kind)
+        nested, main_file = artifact_of(kind).parts > 1, artifact_of(kind).main_file
         for entry in _directories(top):
-            candidates = _directories(entry) if kind == "data" else [entry]
+            candidates = _directories(entry) if nested else [entry]
             for directory in candidates:
                 if any(
                     (directory / name).is_file()
-                    for name in ("events.jsonl", "config.toml", MAIN_FILES[kind])
+                    for name in ("events.jsonl", "config.toml", main_file)
                 ):
                     yield Artifact(kind, directory.relative_to(top).as_posix(), directory)
 
@@ -148,8 +134,8 @@ class Workspace:
         if fitting:
             problem = Problem(key, "fits several", text, f"say which: {', '.join(fitting)}")
         else:
-            noun = {"pretrain": "model", "data": "dataset"}.get(kind, kind)
-            problem = Problem(key, f"there is no such {noun}", text, nearest(text, known))
+            message = f"there is no such {artifact_of(kind).noun}"
+            problem = Problem(key, message, text, nearest(text, known))
         raise ArtifactError(problem)
 
     def locate(self, kind: str, text: str, *, key: str) -> Path:

@@ -21,9 +21,9 @@ from typing import Any, Self
 
 from talm_core.errors import ArtifactError, Problem
 from talm_core.storage import atomic
-from talm_core.storage.workspace import MAIN_FILES, Workspace, there, user_path
+from talm_core.storage.workspace import Workspace, there, user_path
 
-FILE_NAME = MAIN_FILES["tokenizer"]
+FILE_NAME = "tokencoder.json"
 VERSION = 1
 END_OF_TEXT = "<|endoftext|>"
 ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}

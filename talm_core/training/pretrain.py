@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from talm_core.data.dataloader import Windows
 from talm_core.errors import NonFiniteError, RunError, TalmError
-from talm_core.jobs import preflight
+from talm_core.jobs.pretrain.check import worries
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime import rank
 from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, RolledBack, Started
@@ -218,7 +218,7 @@ class _Run:
 
     def _worries(self) -> Talk:
         # What no run should begin with was refused before this process was started.
-        for concern in preflight.worries(self.config, self.inputs.manifest, self.workspace):
+        for concern in worries(self.config, self.inputs.manifest, self.workspace):
             if not concern.fatal:
                 yield from self.say(Notice(message=str(concern.problem), level="warning"))
 

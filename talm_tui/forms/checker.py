@@ -55,7 +55,7 @@ class Findings:
 
 def look(config: JobConfig, workspace: Workspace) -> Findings:
     """Check a config against the workspace and gather what its consequences depend on."""
-    from talm_core.jobs.preflight import check
+    from talm_core.runtime.preflight import check
 
     problems = tuple(check(config, workspace))
     match config:

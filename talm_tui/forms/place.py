@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from talm_core.errors import Problem
-from talm_core.jobs.preflight import settle
 from talm_core.runtime.events import Stop
 from talm_core.runtime.overview import Overview
+from talm_core.runtime.preflight import settle
 from talm_core.runtime.runner import Status
 from talm_core.settings.command_line import shell, words
 from talm_core.settings.schema import JobConfig

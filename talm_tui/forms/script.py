@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talm_core.settings.command_line import COMMANDS
+from talm_core.jobs.registry import spec_of
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 
@@ -19,7 +19,7 @@ def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
     """
     name = artifact.replace("/", "-")
     workspace.directory("tokenizer", name)
-    path = workspace.root / "commands" / f"{COMMANDS[kind]}-{name}.sh"
+    path = workspace.root / "commands" / f"{spec_of(kind).command}-{name}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, f"#!/bin/sh\n{command}\n")
     return path

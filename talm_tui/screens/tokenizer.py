@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from talm_core.jobs.preflight import RESERVED
+from talm_core.jobs.registry import artifact_of
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
@@ -16,6 +16,8 @@ from talm_tui.forms.names import free, short_count, stem
 from talm_tui.forms.place import FormPlace
 from talm_tui.widgets.glimpse import learned
 from talm_tui.widgets.job_view import JobView
+
+_SHIPPED = artifact_of(TokenizerConfig.kind).reserved
 
 
 class TokenizerScreen(FormPlace):
@@ -57,7 +59,7 @@ class TokenizerScreen(FormPlace):
         return self.snapshot.tokenizers
 
     def newest(self) -> str:
-        return super().newest() or RESERVED
+        return super().newest() or _SHIPPED[0]
 
     def propose(self) -> None:
         values = self.state.values
@@ -66,7 +68,7 @@ class TokenizerScreen(FormPlace):
         if isinstance(size, int):
             source = f"{source}-{short_count(size)}"
         # One that came to nothing is learned anew under its name.
-        taken = {RESERVED} | {
+        taken = {*_SHIPPED} | {
             overview.name
             for overview in self.overviews()
             if overview.status is Status.DONE or overview.status.active
@@ -86,7 +88,7 @@ class TokenizerScreen(FormPlace):
 
         view = self.query_one(JobView)
         done = [item.name for item in self.overviews() if item.status is Status.DONE]
-        name = done[0] if done else RESERVED
+        name = done[0] if done else _SHIPPED[0]
         if view.artifact is not None and view.status is Status.DONE:
             name = view.artifact.name
         self.app.push_screen(PlaygroundScreen(name))

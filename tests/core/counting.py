@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from talm_core.errors import InputError, Problem, RunError
+from talm_core.jobs import registry
+from talm_core.jobs.registry import VARIABLE
+from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
 from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
@@ -24,10 +27,8 @@ from talm_core.runtime.events import (
     Started,
     Stop,
 )
-from talm_core.runtime.kinds import KINDS, JobKind
 from talm_core.settings.schema import JobConfig, Setting
-from talm_core.settings.toml import CONFIGS
-from talm_core.storage.workspace import FOLDERS, MAIN_FILES, Workspace
+from talm_core.storage.workspace import Workspace
 
 STATE = "state.json"
 Talk = Generator[Event, Command | None, None]
@@ -128,42 +129,35 @@ def _save(directory: Path, step: int) -> None:
     (directory / STATE).write_text(json.dumps(step))
 
 
-def register() -> None:
-    """Make the two jobs known."""
-    for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly")):
-        CONFIGS[config.kind] = config
-        FOLDERS[config.kind] = config.kind + "s"
-        MAIN_FILES[config.kind] = STATE
-        taken = frozenset({Checkpoint, Sample, Stop}) if config is CountConfig else frozenset()
-        KINDS[config.kind] = JobKind(f"tests.core.counting:{entry}", taken, resumable=True)
-
-
-def unregister() -> None:
-    """Forget them again."""
-    for known in (CONFIGS, FOLDERS, MAIN_FILES, KINDS):
-        for kind in ("count", "plain"):
-            known.pop(kind, None)
+SPECS = tuple(
+    JobSpec(
+        kind=config.kind,
+        commands=(CommandSpec(config.kind, "Count.", flags=("RESUME", "DETACH")),),
+        config=f"tests.core.counting:{config.__name__}",
+        entry=f"tests.core.counting:{entry}",
+        artifact=ArtifactSpec(config.kind + "s", config.kind, config.title, main_file=STATE),
+        hears=frozenset({Checkpoint, Sample, Stop}) if config is CountConfig else frozenset(),
+        resumable=True,
+    )
+    for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly"))
+)
+COUNT, PLAIN = SPECS
 
 
 @contextmanager
-def registered(folder: Path) -> Iterator[None]:
-    """The jobs are known in this process and in those started meanwhile, which find a module in
-    `folder` that makes them known."""
-    root = Path(__file__).parents[2]
-    text = (
-        f"import sys\nsys.path.insert(0, {str(root)!r})\n"
-        "from tests.core.counting import register\nregister()\n"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sitecustomize.py").write_text(text)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(folder)
-    register()
+def registered() -> Iterator[None]:
+    """The jobs are known in this process and in those started meanwhile."""
+    root = str(Path(__file__).parents[2])
+    environment = {VARIABLE: "tests.core.counting:COUNT,tests.core.counting:PLAIN"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
     try:
-        yield
+        with registry.registered(*SPECS):
+            yield
     finally:
-        unregister()
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value

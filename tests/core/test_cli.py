@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from talm_core.cli import main as cli
 from talm_core.errors import ArtifactError, RunError
+from talm_core.jobs import registry
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
@@ -28,7 +30,6 @@ from talm_core.runtime.events import (
     Stopped,
 )
 from talm_core.runtime.journal import JournalWriter
-from talm_core.runtime.kinds import KINDS, JobKind
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import read_config
 from talm_core.settings.toml import dumps
@@ -105,8 +106,8 @@ def test_help_names_every_command_and_flag(capsys: pytest.CaptureFixture[str]) -
     for words in ([], ["--help"], ["-h"]):
         assert cli.main(words) == 0
         out = capsys.readouterr().out
-        assert all(name in out for name in cli.COMMANDS)
-    for name, command in cli.COMMANDS.items():
+        assert all(name in out for name in cli.commands())
+    for name, command in cli.commands().items():
         assert cli.main([name, "--help"]) == 0
         out = capsys.readouterr().out
         for flag in command.flags():
@@ -335,7 +336,12 @@ def broken(config: TokenizerConfig, _: Workspace) -> Generator[Event, Command | 
 
 def test_a_job_that_breaks(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "stop_on_signals", lambda: None)
-    monkeypatch.setitem(KINDS, "tokenizer", JobKind("tests.core.test_cli:broken"))
+    spec = replace(registry.spec_of("tokenizer"), entry="tests.core.test_cli:broken")
+    with registry.registered(spec):
+        _break(talm)
+
+
+def _break(talm: Talm) -> None:
     code, out, err = talm("train-tokenizer", "-n", "a")
     log = talm.workspace.root / "tokenizers/a/log.txt"
     assert (code, out) == (1, "tokenizer a\nfailed: ZeroDivisionError: oh no\n")

@@ -12,32 +12,33 @@ from talm_core.cli import main as cli
 from talm_core.cli.options import Given, at_once, parse
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.registry import specs
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.settings.command_line import COMMANDS, words
+from talm_core.settings.command_line import words
 from talm_core.settings.schema import JobConfig, build, settings_of
-from talm_core.settings.toml import CONFIGS
+from talm_core.settings.toml import config_classes
 
 
 def given_words(command: str, *typed: str) -> Given:
-    chosen = cli.COMMANDS[command]
+    chosen = cli.commands()[command]
     app = cli._app({command: chosen})
     return parse(lambda left: cli._bind(app, [command, *left]), typed, chosen.flags())
 
 
 def test_every_job_has_its_command() -> None:
-    assert {cli.COMMANDS[name].job for name in COMMANDS.values()} == set(CONFIGS)
-    assert cli._BY_NAME["download-data"] is cli._BY_NAME["prepare-data"]
+    assert {cli.commands()[spec.command].job for spec in specs()} == set(config_classes())
+    assert cli._by_name()["download-data"] == cli._by_name()["prepare-data"]
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", cli.commands())
 def test_every_command_takes_the_common_flags(name: str) -> None:
-    flags = {flag.long: flag for flag in cli.COMMANDS[name].flags()}
+    flags = {flag.long: flag for flag in cli.commands()[name].flags()}
     assert {"--workspace", "--json"} <= set(flags)
-    job = cli.COMMANDS[name].job
+    job = cli.commands()[name].job
     assert ("--detach" in flags) == (job is not None and name not in ("sample", "export", "plan"))
     if job:
-        for item in settings_of(CONFIGS[job]):
+        for item in settings_of(config_classes()[job]):
             assert flags[item.flag].setting is item or flags[item.flag].setting == item
             assert set(item.setting.flags) <= set(flags[item.flag].names)
 
@@ -137,7 +138,7 @@ def test_a_switch_takes_no_value() -> None:
     ],
 )
 def test_simple_words_are_read_at_once(typed: list[str], expected: dict[str, Any] | None) -> None:
-    given = at_once(typed, cli.COMMANDS["show"].flags())
+    given = at_once(typed, cli.commands()["show"].flags())
     assert (given and given.values) == expected
     if given is not None:
         assert given_words("show", *typed).values == expected

@@ -15,15 +15,16 @@ from talm_core.errors import ConfigError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.registry import specs
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.settings.command_line import COMMANDS, command_line, shell, words
+from talm_core.settings.command_line import command_line, shell, words
 from talm_core.settings.schema import Declared, JobConfig, build, settings_of
-from talm_core.settings.toml import CONFIGS
+from talm_core.settings.toml import config_classes
 
 
 def test_every_job_has_a_command() -> None:
-    assert set(COMMANDS) == set(CONFIGS)
+    assert {spec.kind for spec in specs()} == set(config_classes())
 
 
 def test_defaults_are_not_said_and_required_settings_are() -> None:
@@ -103,7 +104,7 @@ def test_a_shell_reads_back_the_same_words(prompt: str) -> None:
     assert shlex.split(shell(command)) == command
 
 
-@pytest.mark.parametrize("model", CONFIGS.values())
+@pytest.mark.parametrize("model", config_classes().values())
 def test_defaults_alone_need_no_flag(model: type[JobConfig]) -> None:
     required = {key: "x" for key, field in model.model_fields.items() if field.is_required()}
     command = command_line(build(model, required))
@@ -133,7 +134,7 @@ def value_of(item: Declared) -> st.SearchStrategy[Any]:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_the_command_reads_back_as_the_same_config(data: st.DataObject) -> None:
-    model = data.draw(st.sampled_from(list(CONFIGS.values())))
+    model = data.draw(st.sampled_from(list(config_classes().values())))
     values = {
         item.key: data.draw(value_of(item))
         for item in settings_of(model)
@@ -145,7 +146,7 @@ def test_the_command_reads_back_as_the_same_config(data: st.DataObject) -> None:
         assume(False)
     said = command_line(config)
     name = said[1]
-    app = cli._app({name: cli.COMMANDS[name]})
-    read = parse(lambda left: cli._bind(app, [name, *left]), said[2:], cli.COMMANDS[name].flags())
+    app = cli._app({name: cli.commands()[name]})
+    read = parse(lambda left: cli._bind(app, [name, *left]), said[2:], cli.commands()[name].flags())
     assert read.problems == ()
     assert build(model, read.settings()) == config

@@ -16,7 +16,7 @@ from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.settings import toml as c
 from talm_core.settings.schema import JobConfig, build, settings_of
-from talm_core.settings.toml import CONFIGS, dumps, loads
+from talm_core.settings.toml import config_classes, dumps, loads
 
 MODEL = {"model_name": "a", "data_dir": "d"}
 
@@ -29,7 +29,7 @@ def problems(model: type[JobConfig], values: dict[str, Any]) -> dict[str, Proble
     return found
 
 
-@pytest.mark.parametrize("model", CONFIGS.values())
+@pytest.mark.parametrize("model", config_classes().values())
 def test_every_setting_is_declared_whole(model: type[JobConfig]) -> None:
     for item in settings_of(model):
         assert item.setting.section

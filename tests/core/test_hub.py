@@ -291,7 +291,7 @@ def test_what_software_heritage_does_not_have_is_counted(
     assert decode(stream) == [f"print({row})\n" for row in kept]
     assert isinstance(last, Finished)
     assert last.summary["left_out"] == 3
-    assert ("left out", "3 rows without a text") in dataset_show.facts(Manifest.load(directory))
+    assert ("left out", "3 rows without a text") in dataset_show._rows(Manifest.load(directory))
 
 
 def test_a_single_file_is_checked_by_its_checksum(

@@ -39,7 +39,7 @@ from tests.core.counting import STATE, CountConfig, PlainConfig, registered
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with registered(tmp_path / "site"):
+    with registered():
         yield Workspace(tmp_path / "ws")
 
 
@@ -195,7 +195,7 @@ def test_bad_input_does_not_remove_what_was_there(workspace: Workspace) -> None:
 @pytest.mark.parametrize("inside", ["file", "file/deeper"])
 def test_a_workspace_that_cannot_be_written(tmp_path: Path, inside: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with registered(tmp_path / "site"):
+    with registered():
         workspace = Workspace(tmp_path / inside)
         with pytest.raises(WorkspaceError, match=r"workspace = .*cannot be written"):
             next(runner.run(CountConfig(name="a"), workspace))

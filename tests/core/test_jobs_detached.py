@@ -33,7 +33,7 @@ from tests.core.counting import CountConfig, PlainConfig, registered
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with registered(tmp_path / "site"):
+    with registered():
         workspace = Workspace(tmp_path / "ws")
         yield workspace
         # A test that failed leaves no process behind.

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from talm_core.errors import InputError
-from talm_core.jobs.preflight import check, settle
 from talm_core.runtime import runner
 from talm_core.runtime.events import Evaluated, Finished, Metrics, Notice
+from talm_core.runtime.preflight import check, settle
 from talm_core.storage.workspace import Workspace
 from talm_core.training import origin
 from talm_core.training.pretrain import pretrain

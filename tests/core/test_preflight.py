@@ -9,10 +9,10 @@ import pytest
 
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.job import prepare_data
-from talm_core.jobs.preflight import check, settle
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.preflight import check, settle
 from talm_core.settings.schema import JobConfig, build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary

@@ -10,9 +10,9 @@ import pytest
 
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ConfigError
-from talm_core.jobs.preflight import check
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.presets import find_preset
+from talm_core.runtime.preflight import check
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import Room, host_memory, room

@@ -12,13 +12,13 @@ from talm_core.data.reader import Documents
 from talm_core.errors import ConfigError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.job import prepare_data
-from talm_core.jobs.preflight import check
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.job import train_tokenizer
 from talm_core.jobs.tokenizer.report import report
 from talm_core.jobs.tokenizer.sample import SAMPLE_FILE
 from talm_core.jobs.tokenizer.show import lines
 from talm_core.runtime.events import Event, Finished
+from talm_core.runtime.preflight import check
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer

@@ -15,8 +15,9 @@ LIGHT = (
     *("errors", "settings.schema", "settings.toml", "settings.command_line"),
     *("storage.atomic", "storage.workspace", "system.hardware"),
     *("runtime.events", "runtime.journal", "runtime.lock", "runtime.runner", "runtime.history"),
-    *("runtime.overview", "runtime.render", "jobs.preflight", "jobs.pretrain.presets"),
+    *("runtime.overview", "runtime.render", "runtime.preflight", "jobs.pretrain.presets"),
     *("jobs.quickstart.job", "cli.main", "cli.output", "cli.run", "cli.show", "cli.watch"),
+    *(f"jobs.{kind}.check" for kind in ("tokenizer", "dataset", "pretrain", "quickstart")),
     *("tokenizer.vocabulary", "data.local.corpus", "data.manifest"),
     *("training.plan", "training.checkpoint", "training.measured"),
 )

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.preflight import settle
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.runtime.preflight import settle
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_tui.forms.checker import Checker, Corpus, Findings, look

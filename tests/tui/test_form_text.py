@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.settings.schema import Declared, JobConfig, settings_of
-from talm_core.settings.toml import CONFIGS
+from talm_core.settings.toml import config_classes
 from talm_tui.forms.text import TextError, join, parse, show, show_float, split
 
 
@@ -96,7 +96,7 @@ def test_a_path_with_spaces_needs_no_quotes_where_it_exists(tmp_path: Any) -> No
     assert parse(FILES, f"{tmp_path}/your books") == (f"{tmp_path}/your", "books")
 
 
-@pytest.mark.parametrize("model", CONFIGS.values())
+@pytest.mark.parametrize("model", config_classes().values())
 def test_every_default_comes_back(model: type[JobConfig]) -> None:
     for item in settings_of(model):
         if not item.required:

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, Protocol
 
 from talm_core.data.local.entries import Entry
 from talm_core.data.local.formats import Document as Document
 from talm_core.data.local.formats import DocumentFile, EncodingErrors, Reading, shown
 from talm_core.data.local.search import search
 from talm_core.data.local.stdlib import library
-from talm_core.errors import CorpusError, Problem, nearest
+from talm_core.errors import CorpusError, Problem, nearest, problems_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +272,27 @@ def _parts(
 
 def _topic(entry: Entry, skip: int) -> Iterator[Document]:
     return iter([Document(entry.name, entry.text)][skip:])
+
+
+def corpus_problems(
+    source: str, paths: tuple[str, ...], key: str, **reading: Any
+) -> Iterator[Problem]:
+    """Problems of a corpus, told under the setting `key` that named it; `reading` as `open_corpus`
+    takes it."""
+    for problem in problems_of(lambda: open_corpus(source, paths=paths, **reading)):
+        yield Problem(key, problem.message, problem.value or problem.key, problem.hint)
+
+
+class ReadsText(Protocol):
+    """A config that says how text is read from files."""
+
+    @property
+    def text_field(self) -> str: ...
+
+    @property
+    def encoding_errors(self) -> EncodingErrors: ...
+
+
+def reading_of(config: ReadsText) -> dict[str, Any]:
+    """How files are read, as `open_corpus` takes it."""
+    return {"text_field": config.text_field, "encoding_errors": config.encoding_errors}

@@ -7,13 +7,63 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talm_core.data.manifest import FILE_NAME, Manifest
+from talm_core.errors import ArtifactError, Problem
+from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime import render
+from talm_core.runtime.artifacts import full_name
+from talm_core.runtime.overview import Overview
+from talm_core.storage.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
     from talm_core.data.reader import Excerpt
 
-MOST_DOCUMENTS = 1_000
 _SHARDS_SHOWN = 12
+
+
+def figures(item: Overview) -> Iterator[str]:
+    """The numbers that tell datasets apart."""
+    if "tokens" in item.summary:
+        yield f"{render.count(item.summary['tokens'])} tokens"
+    if "documents" in item.summary:
+        yield f"{item.summary['documents']:,} documents"
+
+
+def page(item: Overview) -> Iterator[str]:
+    """What a dataset is made of, and its shards; as long as it is not complete what is known."""
+    manifest = manifest_in(item.artifact.directory)
+    if manifest is None:
+        yield from render.result(item.summary)
+        return
+    yield from render.table("Dataset", _rows(manifest))
+    yield from shard_lines(manifest)
+
+
+def facts(item: Overview) -> dict[str, Any]:
+    """The same as values for `--json`."""
+    manifest = manifest_in(item.artifact.directory)
+    return {"dataset": plain(manifest) if manifest else None}
+
+
+def afterwards(config: DataConfig, workspace: Workspace) -> tuple[str, ...]:
+    """The words of the command that trains a model on it."""
+    del workspace
+    return ("train-model", "-n", "NAME", "-d", config.artifact)
+
+
+def documents(
+    artifact: Artifact, count: int, seed: int
+) -> Iterator[tuple[dict[str, Any], Iterator[str]]]:
+    """Documents drawn at random, each as values for `--json` and as lines.
+
+    Raises:
+        ArtifactError: the dataset is not finished, or damaged.
+    """
+    manifest = manifest_in(artifact.directory)
+    if manifest is None:
+        message = f"{full_name(artifact)} is not finished"
+        raise ArtifactError(Problem("documents", message, hint="go on with preparing it"))
+    for excerpt in excerpts(artifact.directory, count, seed):
+        yield plain_excerpt(excerpt), excerpt_lines(excerpt, manifest.documents)
 
 
 def manifest_in(directory: Path) -> Manifest | None:
@@ -25,7 +75,7 @@ def manifest_in(directory: Path) -> Manifest | None:
     return Manifest.load(directory) if (directory / FILE_NAME).exists() else None
 
 
-def facts(manifest: Manifest) -> list[tuple[str, str]]:
+def _rows(manifest: Manifest) -> list[tuple[str, str]]:
     """What a dataset is made of, a line each."""
     tokenizer = manifest.tokenizer
     tokens, text = manifest.tokens, manifest.text_bytes

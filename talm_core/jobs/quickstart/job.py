@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from talm_core.data.local.corpus import reading_of
 from talm_core.errors import Problem, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
@@ -31,7 +32,7 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     """The three jobs a quick start consists of, in order."""
     sample = config.name
     preset = find_preset(workspace, config.preset)
-    reading = {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
+    reading = reading_of(config)
     tokenizer = build(
         TokenizerConfig,
         {

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import render
+from talm_core.runtime.overview import Overview
 from talm_core.settings.schema import JobConfig
-from talm_core.tokenizer.vocabulary import FILE_NAME
+from talm_core.storage.workspace import Workspace
+from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 
 if TYPE_CHECKING:
     from talm_core.jobs.tokenizer.report import Report
@@ -17,10 +20,42 @@ if TYPE_CHECKING:
 _BAR = 24
 
 
+def figures(item: Overview) -> Iterator[str]:
+    """The numbers that tell tokenizers apart."""
+    if isinstance(item.config, TokenizerConfig):
+        yield f"{item.summary.get('vocab_size', item.config.vocab_size):,} tokens"
+        if "bytes_per_token" in item.summary:
+            yield f"{item.summary['bytes_per_token']:.2f} bytes per token"
+
+
+def page(item: Overview) -> Iterator[str]:
+    """What a tokenizer ended with, and how well it fits text."""
+    yield from render.result(item.summary)
+    found = report_in(item.artifact.directory, item.config)
+    if found is not None:
+        yield from lines(found)
+
+
+def facts(item: Overview) -> dict[str, Any]:
+    """The same as values for `--json`."""
+    found = report_in(item.artifact.directory, item.config)
+    return {"tokenizer": plain(found) if found else None}
+
+
+def shipped(name: str) -> tuple[list[str], dict[str, Any]]:
+    """The page and the values for `--json` of a tokenizer that ships with talm."""
+    found = report_of(BASE.with_stem(name))
+    return list(lines(found)), {"tokenizer": plain(found)}
+
+
+def afterwards(config: TokenizerConfig, workspace: Workspace) -> tuple[str, ...]:
+    """The words of the command that looks into it."""
+    del workspace
+    return ("show", f"tokenizers/{config.name}")
+
+
 def report_in(directory: Path, config: JobConfig | None) -> Report | None:
     """The report of a tokenizer's directory; None while it is not complete."""
-    from talm_core.jobs.tokenizer.config import TokenizerConfig
-
     path = directory / FILE_NAME
     if not path.is_file():
         return None
@@ -37,7 +72,7 @@ def report_of(path: Path, config: Any = None) -> Report:
 def lines(report: Report) -> Iterator[str]:
     """The report as a page."""
     special = ", ".join(report.special_tokens) or "none"
-    yield from _table(
+    yield from render.table(
         "Vocabulary",
         [
             ("tokens", f"{report.vocab_size:,}, {report.n_vocab:,} ids with special tokens"),
@@ -84,14 +119,6 @@ def lines(report: Report) -> Iterator[str]:
 def plain(report: Report) -> dict[str, Any]:
     """The same as values for `--json`."""
     return asdict(report)
-
-
-def _table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
-    width = max(len(key) for key, _ in rows)
-    yield ""
-    yield title
-    for key, value in rows:
-        yield f"  {key.ljust(width)}  {value}"
 
 
 def _columns(rows: Sequence[Sequence[str]], *, left: int) -> Iterator[str]:
