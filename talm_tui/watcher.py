@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview, Overviews
-    from talm_core.storage.workspace import Artifact, Workspace
+    from talm_core.runtime.telemetry import telemetry
+from talm_core.storage.workspace import Artifact, Workspace
 
 LOOK_SECONDS = 1.0
 _SHOW_SECONDS = 0.5
@@ -140,7 +141,7 @@ def _signature(artifact: Artifact) -> tuple[float, ...]:
 def _machine() -> Machine:
     from talm_core.system import hardware
 
-    now = hardware.telemetry(None)
+    now = telemetry(None)
     return Machine(
         hardware.describe(),
         _rounded(now.host_used),

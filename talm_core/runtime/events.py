@@ -16,6 +16,8 @@ import math
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
+from talm_core.system.memory import DeviceMemory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -204,20 +206,6 @@ class Checkpointed(Event):
     directory: str
     bytes: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceMemory:
-    """Memory of one accelerator in bytes; utilisation a share, temperature °C, power W."""
-
-    name: str
-    used: int
-    total: int
-    allocated: int | None = None
-    reserved: int | None = None
-    utilisation: float | None = None
-    temperature: float | None = None
-    power: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from talm_core.runtime.events import DeviceMemory, Telemetry
 from talm_core.system import cgroup
+from talm_core.system.memory import DeviceMemory
 
 
 def cores() -> int:
@@ -94,29 +94,6 @@ def devices(held: Mapping[str, tuple[int, int]] | None = None) -> list[DeviceMem
         if device is not None:
             found.append(device)
     return found
-
-
-def telemetry(
-    process: psutil.Process | None = None, held: Mapping[str, tuple[int, int]] | None = None
-) -> Telemetry:
-    """Memory and load now, of a process (default: this one) and of the machine; `held` is what
-    the process has of its devices, as for `devices`.
-
-    The load is the mean since the last call, at first since this module was loaded.
-    """
-    used, total = host_memory()
-    try:
-        resident = (process or psutil.Process()).memory_info().rss
-    except psutil.Error:
-        # It has ended meanwhile.
-        resident = 0
-    return Telemetry(
-        process_memory=resident,
-        host_used=used,
-        host_total=total,
-        cpu=psutil.cpu_percent(interval=None) / 100,
-        devices=devices(held),
-    )
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.events import Checkpoint, Command, EvaluateEvery, Event, Notice, Sample, Stop
-from talm_core.system.hardware import telemetry
+from talm_core.runtime.telemetry import telemetry
 from talm_core.training.agreement import Agreement
 from talm_core.training.pace import Pace
 from talm_core.training.signs import Signs

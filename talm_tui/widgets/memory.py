@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from talm_core.runtime.events import DeviceMemory, Record, Telemetry
+from talm_core.runtime.events import Record, Telemetry
+from talm_core.system.memory import DeviceMemory
 from talm_tui.theme import line
 from talm_tui.widgets import plot
 

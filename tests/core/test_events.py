@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from talm_core.runtime.events import (
     Command,
-    DeviceMemory,
     Evaluated,
     Event,
     Generated,
@@ -27,6 +26,7 @@ from talm_core.runtime.events import (
     decode_command,
     to_json,
 )
+from talm_core.system.memory import DeviceMemory
 from tests.core.counting import metrics
 
 # By name: a dataclass with slots is made twice, and the first may still be about.

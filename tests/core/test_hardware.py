@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from talm_core.runtime.telemetry import telemetry
 from talm_core.system import cgroup, hardware
 
 
@@ -102,7 +103,7 @@ def test_a_device_tells_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_process_holds_stands_with_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """By UUID: CUDA may count the devices in another order than the driver does."""
     use(monkeypatch, THREE)
-    told = hardware.telemetry(held={"cc3": (30, 40)}).devices
+    told = telemetry(held={"cc3": (30, 40)}).devices
     assert [(device.allocated, device.reserved) for device in told] == [
         (None, None),
         (None, None),
@@ -150,19 +151,19 @@ def test_the_driver_of_this_machine_is_asked_without_an_error() -> None:
 
 
 def test_memory_of_this_process_and_of_the_machine() -> None:
-    told = hardware.telemetry()
+    told = telemetry()
     assert told.host_total == psutil.virtual_memory().total
     assert 0 < told.process_memory < told.host_total
     assert 0 <= told.cpu <= 1
-    assert hardware.telemetry(psutil.Process(os.getpid())).process_memory > 0
+    assert telemetry(psutil.Process(os.getpid())).process_memory > 0
 
 
 def test_a_process_that_has_ended_has_no_memory() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
-        assert hardware.telemetry(process).process_memory > 0
+        assert telemetry(process).process_memory > 0
         child.communicate(b"\n")
-    assert hardware.telemetry(process).process_memory == 0
+    assert telemetry(process).process_memory == 0
 
 
 def test_asking_loads_no_torch() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from talm_core.runtime.events import DeviceMemory, Telemetry
+from talm_core.runtime.events import Telemetry
 from talm_core.system import hardware
+from talm_core.system.memory import DeviceMemory
 from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer
 from tests.core.tiny_runs import tiny_config, tiny_workspace

@@ -12,7 +12,6 @@ from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
 from talm_core.runtime.events import (
     Checkpointed,
-    DeviceMemory,
     Evaluated,
     Event,
     Failed,
@@ -29,6 +28,7 @@ from talm_core.runtime.events import (
 from talm_core.settings.schema import JobConfig
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
+from talm_core.system.memory import DeviceMemory
 
 NOW = 1_790_000_000.0
 """When the tests believe it is."""

@@ -10,7 +10,6 @@ import pytest
 
 from talm_core.runtime.events import (
     Checkpointed,
-    DeviceMemory,
     Event,
     Failed,
     Finished,
@@ -24,6 +23,7 @@ from talm_core.runtime.events import (
 )
 from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
+from talm_core.system.memory import DeviceMemory
 from talm_tui.widgets import memory, run_text
 from tests.tui import canned
 
