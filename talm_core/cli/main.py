@@ -154,7 +154,7 @@ def _command_first(words: list[str]) -> list[str]:
 
 def _main(words: list[str]) -> int:
     from talm_core.cli.call import FAILED, INVALID, Call, complain
-    from talm_core.cli.options import at_once, parse
+    from talm_core.cli.parser import parse
     from talm_core.errors import InputError, Problem, TalmError, nearest
     from talm_core.storage.workspace import Workspace
 
@@ -170,10 +170,7 @@ def _main(words: list[str]) -> int:
             return _help(words[:1])
         command = by_name[words[0]]
         flags = command.flags()
-        given = at_once(words[1:], flags)
-        if given is None:
-            app = _app({words[0]: command})
-            given = parse(lambda left: _bind(app, [words[0], *left]), words[1:], flags)
+        given = parse(words[1:], flags)
         return command.run(Call(words[0], given, Workspace(given.text("workspace"))))
     except InputError as error:
         complain(error.problems, flags)
@@ -208,8 +205,8 @@ def _app(commands: dict[str, Command]) -> App:
     return app
 
 
-def _function(command: Command) -> Callable[..., dict[str, Any]]:
-    """What cyclopts binds the words to: it gives back what it was given."""
+def _function(command: Command) -> Callable[..., None]:
+    """What cyclopts writes a command's help from."""
     from cyclopts import Group
 
     from talm_core.cli.options import ADVANCED, EVERYWHERE, signature
@@ -219,19 +216,14 @@ def _function(command: Command) -> Callable[..., dict[str, Any]]:
     names = [name for name in names if name != EVERYWHERE] + [ADVANCED, EVERYWHERE]
     groups = {name: Group(name, sort_key=number) for number, name in enumerate(names)}
 
-    def function(**values: Any) -> dict[str, Any]:
-        return values
+    def function(**values: Any) -> None:
+        """Only its signature is read."""
 
     function.__doc__ = command.help
     shape = signature(flags, groups)
     function.__signature__ = shape  # type: ignore[attr-defined]
     function.__annotations__ = {item.name: item.annotation for item in shape.parameters.values()}
     return function
-
-
-def _bind(app: App, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    _, bound, unused, *_ = app.parse_known_args(words)
-    return dict(bound.arguments), unused
 
 
 def run() -> NoReturn:

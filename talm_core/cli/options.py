@@ -1,5 +1,4 @@
-"""Flags of a command: derived from a config's settings, parsed by cyclopts, told apart from what
-was not given.
+"""Flags of a command: derived from a config's settings, told apart from what was not given.
 
 Every value is taken as text here; `settings.build` knows what it must be, and says so about all of
 them at once. A flag that was not given has no value at all, so that a preset or a stored config
@@ -9,11 +8,11 @@ shows through.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from talm_core.errors import Problem, nearest
+from talm_core.errors import Problem
 from talm_core.settings.command_line import NONE
 from talm_core.settings.schema import Declared, JobConfig, settings_of
 
@@ -191,8 +190,8 @@ def _whole(text: str) -> int:
 
 
 def signature(flags: Sequence[Flag], order: Mapping[str, Any]) -> inspect.Signature:
-    """The signature cyclopts reads: every parameter a text, a list or a switch, None when it is
-    not given. `order` gives the help groups by name."""
+    """The signature cyclopts writes the help from: every parameter a text, a list or a switch, None
+    when it is not given. `order` gives the help groups by name."""
     return inspect.Signature(
         [_parameter(flag, order) for flag in flags if flag.positional]
         + [_parameter(flag, order) for flag in flags if not flag.positional]
@@ -228,139 +227,3 @@ def _parameter(flag: Flag, groups: Mapping[str, Any]) -> inspect.Parameter:
 def _is_number(flag: Flag) -> bool:
     # `--temperature -1` is a wrong number, not a missing one.
     return flag.setting is not None and flag.setting.base_type in (int, float)
-
-
-def at_once(words: Sequence[str], flags: tuple[Flag, ...]) -> Given | None:
-    """What simple words say: names in their order, switches, `--flag value`. None where that is not
-    enough. Loading cyclopts would take longer than what `talm list` does."""
-    if any(flag.setting is not None for flag in flags):
-        return None
-    by_long = {flag.long: flag for flag in flags}
-    free = [flag for flag in flags if flag.positional]
-    values: dict[str, Any] = {}
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        flag = by_long.get(word)
-        if flag is None and not word.startswith("-") and free:
-            flag, left = free.pop(0), [word, *left]
-        if flag is None or flag.key in values:
-            return None
-        if flag.kind == "switch":
-            values[flag.key] = True
-        elif left and not left[0].startswith("-"):
-            values[flag.key] = left.pop(0)
-        else:
-            return None
-    return Given(values, (), flags)
-
-
-def parse(
-    call: Callable[[Sequence[str]], tuple[dict[str, Any], list[str]]],
-    words: Sequence[str],
-    flags: tuple[Flag, ...],
-) -> Given:
-    """What `words` say. `call` has cyclopts bind them: it returns the values and what is left.
-    A word cyclopts stumbles over is noted and taken out, so that everything else is seen, too."""
-    from cyclopts import CycloptsError
-
-    left = _with_dashes(words, flags)
-    problems: list[Problem] = []
-    while True:
-        try:
-            values, unused = call(left)
-        except CycloptsError as error:
-            problem, index, count = _stumbled(error, left, flags)
-            problems.append(problem)
-            if index is None:
-                return Given({}, tuple(problems), flags)
-            del left[index : index + count]
-            continue
-        wrong = {problem.key for problem in problems}
-        problems += [item for item in _unused(unused, flags) if item.key not in wrong]
-        given = {key: value for key, value in values.items() if value is not None}
-        return Given(given, tuple(problems), flags)
-
-
-def _with_dashes(words: Sequence[str], flags: Sequence[Flag]) -> list[str]:
-    """`--prompt -` as `--prompt=-`: cyclopts would take the dash for a flag."""
-    texts = {name for flag in flags if flag.kind == "text" for name in (flag.long, *flag.names)}
-    joined: list[str] = []
-    for word in words:
-        if word == "-" and joined and joined[-1] in texts:
-            joined[-1] += "=-"
-        else:
-            joined.append(word)
-    return joined
-
-
-def _stumbled(
-    error: Exception, words: Sequence[str], flags: Sequence[Flag]
-) -> tuple[Problem, int | None, int]:
-    """What is wrong, and which words to go on without: where they begin and how many."""
-    word = _word(error, words)
-    index = next((i for i, w in enumerate(words) if w == word or w.startswith(f"{word}=")), None)
-    kind = type(error).__name__
-    key = _key(word, flags)
-    if word is None or index is None:
-        return Problem("command line", _message(error)), None, 0
-    alone = "=" in words[index]
-    follows = index + 1 < len(words) and not words[index + 1].startswith("-")
-    if kind == "UnknownOptionError":
-        return _unknown(words[index], flags), index, 1 if alone or not follows else 2
-    if kind == "RepeatArgumentError":
-        count = 1 if alone or not follows else 2
-        return Problem(key, "may be given once"), index, count
-    if kind == "CoercionError":
-        return Problem(key, "is a switch and takes no value", words[index]), index, 1
-    if "MissingArgument" in kind or kind == "ConsumeMultipleError":
-        return Problem(key, "needs a value after it"), index, 1
-    return Problem(key, _message(error)), index, 1
-
-
-def _word(error: Exception, words: Sequence[str]) -> str | None:
-    """The flag an error of cyclopts is about, as it was typed."""
-    token = getattr(error, "token", None)
-    for said in (
-        getattr(token, "keyword", None),
-        getattr(error, "keyword", None),
-        getattr(token, "value", None),
-    ):
-        if said and any(word == said or word.startswith(f"{said}=") for word in words):
-            return str(said)
-    argument = getattr(error, "argument", None)
-    name = getattr(argument, "name", None)
-    return str(name) if name else None
-
-
-def _key(word: str | None, flags: Sequence[Flag]) -> str:
-    for flag in flags:
-        if word in (flag.long, *flag.names):
-            return flag.key
-    return word or "command line"
-
-
-def _message(error: Exception) -> str:
-    error.verbose = False  # type: ignore[attr-defined]
-    text = " ".join(str(error).split())
-    return text[:1].lower() + text[1:]
-
-
-def _unused(words: Sequence[str], flags: Sequence[Flag]) -> list[Problem]:
-    problems = []
-    after_unknown = False
-    for word in words:
-        if word.startswith("-") and word != "-":
-            problems.append(_unknown(word, flags))
-            after_unknown = "=" not in word
-        elif not after_unknown:
-            problems.append(Problem("command line", "there is no place for this", word))
-        else:
-            after_unknown = False
-    return problems
-
-
-def _unknown(word: str, flags: Sequence[Flag]) -> Problem:
-    name = word.split("=", 1)[0]
-    known = [name for flag in flags for name in (flag.long, *flag.names)]
-    return Problem(name, "there is no such flag", hint=nearest(name, known))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.cli import main as cli
-from talm_core.cli.options import Given, at_once, parse
+from talm_core.cli.options import Given
+from talm_core.cli.parser import parse
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.registry import specs
@@ -21,9 +22,7 @@ from talm_core.settings.toml import config_classes
 
 
 def given_words(command: str, *typed: str) -> Given:
-    chosen = cli.commands()[command]
-    app = cli._app({command: chosen})
-    return parse(lambda left: cli._bind(app, [command, *left]), typed, chosen.flags())
+    return parse(typed, cli.commands()[command].flags())
 
 
 def test_every_job_has_its_command() -> None:
@@ -122,26 +121,39 @@ def test_a_switch_takes_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"),
+    ("typed", "expected", "problems"),
     [
-        ([], {}),
-        (["--json"], {"json": True}),
-        (["nano", "--workspace", "/x"], {"name": "nano", "workspace": "/x"}),
-        (["--workspace", "/x", "--json", "a/b"], {"name": "a/b", "workspace": "/x", "json": True}),
-        (["--workspace=/x"], None),
-        (["--workspace"], None),
-        (["--workspace", "--json"], None),
-        (["a", "b"], None),
-        (["--json", "--json"], None),
-        (["--help"], None),
-        (["--", "-x"], None),
+        ([], {}, ()),
+        (["--json"], {"json": True}, ()),
+        (["nano", "--workspace", "/x"], {"name": "nano", "workspace": "/x"}, ()),
+        (
+            ["--workspace", "/x", "--json", "a/b"],
+            {"name": "a/b", "workspace": "/x", "json": True},
+            (),
+        ),
+        (["--workspace=/x"], {"workspace": "/x"}, ()),
+        (["--workspace"], {}, ("workspace: needs a value after it",)),
+        (["--workspace", "--json"], {"json": True}, ("workspace: needs a value after it",)),
+        (["a", "b"], {"name": "a"}, ("command line = 'b': there is no place for this",)),
+        (["--json", "--json"], {"json": True}, ("json: may be given once",)),
+        (["--", "-x"], {"name": "-x"}, ()),
+        (["--name", "a"], {"name": "a"}, ()),
     ],
 )
-def test_simple_words_are_read_at_once(typed: list[str], expected: dict[str, Any] | None) -> None:
-    given = at_once(typed, cli.commands()["show"].flags())
-    assert (given and given.values) == expected
-    if given is not None:
-        assert given_words("show", *typed).values == expected
+def test_names_switches_and_values(
+    typed: list[str], expected: dict[str, Any], problems: tuple[str, ...]
+) -> None:
+    given = given_words("show", *typed)
+    assert given.values == expected
+    assert tuple(map(str, given.problems)) == problems
+
+
+def test_a_text_may_begin_with_a_dash() -> None:
+    for text in ("- a small dog", "-", "-1 and more", "--- a title", "-x y"):
+        assert given_words("sample", "m", "--prompt", text).settings()["prompt"] == text
+    (problem,) = given_words("sample", "m", "--prompt", "-dog").problems[:1]
+    assert "--prompt=VALUE" in str(problem)
+    assert given_words("sample", "m", "--prompt=-dog").settings()["prompt"] == "-dog"
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)

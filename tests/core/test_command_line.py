@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from talm_core.cli import main as cli
-from talm_core.cli.options import parse
+from talm_core.cli.parser import parse
 from talm_core.errors import ConfigError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.export.config import ExportConfig
@@ -146,7 +146,6 @@ def test_the_command_reads_back_as_the_same_config(data: st.DataObject) -> None:
         assume(False)
     said = command_line(config)
     name = said[1]
-    app = cli._app({name: cli.commands()[name]})
-    read = parse(lambda left: cli._bind(app, [name, *left]), said[2:], cli.commands()[name].flags())
+    read = parse(said[2:], cli.commands()[name].flags())
     assert read.problems == ()
     assert build(model, read.settings()) == config
