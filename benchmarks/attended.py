@@ -94,8 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TALM_CONFIG_DIR"] = f"{folder}/config"
         workspace = Workspace(Path(folder) / "workspace")
-        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
-            pass
+        runner.run(DataConfig(ds_sample="docs"), workspace)
         for number in range(options.rounds):
             pair: dict[str, float] = {}
             for way in ("alone", "watched") if number % 2 else ("watched", "alone"):

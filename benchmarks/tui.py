@@ -183,8 +183,7 @@ def watching(terminal: PseudoTerminal, seconds: float) -> dict[str, float]:
 def training(workspace: Workspace) -> Iterator[str]:
     """A run that uses every core until the end, over a dataset of the standard library."""
     if not (workspace.directory("data", "stdlib/docs") / "manifest.json").exists():
-        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
-            pass
+        runner.run(DataConfig(ds_sample="docs"), workspace)
     for name, steps in (("first", 3), ("second", 3), ("busy", 100_000)):
         config = PretrainConfig(model_name=name, data_dir="stdlib/docs", max_steps=steps,
                                 warmup_steps=1, eval_every=0, sample_every=0)  # fmt: skip
@@ -342,8 +341,7 @@ def main() -> None:
             )
             return
         workspace = Workspace(Path(folder) / "workspace")
-        for _ in runner.run(DataConfig(ds_sample="docs"), workspace):
-            pass
+        runner.run(DataConfig(ds_sample="docs"), workspace)
         results: dict[str, dict[str, float]] = {}
         results["start"] = first_frames(workspace.root, options.rounds)
         with training(workspace), talm_tui(workspace.root, columns=120, rows=40) as terminal:

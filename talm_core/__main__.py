@@ -15,6 +15,7 @@ from pathlib import Path
 from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, TalmError
 from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime import control, rank, runner
+from talm_core.runtime.context import Unheard
 from talm_core.runtime.events import Finished, done
 from talm_core.runtime.journal import last_record
 from talm_core.runtime.kinds import open_job, share_cores
@@ -79,9 +80,7 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
         check_unchanged(config, directory, override=override)
         held = Lock.acquire(directory)
         control.forget(directory)
-    finished = False
-    for event in runner.run(config, workspace, resume=True, held=held):
-        finished = isinstance(event, Finished)
+    finished = isinstance(runner.run(config, workspace, resume=True, held=held), Finished)
     # To a launcher anything else is a failure, after which it may begin again.
     return 0 if finished or rank.launched() else 130
 
@@ -90,8 +89,8 @@ def _join_in(config: JobConfig, workspace: Workspace) -> int:
     """Work beside the process that has the lock and the journal."""
     if not spec_of(config.kind).distributed:
         raise ConfigError(Problem("job", "is done by one process", config.kind))
-    for _ in open_job(config, workspace):
-        pass
+    job = open_job(config, workspace)
+    job(Unheard(workspace, workspace.directory_of(config)))
     return 0
 
 

@@ -1,21 +1,20 @@
-"""Drives a job: asks for one event after the other, writes each down, hears commands between two.
+"""Drives a job: writes down what it says, hears commands for it, and says how it ended.
 
-Pausing is not asking for the next event. Stopping is closing the generator, which saves what it
-has in its `finally`; a job that takes `Stop` is told instead, until it ends, so that it can still
-say what it saved.
+Pausing is waiting inside `poll`. Stopping is what `poll` raises: the job saves what it has and
+ends, by an exception or in order.
 """
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from talm_core.errors import InputError, TalmError, UnforeseenError
 from talm_core.jobs.registry import spec_of
+from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.control import Inbox, stop_reason
 from talm_core.runtime.events import (
     ENDS,
@@ -36,101 +35,116 @@ from talm_core.runtime.events import (
     Unpaused,
 )
 from talm_core.runtime.journal import JournalWriter
-from talm_core.runtime.kinds import Job
 from talm_core.settings.schema import JobConfig
+from talm_core.storage.workspace import Workspace
 from talm_core.version import version
 
 LOG_FILE = "log.txt"
 
-E = TypeVar("E", bound=Event)
+Listener = Callable[[Event], object]
 
 _ANSWERS: dict[type[Command], type[Event]] = {Checkpoint: Checkpointed, Sample: Sampled}
 """What a paused job says when it has done what it was told."""
 
 
-class Driver:
+class Driver(JobContext):
     """One job from its first event to its end."""
 
     def __init__(
         self,
         config: JobConfig,
-        job: Job,
+        workspace: Workspace,
         directory: Path,
         inbox: Inbox,
+        listener: Listener,
         *,
         grows: bool = False,
     ) -> None:
-        """`grows` tells that a finished artifact is gone on with."""
+        """`listener` is called with every event once it is in the journal. `grows` tells that a
+        finished artifact is gone on with."""
+        self.workspace = workspace
+        self.directory = directory
+        self.last: Event | None = None
         self._config = config
         self._spec = spec_of(config.kind)
-        self._job = job
-        self._log = directory / LOG_FILE
         self._inbox = inbox
+        self._listener = listener
+        self._deaf: BaseException | None = None
         self._grows = grows
         self._writer = JournalWriter(directory)
         self._paused = False
         self._stopping = False
         # What a paused job is still to say before it waits again.
         self._awaited: type[Event] | None = None
-        self._ended = False
 
-    def events(self) -> Generator[Event, None, None]:
-        """Every event, in the journal before it is yielded; the last says how it ended.
+    def drive(self, job: Callable[[JobContext], None]) -> None:
+        """Do the job; the last event says how it ended.
 
         Raises:
             TalmError: what the job raised.
             UnforeseenError: the job broke; the traceback is in `log.txt`.
+            BaseException: what the listener raised; the job has saved what it had.
         """
         try:
-            yield from self._steps()
-        except GeneratorExit:
-            self._close_quietly()
-            raise
-        except TalmError as error:
-            kept = self._grows and isinstance(error, InputError)
-            yield self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
-            raise
-        except Exception as error:
-            yield self._say(self._broken(error))
-            raise UnforeseenError(_line(error)) from error
+            self._do(job)
         finally:
             self._writer.close()
+        if self._deaf is not None:
+            raise self._deaf
 
-    def _steps(self) -> Generator[Event, None, None]:
-        command: Command | None = None
-        while True:
+    def _do(self, job: Callable[[JobContext], None]) -> None:
+        try:
             try:
-                event = self._job.send(command)
-            except StopIteration:
-                break
-            yield self._say(self._signed(event))
-            command = yield from self._next_command(event)
-            if isinstance(command, Stop) and Stop not in self._spec.hears:
-                break
-        self._job.close()
-        if not self._ended:
-            yield self._say(self._stopped("asked to stop"))
+                job(self)
+            except StopRequested:
+                self._stopping = True
+            if not isinstance(self.last, ENDS):
+                reason = "asked to stop" if self._deaf is None else "closed"
+                self._say(Stopped(reason=stop_reason() or reason))
+        except TalmError as error:
+            kept = self._grows and isinstance(error, InputError)
+            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
+            raise
+        except Exception as error:
+            self._say(self._broken(error))
+            raise UnforeseenError(_line(error)) from error
 
-    def _next_command(self, event: Event) -> Generator[Event, None, Command | None]:
-        """What the job is to be told now; waits as long as it is paused."""
-        if self._spec.delegates or isinstance(event, Started):
-            # A job that has only just begun hears nothing yet.
+    def emit(self, event: Event) -> None:
+        """Write an event down, then tell the listener. One that raises is told nothing more, and
+        the job is stopped."""
+        self._say(self._signed(event))
+        if self._awaited is not None:
+            refused = isinstance(event, Notice) and event.level == "error"
+            if isinstance(event, self._awaited) or refused:
+                self._awaited = None
+        self._stop_if_unheard()
+
+    def _stop_if_unheard(self) -> None:
+        if self._deaf is not None and not self._stopping:
+            self._stopping = True
+            raise StopRequested(heard=False)
+
+    def poll(self) -> Command | None:
+        """What the job is to do now; waits as long as it is paused."""
+        if self._spec.delegates:
+            # The jobs it runs hear what is sent to it.
             return None
         if self._stopping:
-            # Again at every event, should the job have been somewhere where it did not listen.
-            return Stop()
+            # Again at every call, should the job have been somewhere where it did not listen.
+            raise StopRequested
         command = self._inbox.next()
-        if command is None and self._still_busy(event):
+        if command is None and self._awaited is not None:
             return None
         while True:
-            command = yield from self._heard(command)
+            command = self._heard(command)
             if command is not None or not self._paused:
                 return command
             # Said again after whatever was done meanwhile: the last event is the status.
-            yield self._say(Paused())
+            self._say(Paused())
+            self._stop_if_unheard()
             command = self._inbox.wait()
 
-    def _heard(self, command: Command | None) -> Generator[Event, None, Command | None]:
+    def _heard(self, command: Command | None) -> Command | None:
         """Do what the driver itself does about a command; returns what is left for the job."""
         match command:
             case Pause():
@@ -139,31 +153,27 @@ class Driver:
             case Unpause():
                 if self._paused:
                     self._paused = False
-                    yield self._say(Unpaused())
+                    self._say(Unpaused())
                 return None
             case Stop():
                 self._paused, self._stopping = False, True
+                raise StopRequested
             case Command() if type(command) not in self._spec.hears:
                 name = type(command).__name__.lower()
-                yield self._say(Notice(message=f"this job has no {name}", level="warning"))
+                self._say(Notice(message=f"this job has no {name}", level="warning"))
                 return None
             case Command():
                 self._awaited = _ANSWERS.get(type(command))
         return command
 
-    def _still_busy(self, event: Event) -> bool:
-        """Whether a paused job is still doing what it was told."""
-        if self._awaited is None:
-            return False
-        refused = isinstance(event, Notice) and event.level == "error"
-        if isinstance(event, self._awaited) or refused:
-            self._awaited = None
-        return self._awaited is not None
-
-    def _say(self, event: E) -> E:
+    def _say(self, event: Event) -> None:
         self._writer.write(event)
-        self._ended = self._ended or isinstance(event, ENDS)
-        return event
+        self.last = event
+        if self._deaf is None:
+            try:
+                self._listener(event)
+            except BaseException as error:  # noqa: BLE001 - raised again once the job has saved
+                self._deaf = error
 
     def _signed(self, event: Event) -> Event:
         if isinstance(event, Started):
@@ -171,25 +181,9 @@ class Driver:
             return replace(event, pid=os.getpid(), version=version(), settings=kept)
         return event
 
-    def _stopped(self, reason: str) -> Stopped:
-        return Stopped(reason=stop_reason() or reason)
-
-    def _close_quietly(self) -> None:
-        """Somebody closed the generator: end the job and write that down, yielding nothing."""
-        if self._ended:
-            return
-        try:
-            self._job.close()
-        except TalmError as error:
-            self._say(Failed(message=str(error), kind=type(error).__name__))
-            raise
-        except Exception as error:
-            self._say(self._broken(error))
-            raise
-        self._say(self._stopped("closed"))
-
     def _broken(self, error: Exception) -> Failed:
-        with self._log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        log = self.directory / LOG_FILE
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))
         return Failed(message=_line(error), kind="bug")
 

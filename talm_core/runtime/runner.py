@@ -1,11 +1,11 @@
 """Start, drive, follow, command and find jobs: the directory protocol.
 
-    for event in run(config, workspace):              # in this process
+    run(config, workspace, on_event=print)            # in this process
     for record in follow(start(config, workspace)):   # as a detached process
 
-A job is a generator of events that knows nothing of journals, locks or signals. `run` drives one:
-it takes the artifact's lock, writes `config.toml`, appends every event to `events.jsonl`, listens
-for commands and turns errors into a `Failed`. `start` does the same in a process of its own that
+A job is a function that knows nothing of journals, locks or signals. `run` drives one: it takes the
+artifact's lock, writes `config.toml`, appends every event to `events.jsonl`, listens for commands
+and turns errors into a `Failed`. `start` does the same in a process of its own that
 outlives this one. Status is never stored: it is read off the lock and the last event.
 """
 
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from talm_core.errors import ArtifactError, InputError, Problem, RunError
 from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime import control, journal, lock
 from talm_core.runtime.control import Inbox, request_stop
-from talm_core.runtime.driver import LOG_FILE, Driver
+from talm_core.runtime.driver import LOG_FILE, Driver, Listener
 from talm_core.runtime.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
 from talm_core.runtime.kinds import open_job
 from talm_core.runtime.lock import Lock
@@ -138,13 +138,15 @@ def run(
     override: bool = False,
     held: Lock | None = None,
     listen: Sequence[Path] = (),
-) -> Generator[Event, None, None]:
-    """Run a job in this process, with journal, lock and commands.
+    on_event: Listener = lambda _: None,
+) -> Event | None:
+    """Run a job in this process, with journal, lock and commands; returns the last event, which
+    says how it ended.
 
-    Every event is in the journal before it is yielded. Closing this generator stops the job.
-    `override` lets a resumed run take settings that were changed. `held` is a lock taken before
-    (by `start`); `listen` names directories whose commands count
-    here too (quick start passes its own to its stages).
+    `on_event` is called with every event once it is in the journal. What it raises stops the job,
+    which saves what it has, and is raised here then. `override` lets a resumed run take settings
+    that were changed. `held` is a lock taken before (by `start`); `listen` names directories whose
+    commands count here too (quick start passes its own to its stages).
 
     Raises:
         InputError: what was asked cannot be done; nothing half-made is left behind.
@@ -161,9 +163,11 @@ def run(
     try:
         job = open_job(config, workspace)
         heard = Inbox([directory, *listen])
-        yield from Driver(config, job, directory, heard, grows=grows).events()
+        driver = Driver(config, workspace, directory, heard, on_event, grows=grows)
+        driver.drive(job)
         if grows and status(directory) is Status.DONE:
             finished.unlink(missing_ok=True)
+        return driver.last
     except InputError:
         if fresh:
             discard(directory, workspace)

@@ -39,6 +39,7 @@ from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.training import checkpoint
 from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer, placed
+from tests.core.driving import run_events, stepped_run
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 
@@ -214,7 +215,7 @@ def test_memory_that_runs_out_for_real(tmp_path: Path) -> None:
 def interrupted(workspace: Workspace, **changes: Any) -> Path:
     """A run that was closed after step 6."""
     config = tiny_config(**changes)
-    job = runner.run(config, workspace)
+    job = stepped_run(config, workspace)
     for event in job:
         if isinstance(event, Metrics) and event.step == 6:
             break
@@ -241,7 +242,7 @@ def test_an_edited_config_is_refused_with_the_differences(tmp_path: Path) -> Non
         ("\neval_every = 5 ", "\neval_every = 4 "),
     )
     with pytest.raises(ConfigError) as caught:
-        list(runner.run(runner.read_config(directory), workspace, resume=True))
+        run_events(runner.read_config(directory), workspace, resume=True)
     assert [(p.key, p.value) for p in caught.value.problems] == [
         ("n_layer", 3),
         ("learning_rate", 0.002),
@@ -249,7 +250,7 @@ def test_an_edited_config_is_refused_with_the_differences(tmp_path: Path) -> Non
     assert "the run was started with 0.003" in str(caught.value)
     assert "--override" in caught.value.problems[1].hint
     with pytest.raises(ConfigError) as caught:
-        list(runner.run(runner.read_config(directory), workspace, resume=True, override=True))
+        run_events(runner.read_config(directory), workspace, resume=True, override=True)
     assert [p.key for p in caught.value.problems] == ["n_layer"]
     assert "start a new run" in caught.value.problems[0].hint
 
@@ -257,7 +258,7 @@ def test_an_edited_config_is_refused_with_the_differences(tmp_path: Path) -> Non
 def test_a_config_edited_before_the_first_step_is_refused_as_well(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     config = tiny_config()
-    job = runner.run(config, workspace)
+    job = stepped_run(config, workspace)
     assert isinstance(next(job), Started)
     job.close()
     directory = workspace.directory_of(config)
@@ -270,7 +271,7 @@ def test_a_config_edited_before_the_first_step_is_refused_as_well(tmp_path: Path
     )
     edited = runner.read_config(directory)
     with pytest.raises(ConfigError) as caught:
-        list(runner.run(edited, workspace, resume=True))
+        run_events(edited, workspace, resume=True)
     assert [(p.key, p.value) for p in caught.value.problems] == [
         ("n_layer", 1),
         ("learning_rate", 0.002),
@@ -278,11 +279,11 @@ def test_a_config_edited_before_the_first_step_is_refused_as_well(tmp_path: Path
     assert "the run was started with 0.003" in str(caught.value)
     # Nothing is saved yet that another shape could not load.
     assert {"--override" in p.hint for p in caught.value.problems} == {True}
-    job = runner.run(edited, workspace, resume=True, override=True)
+    job = stepped_run(edited, workspace, resume=True, override=True)
     assert isinstance(next(job), Started)
     job.close()
     # From now on that is what the run is trained with.
-    assert isinstance(list(runner.run(edited, workspace, resume=True))[-1], Finished)
+    assert isinstance(run_events(edited, workspace, resume=True)[-1], Finished)
 
 
 def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> 
     rate = ("\nlearning_rate = 0.003 ", "\nlearning_rate = 0.002 ")
     edit(directory, rate, ("\nbatch_size = 4 ", "\nbatch_size = 8 "))
     config = runner.read_config(directory)
-    job = runner.run(config, workspace, resume=True, override=True)
+    job = stepped_run(config, workspace, resume=True, override=True)
     events = []
     for event in job:
         events.append(event)
@@ -304,7 +305,7 @@ def test_an_edited_config_is_taken_by_override_and_said_once(tmp_path: Path) -> 
     assert isinstance(last, Metrics)
     assert last.tokens == 6 * 4 * 32 + 8 * 32
     # From now on that is what the run is trained with.
-    events = list(runner.run(runner.read_config(directory), workspace, resume=True))
+    events = run_events(runner.read_config(directory), workspace, resume=True)
     assert [e for e in events if isinstance(e, Notice)] == []
     assert isinstance(events[-1], Finished)
 
@@ -316,7 +317,7 @@ def test_how_it_is_computed_follows_an_override(tmp_path: Path) -> None:
     machine = checkpoint.find(directory).state["machine"] | {"batch_size": 2, "attention": "math"}
     checkpoint.amend(checkpoint.find(directory).path or directory, {"machine": machine})
     edit(directory, ('\nprecision = "auto" ', '\nprecision = "bf16" '))
-    list(runner.run(runner.read_config(directory), workspace, resume=True, override=True))
+    run_events(runner.read_config(directory), workspace, resume=True, override=True)
     last = checkpoint.find(directory)
     assert last.step == 12
     assert last.state["machine"] == machine | {"precision": "bf16"}
@@ -333,7 +334,7 @@ def test_a_batch_that_is_overridden_is_divided_anew(tmp_path: Path) -> None:
         ("\ngrad_accum_steps = 1 ", "\ngrad_accum_steps = 2 "),
         ("\nthreads = 1 ", "\nthreads = 2 "),
     )
-    list(runner.run(runner.read_config(directory), workspace, resume=True, override=True))
+    run_events(runner.read_config(directory), workspace, resume=True, override=True)
     assert checkpoint.find(directory).state["machine"] == machine | {"batch_size": 0, "threads": 2}
 
 
@@ -342,7 +343,7 @@ def test_other_windows_begin_at_their_beginning(tmp_path: Path) -> None:
     directory = interrupted(workspace)
     edit(directory, ("\nseed = 1337 ", "\nseed = 7 "))
     config = runner.read_config(directory)
-    job = runner.run(config, workspace, resume=True, override=True)
+    job = stepped_run(config, workspace, resume=True, override=True)
     for event in job:
         if isinstance(event, Metrics):
             assert event.epoch == pytest.approx(4 / 352, rel=0.2)
@@ -361,7 +362,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(
         clock = itertools.count(2_000_000_000, -60)
         patched.setattr(time, "time", lambda: float(next(clock)))
         patched.setattr(time, "time_ns", lambda: next(clock) * 10**9)
-        events = list(runner.run(tiny_config(), workspace))
+        events = run_events(tiny_config(), workspace)
         directory = workspace.directory_of(tiny_config())
         control.leave(directory, Pause())
         control.leave(directory, Unpause())
@@ -384,7 +385,7 @@ def test_a_validation_shard_that_is_missing_is_named_before_the_first_step(
     shard.unlink()
     events: list[Event] = []
     with pytest.raises(ArtifactError, match="is missing") as caught:
-        events.extend(runner.run(tiny_config(), workspace))
+        events.extend(stepped_run(tiny_config(), workspace))
     assert [(p.key, p.hint) for p in caught.value.problems] == [
         (str(shard), "prepare the data again")
     ]

@@ -36,6 +36,7 @@ from talm_core.runtime import runner
 from talm_core.runtime.events import Event, Failed, Finished, Notice, Started
 from talm_core.runtime.journal import last_record
 from talm_core.storage.workspace import Workspace
+from tests.core.driving import run_events, stepped_run
 from tests.core.hub_server import SHA, Fault, HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, decode, files, ids, read
 
@@ -740,11 +741,11 @@ def test_a_longer_one_is_let_in_by_the_command_and_nothing_else_is(
 ) -> None:
     server.repos[ID] = some_thing()
     short = CONFIG.model_copy(update={"max_tokens": 2_500})
-    assert isinstance(list(runner.run(short, workspace))[-1], Finished)
+    assert isinstance(run_events(short, workspace)[-1], Finished)
     for values in ({"max_tokens": 2_400}, {"max_tokens": 2_500}, {"val_fraction": 0.2}):
         with pytest.raises(WorkspaceError, match="more max_tokens make it longer; else choose"):
-            list(runner.run(short.model_copy(update=values), workspace))
-    last = list(runner.run(CONFIG.model_copy(update={"keep_downloads": False}), workspace))[-1]
+            run_events(short.model_copy(update=values), workspace)
+    last = run_events(CONFIG.model_copy(update={"keep_downloads": False}), workspace)[-1]
     assert isinstance(last, Finished)
     assert last.summary["documents"] == 180
 
@@ -754,7 +755,7 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
 ) -> None:
     server.repos[ID] = some_thing()
     short = CONFIG.model_copy(update={"max_tokens": 2_500})
-    list(runner.run(short, workspace))
+    run_events(short, workspace)
     directory = workspace.directory_of(short)
     own = ("events.jsonl", "lock", "position.json")
     before = {name: value for name, value in files(directory).items() if name not in own}
@@ -763,7 +764,7 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
     for _ in range(2):
         events: list[Event] = []
         with pytest.raises(ArtifactError, match="cannot be made longer"):
-            events.extend(runner.run(CONFIG, workspace))
+            events.extend(stepped_run(CONFIG, workspace))
         assert runner.status(directory) is runner.Status.DONE
         after = files(directory)
         assert {name: value for name, value in after.items() if name not in own} == before
@@ -772,7 +773,7 @@ def test_a_refused_attempt_to_make_it_longer_leaves_it_finished(
         assert isinstance(last.event, Failed)
         assert last.event.kept
     (directory / "position.json").write_text(position)
-    last_event = list(runner.run(CONFIG, workspace))[-1]
+    last_event = run_events(CONFIG, workspace)[-1]
     assert isinstance(last_event, Finished)
     assert last_event.summary["documents"] == 180
     assert not (directory / "config-finished.toml").exists()

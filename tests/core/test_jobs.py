@@ -35,6 +35,7 @@ from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
 from talm_core.version import version
 from tests.core.counting import STATE, CountConfig, PlainConfig, registered
+from tests.core.driving import run_events, stepped_run
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_run_is_journalled_event_by_event(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=5)
     directory = workspace.directory_of(config)
     seen: list[Event] = []
-    for event in runner.run(config, workspace):
+    for event in stepped_run(config, workspace):
         seen.append(event)
         # In the journal before anybody sees it.
         assert said(directory) == seen
@@ -80,11 +81,11 @@ def test_a_run_is_journalled_event_by_event(workspace: Workspace) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 def test_what_is_finished_is_not_done_again(workspace: Workspace, resume: bool) -> None:
     config = CountConfig(name="a", steps=2)
-    list(runner.run(config, workspace))
+    run_events(config, workspace)
     directory = workspace.directory_of(config)
     before = (directory / journal.FILE_NAME).read_bytes()
     with pytest.raises(WorkspaceError) as caught:
-        list(runner.run(config, workspace, resume=resume))
+        run_events(config, workspace, resume=resume)
     (problem,) = caught.value.problems
     assert (problem.key, problem.value, problem.hint) == ("name", "a", "choose another name")
     assert (directory / journal.FILE_NAME).read_bytes() == before
@@ -94,7 +95,7 @@ def test_what_is_finished_is_not_done_again(workspace: Workspace, resume: bool) 
 @pytest.mark.parametrize("model", [CountConfig, PlainConfig])
 def test_closing_stops_and_saves(workspace: Workspace, model: type[CountConfig]) -> None:
     config = model(name="a", steps=9)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     for event in events:
         if isinstance(event, Metrics) and event.step == 4:
             events.close()
@@ -102,8 +103,8 @@ def test_closing_stops_and_saves(workspace: Workspace, model: type[CountConfig])
     assert said(directory)[-1] == Stopped(reason="closed")
     assert runner.status(directory) is Status.STOPPED
     with pytest.raises(WorkspaceError, match="go on with it by --resume, or choose another name"):
-        next(runner.run(config, workspace))
-    rest = list(runner.run(config, workspace, resume=True))
+        next(stepped_run(config, workspace))
+    rest = run_events(config, workspace, resume=True)
     assert rest[0] == Started(
         job=model.kind,
         name="a",
@@ -120,18 +121,18 @@ def test_a_resumed_run_keeps_its_settings(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
     config = runner.resumed_config(directory, {"steps": 20, "pause": 0.5})
     with pytest.raises(InputError) as caught:
-        next(runner.run(config, workspace, resume=True))
+        next(stepped_run(config, workspace, resume=True))
     (problem,) = caught.value.problems
     assert (problem.key, problem.value) == ("steps", 20)
     assert problem.message == "the run was started with 9"
     changed = runner.resumed_config(directory, {"pause": 0.001})
-    assert steps(list(runner.run(changed, workspace, resume=True))) == [3, 4, 5, 6, 7, 8, 9]
+    assert steps(run_events(changed, workspace, resume=True)) == [3, 4, 5, 6, 7, 8, 9]
     assert runner.read_config(directory) == CountConfig(name="a", steps=9, pause=0.001)
 
 
 def _stopped_at_two(workspace: Workspace) -> Path:
     config = CountConfig(name="a", steps=9)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     assert [next(events) for _ in range(3)]
     events.close()
     return workspace.directory_of(config)
@@ -139,7 +140,7 @@ def _stopped_at_two(workspace: Workspace) -> Path:
 
 def test_there_must_be_something_to_resume(workspace: Workspace) -> None:
     with pytest.raises(ArtifactError, match="there is nothing to resume"):
-        next(runner.run(CountConfig(name="a"), workspace, resume=True))
+        next(stepped_run(CountConfig(name="a"), workspace, resume=True))
     assert not workspace.root.exists()
 
 
@@ -147,7 +148,7 @@ def test_a_bug_is_told_in_a_line_and_logged_whole(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="bug")
     seen: list[Event] = []
     with pytest.raises(RunError, match="ZeroDivisionError: oh no") as caught:
-        seen.extend(runner.run(config, workspace))
+        seen.extend(stepped_run(config, workspace))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     directory = workspace.directory_of(config)
     assert said(directory)[-1] == Failed(message="ZeroDivisionError: oh no", kind="bug")
@@ -160,7 +161,7 @@ def test_a_bug_is_told_in_a_line_and_logged_whole(workspace: Workspace) -> None:
 def test_a_run_that_cannot_go_on_keeps_what_it_has(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="run")
     with pytest.raises(RunError, match="the loss is not finite"):
-        list(runner.run(config, workspace))
+        run_events(config, workspace)
     directory = workspace.directory_of(config)
     assert said(directory)[-1] == Failed(message="the loss is not finite", kind="RunError")
     assert steps(said(directory)) == [1, 2]
@@ -168,7 +169,7 @@ def test_a_run_that_cannot_go_on_keeps_what_it_has(workspace: Workspace) -> None
 
 def test_an_error_while_closing_is_said_and_raised(workspace: Workspace) -> None:
     config = CountConfig(name="a", wrong="closing")
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     assert [next(events) for _ in range(3)]
     with pytest.raises(RunError, match="cannot be closed"):
         events.close()
@@ -179,7 +180,7 @@ def test_an_error_while_closing_is_said_and_raised(workspace: Workspace) -> None
 
 def test_bad_input_leaves_nothing_behind(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="is damaged"):
-        list(runner.run(CountConfig(name="a", wrong="input"), workspace))
+        run_events(CountConfig(name="a", wrong="input"), workspace)
     assert list(workspace.root.iterdir()) == []
 
 
@@ -187,7 +188,7 @@ def test_bad_input_does_not_remove_what_was_there(workspace: Workspace) -> None:
     directory = _stopped_at_two(workspace)
     config = runner.resumed_config(directory, {"wrong": "input"})
     with pytest.raises(InputError, match="is damaged"):
-        list(runner.run(config, workspace, resume=True))
+        run_events(config, workspace, resume=True)
     assert (directory / STATE).read_text() == "2"
     assert runner.status(directory) is Status.FAILED
 
@@ -198,7 +199,7 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path, inside: str) -> None
     with registered():
         workspace = Workspace(tmp_path / inside)
         with pytest.raises(WorkspaceError, match=r"workspace = .*cannot be written"):
-            next(runner.run(CountConfig(name="a"), workspace))
+            next(stepped_run(CountConfig(name="a"), workspace))
         with pytest.raises(WorkspaceError, match="cannot be written"):
             runner.start(CountConfig(name="a"), workspace)
 
@@ -207,21 +208,21 @@ def test_a_folder_that_is_a_file(workspace: Workspace) -> None:
     workspace.root.mkdir()
     (workspace.root / "counts").write_text("in the way")
     with pytest.raises(WorkspaceError, match="cannot be written"):
-        next(runner.run(CountConfig(name="a"), workspace))
+        next(stepped_run(CountConfig(name="a"), workspace))
 
 
 def test_two_jobs_cannot_work_in_one_directory(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=9)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     next(events)
     with pytest.raises(BusyError) as caught:
-        next(runner.run(config, workspace, resume=True))
+        next(stepped_run(config, workspace, resume=True))
     (problem,) = caught.value.problems
     assert problem.key == "name"
     assert f"is in use by process {os.getpid()}" in problem.message
     assert problem.hint == "stop it with: talm stop a"
     events.close()
-    assert steps(list(runner.run(config, workspace, resume=True)))[-1] == 9
+    assert steps(run_events(config, workspace, resume=True))[-1] == 9
 
 
 # --- commands --------------------------------------------------------------------------------
@@ -243,7 +244,7 @@ def commanded(
                 if order is not None:
                     runner.send(directory, order)  # type: ignore[arg-type]
 
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     seen.append(next(events))
     thread = threading.Thread(target=command)
     thread.start()
@@ -323,12 +324,12 @@ def test_commands_for_a_job_that_has_ended_are_forgotten(workspace: Workspace) -
         runner.send(directory, Stop())
     control.leave(directory, Stop())
     config = runner.resumed_config(directory, {})
-    assert isinstance(list(runner.run(config, workspace, resume=True))[-1], Finished)
+    assert isinstance(run_events(config, workspace, resume=True)[-1], Finished)
 
 
 def test_nonsense_in_the_commands_is_passed_over(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=30, pause=0.01)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     seen = [next(events)]
     folder = workspace.directory_of(config) / control.FOLDER
     folder.mkdir()

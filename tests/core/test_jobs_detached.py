@@ -29,6 +29,7 @@ from talm_core.runtime.runner import Status
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from tests.core.counting import CountConfig, PlainConfig, registered
+from tests.core.driving import stepped_run
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_another_process_has_it(workspace: Workspace) -> None:
     with pytest.raises(BusyError, match="is in use by process"):
         runner.start(config, workspace)
     with pytest.raises(BusyError):
-        next(runner.run(config, workspace, resume=True))
+        next(stepped_run(config, workspace, resume=True))
     runner.send(directory, Stop())
     assert isinstance(until(directory, Stopped)[-1], Stopped)
 
@@ -139,7 +140,7 @@ def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_by_hand_a_directory_is_gone_on_with(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=9)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     assert [next(events) for _ in range(4)]
     events.close()
     directory = workspace.directory_of(config)
@@ -194,7 +195,7 @@ def test_a_launcher_does_not_take_a_stop_for_a_failure(
 
 def test_a_journal_torn_by_a_kill_is_closed_off(workspace: Workspace) -> None:
     config = CountConfig(name="a", steps=5)
-    events = runner.run(config, workspace)
+    events = stepped_run(config, workspace)
     assert [next(events) for _ in range(3)]
     events.close()
     directory = workspace.directory_of(config)

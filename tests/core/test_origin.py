@@ -17,6 +17,7 @@ from talm_core.runtime.preflight import check, settle
 from talm_core.storage.workspace import Workspace
 from talm_core.training import origin
 from talm_core.training.pretrain import pretrain
+from tests.core.driving import run_events, stepped_run
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
@@ -24,7 +25,7 @@ from tests.core.tiny_runs import tiny_config, tiny_workspace
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a finished run of 12 steps."""
     made = tiny_workspace(tmp_path_factory.mktemp("origin"))
-    list(runner.run(tiny_config(model_name="source"), made))
+    run_events(tiny_config(model_name="source"), made)
     return made
 
 
@@ -52,7 +53,9 @@ def test_the_same_checkpoint_by_name_and_by_path(workspace: Workspace) -> None:
 
 def test_a_run_begins_with_those_weights_and_its_config_says_so(workspace: Workspace) -> None:
     source = workspace.directory("pretrain", "source")
-    job = runner.run(branch(learning_rate=1e-9, min_learning_rate=0.0, weight_decay=0.0), workspace)
+    job = stepped_run(
+        branch(learning_rate=1e-9, min_learning_rate=0.0, weight_decay=0.0), workspace
+    )
     events = list(job)
     directory = workspace.directory("pretrain", "branch")
     assert runner.read_config(directory).model_dump()["init_from"] == "source/checkpoint-000012"
@@ -68,15 +71,15 @@ def test_a_run_begins_with_those_weights_and_its_config_says_so(workspace: Works
 
 def test_it_goes_on_when_the_source_is_gone(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
-    list(runner.run(tiny_config(model_name="source"), workspace))
-    job = runner.run(branch(), workspace)
+    run_events(tiny_config(model_name="source"), workspace)
+    job = stepped_run(branch(), workspace)
     for event in job:
         if isinstance(event, Metrics) and event.step == 5:
             break
     job.close()
     workspace.directory("pretrain", "source").rename(tmp_path / "elsewhere")
     config = runner.resumed_config(workspace.directory("pretrain", "branch"), {})
-    events = list(runner.run(config, workspace, resume=True))
+    events = run_events(config, workspace, resume=True)
     assert isinstance(events[-1], Finished)
     assert [event for event in events if isinstance(event, Notice)] == []
 

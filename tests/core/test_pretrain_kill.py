@@ -26,6 +26,7 @@ from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
 from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
+from tests.core.driving import run_events
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
@@ -137,7 +138,7 @@ def assert_same(ours: Path, theirs: Path, step: int) -> None:
 def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     whole = tiny_config(model_name="whole", **SETTINGS)
-    list(runner.run(whole, workspace))
+    run_events(whole, workspace)
     watched = Watched(tiny_config(**SETTINGS), workspace)
     moments = list(islice(cycle(("steps", "saving", "evaluating", "start")), KILLS))
     kill_and_resume(watched, moments, random.Random(KILLS))
@@ -166,7 +167,7 @@ def test_killed_while_it_compiles(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     settings: dict[str, Any] = {"max_steps": 40, "compile": "on", "checkpoint_every": EVERY}
     whole = tiny_config(model_name="whole", **settings)
-    list(runner.run(whole, workspace))
+    run_events(whole, workspace)
     watched = Watched(tiny_config(**settings), workspace)
     kill_and_resume(watched, ["compiling", "steps", "compiling"], random.Random(1))
     assert isinstance(watched.events[-1], Finished)

@@ -43,6 +43,7 @@ from talm_core.training.machine import Machine, check_shares
 from talm_core.training.ranks import Ranks
 from talm_core.training.shortage import take_less
 from talm_core.training.trainer import Trainer
+from tests.core.driving import stepped_run
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 pytestmark = pytest.mark.slow
@@ -71,7 +72,7 @@ def run(workspace: Workspace, *, until: int | None = None, **changes: Any) -> Pa
     """Run, or go on with, a job; close it after the metrics of step `until`."""
     config = tiny_config(**SETTINGS | changes)
     directory = workspace.directory_of(config)
-    job = runner.run(config, workspace, resume=directory.exists())
+    job = stepped_run(config, workspace, resume=directory.exists())
     for event in job:
         if isinstance(event, Metrics) and event.step == until:
             break
@@ -123,7 +124,7 @@ def test_the_first_looks_for_the_fastest_way_for_all(workspace: Workspace) -> No
     events = []
     for name in ("first", "second"):
         changes = {"model_name": name, "nproc": 2, "autotune": "on", "compile": "off"}
-        job = runner.run(tiny_config(**SETTINGS | changes), workspace)
+        job = stepped_run(tiny_config(**SETTINGS | changes), workspace)
         events.append([event for event in job if isinstance(event, Tried | Tuned | Finished)])
     assert isinstance(events[0][0], Tried)
     assert [type(event) for event in events[1]] == [Tuned, Finished]
@@ -139,7 +140,7 @@ def test_what_is_said_to_the_first_is_done_by_all(workspace: Workspace) -> None:
     config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "eval_every": 0})
     directory = workspace.directory_of(config)
     events: list[Event] = []
-    for event in runner.run(config, workspace):
+    for event in stepped_run(config, workspace):
         events.append(event)
         match event:
             case Metrics(step=5):
@@ -167,7 +168,7 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
     events: list[Event] = []
 
     def kill_at_step_8() -> None:
-        for event in runner.run(config, workspace):
+        for event in stepped_run(config, workspace):
             events.append(event)
             if isinstance(event, Checkpointed) and event.step == 8:
                 (child,) = psutil.Process().children()
@@ -183,7 +184,7 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
     assert found.step >= 8
     steps = [event.step for event in events if isinstance(event, Metrics)]
     assert steps[-1] - found.step <= 4
-    for event in runner.run(config, workspace, resume=True):
+    for event in stepped_run(config, workspace, resume=True):
         if isinstance(event, Metrics):
             assert event.step == found.step + 1
             break

@@ -11,12 +11,12 @@ import regex
 from talm_core.cli.main import main
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.report import Report, report
-from talm_core.runtime import runner
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.scripts import SAMPLES
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from tests.core.driving import run_events
 
 WORDS = "the boat and the net, the fisherman's song; 1234 waves é\n"
 
@@ -38,7 +38,7 @@ def corpus(tmp_path: Path) -> Path:
 def trained(workspace: Workspace, corpus: Path, **values: object) -> tuple[Path, TokenizerConfig]:
     values = {"name": "t", "text_file": (str(corpus),), "vocab_size": 290} | values
     config = TokenizerConfig.model_validate(values)
-    list(runner.run(config, workspace))
+    run_events(config, workspace)
     return workspace.directory_of(config) / "tokencoder.json", config
 
 

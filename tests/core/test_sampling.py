@@ -14,7 +14,6 @@ from talm_core.errors import ArtifactError, ConfigError
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.sample.job import Session, sample
 from talm_core.jobs.sample.service import serve
-from talm_core.runtime import runner
 from talm_core.runtime.events import (
     Event,
     Failed,
@@ -26,13 +25,14 @@ from talm_core.runtime.events import (
     decode,
 )
 from talm_core.storage.workspace import Workspace
+from tests.core.driving import run_events
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = tiny_workspace(tmp_path_factory.mktemp("sampling"))
-    list(runner.run(tiny_config(max_steps=80, eval_every=0, sample_every=0), made))
+    run_events(tiny_config(max_steps=80, eval_every=0, sample_every=0), made)
     return made
 
 

@@ -27,6 +27,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.bpe_trainer import TokenizerTrainer, learn
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import run_events
 
 FILES = {"tokencoder.json", "tokenizer.json", "tokenizer_config.json"}
 
@@ -339,7 +340,7 @@ class TestJob:
 
     def test_driven(self, workspace: Workspace, corpus: Path) -> None:
         made = workspace.directory("tokenizer", "t")
-        events = list(runner.run(config(corpus), workspace))
+        events = run_events(config(corpus), workspace)
         assert isinstance(events[-1], Finished)
         assert runner.status(made) is runner.Status.DONE
         assert {file.name for file in made.iterdir()} >= FILES | {"config.toml", "events.jsonl"}
@@ -350,7 +351,7 @@ class TestJob:
         (tmp_path / "t.txt").write_text("hello hello hello")
         wrong = config(tmp_path / "t.txt", special_tokens=("<|endoftext|>", "hello", "<|x|>"))
         with pytest.raises(ConfigError, match="'hello': is also a token that was learned"):
-            list(runner.run(wrong, workspace))
+            run_events(wrong, workspace)
         assert not workspace.directory("tokenizer", "t").exists()
 
     @pytest.mark.parametrize("token", ["a", "\n", "\udcff", "", "<|endoftext|>"])
@@ -363,7 +364,7 @@ class TestJob:
     def test_what_is_not_utf8_leaves_nothing(self, workspace: Workspace, corpus: Path) -> None:
         (corpus / "9.txt").write_bytes(b"fine " * 4_000 + b"\xff")
         with pytest.raises(CorpusError, match=r"9\.txt.*byte 20,000 is 0xff"):
-            list(runner.run(config(corpus), workspace))
+            run_events(config(corpus), workspace)
         assert not workspace.directory("tokenizer", "t").exists()
 
 

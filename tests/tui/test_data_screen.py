@@ -12,7 +12,6 @@ import pytest
 from textual.pilot import Pilot
 
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.runtime import runner
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
@@ -25,6 +24,7 @@ from talm_tui.widgets.artifact_list import ArtifactList
 from talm_tui.widgets.document_view import FIRST_SEED, DocumentView, about
 from talm_tui.widgets.glimpse import Glimpse
 from talm_tui.widgets.job_view import JobView
+from tests.core.driving import run_events
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
 
 
@@ -74,7 +74,7 @@ def prepared(empty_workspace: Workspace, tmp_path: Path) -> Workspace:
     for number in range(12):
         (folder / f"{number}.txt").write_text(f"[red]{number}\x1b[2J\tword " * (number * 100 + 1))
     config = DataConfig(source="text", path=(str(folder),), ds_sample="mine")
-    list(runner.run(config, empty_workspace))
+    run_events(config, empty_workspace)
     return empty_workspace
 
 

@@ -15,7 +15,6 @@ from textual.pilot import Pilot
 
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.runtime import runner
 from talm_core.runtime.events import Finished, Merged, Progress, Started
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
@@ -26,6 +25,7 @@ from talm_tui.places import PLACES
 from talm_tui.screens.train import TrainScreen
 from talm_tui.theme import DARK, LIGHT
 from talm_tui.widgets.glimpse import Glimpse
+from tests.core.driving import stepped_run
 from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text
 from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
@@ -87,7 +87,7 @@ def look_into(workspace: Workspace) -> None:
     shutil.copy(BASE, made / FILE_NAME)
     config = DataConfig(source="text", path=("notes",), ds_sample="notes")
     elsewhere = Workspace(workspace.root.parent / "elsewhere")
-    *_, last = runner.run(config, elsewhere)
+    *_, last = stepped_run(config, elsewhere)
     made = workspace.directory_of(config)
     shutil.copytree(elsewhere.directory_of(config), made)
     events = [Started(job="data", name="text/notes"), last]

@@ -19,7 +19,6 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.runtime import runner
 from talm_core.runtime.events import Finished, Started
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.playground import Answer, Ask, Token
@@ -40,6 +39,7 @@ from talm_tui.screens.playground import (
 )
 from talm_tui.screens.tokenizer import TokenizerScreen
 from talm_tui.widgets.token_grid import TokenGrid, shown
+from tests.core.driving import run_events
 from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text, until
 
@@ -351,7 +351,7 @@ def test_a_window_begins_with_a_line_where_one_is_near() -> None:
 
 def test_what_a_tokenizer_has_learned_is_told(empty_workspace: Workspace) -> None:
     config = TokenizerConfig(name="mine", vocab_size=300, text_file=())
-    list(runner.run(config.model_copy(update={"max_bytes": 50_000}), empty_workspace))
+    run_events(config.model_copy(update={"max_bytes": 50_000}), empty_workspace)
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot, "hi")

@@ -7,8 +7,7 @@ finished already is not done again, so that an interrupted quick start goes on w
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
-from talm_core.runtime.events import ENDS, Command, Event, Finished, Stage, Started, Stopped
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import ENDS, Event, Finished, Stage, Started, Stopped
 from talm_core.runtime.journal import JournalReader
 from talm_core.settings.schema import JobConfig, build
 from talm_core.storage.workspace import Workspace
@@ -69,45 +69,44 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     return tokenizer, data_config, build(PretrainConfig, values)
 
 
-def quickstart(
-    config: QuickstartConfig, workspace: Workspace
-) -> Generator[Event, Command | None, None]:
-    """The job. Yields its stages' events between `Stage`s; ends without `Finished` when a stage
-    was stopped."""
+def quickstart(ctx: JobContext, config: QuickstartConfig) -> None:
+    """The job. Says its stages' events between `Stage`s; ends without `Finished` when a stage was
+    stopped."""
     began = time.monotonic()
-    own = workspace.directory_of(config)
+    workspace, own = ctx.workspace, ctx.directory
     first = JournalReader(own).read_new()
     going_on = any(isinstance(record.event, Stage) for record in first)
     parts = stages(config, workspace)
     resumed_from = _steps_kept(parts, workspace) if going_on else None
-    yield Started(job=config.kind, name=config.artifact, resumed_from=resumed_from)
+    ctx.emit(Started(job=config.kind, name=config.artifact, resumed_from=resumed_from))
     if not going_on and (problems := taken(config, workspace)):
         raise WorkspaceError(*problems)
     summary: dict[str, Any] = {}
     for index, part in enumerate(parts):
         directory = workspace.directory_of(part)
-        yield Stage(
+        stage = Stage(
             kind=part.kind,
             name=part.artifact,
             directory=workspace.relative(directory),
             index=index,
             count=len(parts),
         )
+        ctx.emit(stage)
         if directory.is_dir() and runner.status(directory) is runner.Status.DONE:
             continue
-        last: Event | None = None
         resume = part.kind == "pretrain" and directory.is_dir()
-        with closing(runner.run(part, workspace, resume=resume, listen=[own])) as events:
-            for last in events:
-                # The stage's own end is not the end of the whole.
-                if not isinstance(last, (Started, *ENDS)):
-                    yield last
+        last = runner.run(part, workspace, resume=resume, listen=[own], on_event=_told(ctx))
         if isinstance(last, Finished):
             summary |= {f"{part.kind}_{key}": value for key, value in last.summary.items()}
         if isinstance(last, Stopped):
             return
     model = workspace.relative(workspace.directory_of(parts[-1]))
-    yield Finished(seconds=time.monotonic() - began, summary=summary | {"directory": model})
+    ctx.emit(Finished(seconds=time.monotonic() - began, summary=summary | {"directory": model}))
+
+
+def _told(ctx: JobContext) -> Callable[[Event], None]:
+    """Says what a stage says; its own beginning and end are not those of the whole."""
+    return lambda event: None if isinstance(event, (Started, *ENDS)) else ctx.emit(event)
 
 
 def free_name(workspace: Workspace, stem: str = "quickstart") -> str:

@@ -1,0 +1,90 @@
+"""What a job has of the world: where it works, whom it tells, what it is told.
+
+A job is a function `run(ctx, config)`. It says what happens by `ctx.emit` and asks now and then, by
+`ctx.poll`, whether anything is wanted of it. It knows nothing of journals, locks and signals.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from talm_core.runtime.events import Command, Event, Started, Stop
+from talm_core.storage.workspace import Workspace
+
+
+class StopRequested(BaseException):
+    """The job is to save what it has and end; what it says of that is `heard`, or only written
+    down. Like `KeyboardInterrupt` no `Exception`, so that nothing that mends errors swallows it."""
+
+    def __init__(self, *, heard: bool = True) -> None:
+        super().__init__()
+        self.heard = heard
+
+
+class JobContext(ABC):
+    """One job's connection to whoever runs it."""
+
+    workspace: Workspace
+    directory: Path
+    """The artifact's."""
+
+    @abstractmethod
+    def emit(self, event: Event) -> None:
+        """Say what happened; it is in the journal when this returns.
+
+        Raises:
+            StopRequested: nobody listens any more.
+        """
+
+    @abstractmethod
+    def poll(self) -> Command | None:
+        """The next command that is the job's own to do, None when there is none. Waits as long as
+        the job is paused.
+
+        Raises:
+            StopRequested: a stop was asked for; again at every call until the job has ended.
+        """
+
+
+class Unheard(JobContext):
+    """The context of a process that works beside the one that has the journal: what it says is
+    heard by nobody, and it is told what to do by the first."""
+
+    def __init__(self, workspace: Workspace, directory: Path) -> None:
+        self.workspace = workspace
+        self.directory = directory
+
+    def emit(self, event: Event) -> None:
+        """Say it to nobody."""
+
+    def poll(self) -> Command | None:
+        """There is no command."""
+        return None
+
+
+def of_generator(
+    make: Callable[[], Generator[Event, Command | None, None]], *, takes_stop: bool
+) -> Callable[[JobContext], None]:
+    """A job that is still a generator of events, to which commands are sent, as a function."""
+
+    def run(ctx: JobContext) -> None:
+        job = make()
+        command: Command | None = None
+        while True:
+            try:
+                event = job.send(command)
+            except StopIteration:
+                return
+            try:
+                ctx.emit(event)
+                # One that has only just begun hears nothing yet.
+                command = None if isinstance(event, Started) else ctx.poll()
+            except StopRequested as stop:
+                if not (takes_stop and stop.heard):
+                    job.close()
+                    raise
+                command = Stop()
+
+    return run
