@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview, Overviews
-    from talm_core.runtime.telemetry import telemetry
+
 from talm_core.storage.workspace import Artifact, Workspace
 
 LOOK_SECONDS = 1.0
@@ -139,6 +139,7 @@ def _signature(artifact: Artifact) -> tuple[float, ...]:
 
 
 def _machine() -> Machine:
+    from talm_core.runtime.telemetry import telemetry
     from talm_core.system import hardware
 
     now = telemetry(None)
