@@ -35,9 +35,9 @@ def show_plan(call: Call) -> int:
             problems += error.problems
     config, manifest = _read(call, values, problems)
     vocab_size = manifest.tokenizer.n_vocab if manifest else Vocabulary.load(BASE).n_vocab
-    planned = plan(config, manifest, vocab_size)
-    directory = call.workspace.folder("pretrain")
-    found = concerns(config, planned, hardware.room(config.device, directory))
+    room = hardware.room(config.device, call.workspace.folder("pretrain"))
+    planned = plan(config, manifest, vocab_size, room)
+    found = concerns(config, planned, room)
     speed = measured(config, vocab_size, call.workspace.root) or like(
         planned.flops_per_token, ran(call.workspace, vocab_size)
     )

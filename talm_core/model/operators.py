@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Elements of logits that are alive at once. On a CPU 8 MB of them stay in the caches of usual
-# machines; a GPU wants large products, and 1 GB there is little.
-_CPU_LOGITS = 2 * 1024 * 1024
-_DEVICE_LOGITS = 256 * 1024 * 1024
+# Elements of logits that are alive at once (a plan counts them: `talm_core.training.plan`). On a
+# CPU 8 MB of them stay in the caches of usual machines; a GPU wants large products, and 1 GB there
+# is little.
+CPU_LOGITS = 2 * 1024 * 1024
+DEVICE_LOGITS = 256 * 1024 * 1024
 
 
 class _Normalize(torch.autograd.Function):
@@ -127,6 +128,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 d_weight.addmm_(slope.t(), h)
             else:
                 d_weight += slope.t() @ h
+            # Before the next rows are there: on an accelerator these are up to 1.5 GiB.
+            del logits, slope
         ctx.save_for_backward(d_hidden, d_weight.to(weight.dtype))
         return total / count
 
@@ -139,7 +142,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _rows(hidden: Tensor, weight: Tensor) -> int:
-    budget = _CPU_LOGITS if hidden.device.type == "cpu" else _DEVICE_LOGITS
+    budget = CPU_LOGITS if hidden.device.type == "cpu" else DEVICE_LOGITS
     return max(16, budget // weight.shape[0])
 
 

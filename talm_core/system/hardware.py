@@ -57,11 +57,14 @@ def host_memory() -> tuple[int, int]:
 @dataclass(frozen=True, slots=True)
 class Room:
     """What there is for a run, in bytes, None where it is not known: all memory of the
-    `accelerator` of that name, of the host without one, and free disk."""
+    `accelerator` of that name, of the host without one, and free disk. `device` is what the run
+    computes on (`cpu`, `cuda`, `mps`), `bf16` whether that has units made for bf16."""
 
     memory: int | None = None
     disk: int | None = None
     accelerator: str = ""
+    device: str = "cpu"
+    bf16: bool = False
 
 
 def room(device: str, directory: Path) -> Room:
@@ -74,8 +77,11 @@ def room(device: str, directory: Path) -> Room:
         disk = None
     found = devices() if device in ("auto", "cuda") else []
     if found:
-        return Room(found[0].total, disk, found[0].name)
-    return Room(host_memory()[1], disk)
+        return Room(found[0].total, disk, found[0].name, "cuda", _cuda_bf16())
+    if device == "mps" or (device == "auto" and _apple_chip()):
+        # The host's memory is the accelerator's as well.
+        return Room(host_memory()[1], disk, device="mps")
+    return Room(host_memory()[1], disk, bf16=device != "cuda" and _cpu_bf16())
 
 
 def devices(held: Mapping[str, tuple[int, int]] | None = None) -> list[DeviceMemory]:
@@ -94,6 +100,17 @@ def devices(held: Mapping[str, tuple[int, int]] | None = None) -> list[DeviceMem
         if device is not None:
             found.append(device)
     return found
+
+
+@cache
+def _cpu_bf16() -> bool:
+    """Whether the CPU multiplies tiles of bf16 (AMX), the only way that gains on one."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "flags":
+                return "amx_bf16" in value.split()
+    return False
 
 
 @cache
@@ -181,6 +198,21 @@ def _device(driver: Any, handle: Any, held: Mapping[str, tuple[int, int]]) -> De
         temperature=None if celsius is None else float(celsius),
         power=None if milliwatts is None else milliwatts / 1000,
     )
+
+
+def _cuda_bf16() -> bool:
+    """Whether the first device has units for bf16: from compute capability 8.0 (Ampere) on."""
+    driver = _driver()
+    handle = next(iter(_handles(driver)), None) if driver is not None else None
+    if handle is None:
+        return False
+    question = "nvmlDeviceGetCudaComputeCapability"
+    found = _asked(driver, question, handle)
+    if found is None:
+        # A part of a device (MIG) may leave that to the whole.
+        whole = _asked(driver, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle)
+        found = None if whole is None else _asked(driver, question, whole)
+    return found is not None and tuple(found) >= (8, 0)
 
 
 def _asked(driver: Any, question: str, *arguments: Any) -> Any:

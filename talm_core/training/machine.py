@@ -13,10 +13,8 @@ import torch
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.system.hardware import cores
+from talm_core.training.plan import precision_of
 
-# Below this width the products are so small that converting what goes in and out costs more than
-# bf16 saves, even on CPUs that have units for it.
-_NARROWEST_BF16 = 256
 # Compiling takes up to a minute, which this many steps win back.
 _COMPILE_STEPS = 1_000
 # Products of operations a second, bf16 without sparsity, by a part of the device's name.
@@ -86,9 +84,7 @@ def choose(config: PretrainConfig, *, sharers: int = 1) -> Machine:
         ConfigError: a device that is not here.
     """
     device = choose_device(config.device)
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if _likes_bf16(device, config.n_embd) else "fp32"
+    precision = precision_of(config, device, bf16=_gains_by_bf16(device))
     compiled = config.compile == "on" or (
         config.compile == "auto" and device == "cuda" and config.max_steps >= _COMPILE_STEPS
     )
@@ -144,14 +140,14 @@ def largest_divisor(number: int, most: int) -> int:
     return next(size for size in range(min(number, most), 0, -1) if number % size == 0)
 
 
-def _likes_bf16(device: str, width: int) -> bool:
+def _gains_by_bf16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         # Only CPUs with matrix tiles gain: 2.3 times on a width of 384. Without them, torch's
         # bf16 products are slower than its fp32 ones.
         capabilities = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
-        return bool(capabilities.get("amx_bf16")) and width >= _NARROWEST_BF16
+        return bool(capabilities.get("amx_bf16"))
     return False
 
 

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 
 from talm_core.data.manifest import Manifest
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.system.hardware import Room
 
 _FLOAT = 4  # bytes; weights, gradients and averages are fp32
 _CHECKPOINT_TEXTS = 2_000_000  # tokenizer files and configurations
 # A process with torch in it that has taken one tiny step: measured on Linux, torch 2.13 for CPU.
 _PROCESS = 340_000_000
+# Elements of logits that are alive at once on a CPU and elsewhere: `talm_core.model.operators`.
+CPU_LOGITS = 2 * 1024 * 1024
+DEVICE_LOGITS = 256 * 1024 * 1024
+# Below this width the products are so small that converting what goes in and out costs more than
+# bf16 saves, even on CPUs that have units for it.
+_NARROWEST_BF16 = 256
 # What the allocator holds for each byte of the passes' tensors: they come in many sizes, and what
 # one leaves is not always what the next one needs. Measured on the presets (benchmarks/memory.py).
 _HELD = 1.2
@@ -63,9 +70,32 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Computing:
+    """What a plan counts with: the device (`cpu`, `cuda`, `mps`) and the dtype of its products."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    @classmethod
+    def of(cls, config: PretrainConfig, room: Room) -> Computing:
+        """What a run with these settings computes on and in, where there is this."""
+        return cls(room.device, precision_of(config, room.device, bf16=room.bf16))
+
+
+def precision_of(config: PretrainConfig, device: str, *, bf16: bool) -> str:
+    """The dtype of a run's products, `fp32` or `bf16`. `auto` becomes bf16 where it gains: on CUDA
+    devices with units for it, on CPUs with tiles of it in models that are wide enough."""
+    if config.precision != "auto":
+        return config.precision
+    wide = device == "cuda" or (device == "cpu" and config.n_embd >= _NARROWEST_BF16)
+    return "bf16" if bf16 and wide else "fp32"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run in numbers. `epochs` and what depends on it is None without a dataset."""
 
+    computing: Computing
     vocab_size: int
     parameters: Parameters
     flops_per_token: float
@@ -78,17 +108,22 @@ class Plan:
     disk_bytes: int
 
 
-def plan(config: PretrainConfig, manifest: Manifest | None, vocab_size: int) -> Plan:
-    """The plan of a run on a dataset (None: not chosen yet) with a vocabulary of this size."""
+def plan(
+    config: PretrainConfig, manifest: Manifest | None, vocab_size: int, room: Room | None = None
+) -> Plan:
+    """The plan of a run on a dataset (None: not chosen yet) with a vocabulary of this size, on a
+    machine with this room (None: a CPU without units for bf16)."""
+    computing = Computing.of(config, room or Room())
     parameters = count_parameters(config, vocab_size)
     tokens = config.tokens_per_step * config.max_steps
     optimizer = _optimizer_bytes(config, parameters)
     checkpoint_bytes = _FLOAT * parameters.total + optimizer + _CHECKPOINT_TEXTS
     return Plan(
+        computing=computing,
         vocab_size=vocab_size,
         parameters=parameters,
         flops_per_token=flops_per_token(config, parameters),
-        memory=_memory(config, parameters, vocab_size),
+        memory=_memory(config, parameters, vocab_size, computing),
         tokens_per_step=config.tokens_per_step,
         tokens=tokens,
         epochs=None if manifest is None else tokens / max(1, manifest.train_tokens),
@@ -138,12 +173,22 @@ def _optimizer_bytes(config: PretrainConfig, parameters: Parameters) -> int:
     return _FLOAT * numbers
 
 
-def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> Memory:
+def logits_bytes(tokens: int, vocab_size: int, computing: Computing) -> int:
+    """What a block of rows of logits takes, as `talm_core.model.operators` divides them: fp32, and
+    in bf16 the product they come from or the gradient they become beside it."""
+    budget = CPU_LOGITS if computing.device == "cpu" else DEVICE_LOGITS
+    rows = min(tokens, max(16, budget // vocab_size))
+    return rows * vocab_size * (_FLOAT if computing.precision == "fp32" else _FLOAT + 2)
+
+
+def _memory(
+    config: PretrainConfig, parameters: Parameters, vocab_size: int, computing: Computing
+) -> Memory:
     weights = _FLOAT * parameters.total
     tokens = tokens_at_once(config)
     c, h, f = config.n_embd, config.n_head, config.hidden
     key = c // h * config.kv_heads
-    size = 2 if config.precision == "bf16" else _FLOAT
+    size = 2 if computing.precision == "bf16" else _FLOAT
     # Kept for the way back, per token and layer: both normalised inputs, what attention was
     # given and gave, and the feed-forward layer's two halves and their product.
     per_layer = 2 * c + (c + 2 * key) + c + 3 * f
@@ -179,10 +224,10 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
         gradients=gradients,
         optimizer=averages,
         activations=at_once,
-        # A few rows at a time, at most 8 MB on a CPU. Where the way back begins, all that the
-        # layers keep is there, and besides it three of the head's size: the gradient of the head
-        # with the last norm's gain in it, what that gives for the head, and for the gain.
-        logits=min(_FLOAT * tokens * vocab_size, 8 * 1024 * 1024) + 3 * _FLOAT * vocab_size * c,
+        # A few rows at a time. Where the way back begins, all that the layers keep is there, and
+        # besides it three of the head's size: the gradient of the head with the last norm's gain
+        # in it, what that gives for the head, and for the gain.
+        logits=logits_bytes(tokens, vocab_size, computing) + 3 * _FLOAT * vocab_size * c,
         snapshot=weights + optimizer,
         process=_PROCESS,
         processes=config.nproc,
@@ -190,15 +235,22 @@ def _memory(config: PretrainConfig, parameters: Parameters, vocab_size: int) -> 
 
 
 def largest_batch(
-    config: PretrainConfig, vocab_size: int, available: int, *, on_device: bool = False
+    config: PretrainConfig,
+    vocab_size: int,
+    available: int,
+    *,
+    on_device: bool = False,
+    computing: Computing | None = None,
 ) -> int:
     """The largest batch_size whose plan fits into this many bytes, of an accelerator or of the
-    host; 0: not even one window does. The tokens of a step stay out of it."""
+    host; 0: not even one window does. The tokens of a step stay out of it. `computing` is what
+    the run computes on and in, None: as `plan` without a room."""
+    computing = computing or Computing.of(config, Room())
     parameters = count_parameters(config, vocab_size)
 
     def fits(batch: int) -> bool:
         changed = config.model_copy(update={"batch_size": batch, "total_batch_size": None})
-        need = _memory(changed, parameters, vocab_size)
+        need = _memory(changed, parameters, vocab_size, computing)
         return (need.on_device if on_device else need.total) <= available
 
     low, high = 0, config.batch_size

@@ -80,9 +80,10 @@ def reasons(config: PretrainConfig, plan: Plan, speed: Speed | None = None) -> l
             size(used.total),
             f"weights {size(used.weights)}, gradients {size(used.gradients)}, optimizer"
             f" {size(used.optimizer)} ({averages if config.optimizer == 'muon' else 'two averages'}"
-            f"), activations {size(used.activations + used.logits)} for"
-            f" {tokens_at_once(config):,} tokens at once, the process {size(used.process)}{each};"
-            f" a copy of the checkpoint being written {size(used.snapshot)}",
+            f"), activations {size(used.activations + used.logits)} in"
+            f" {plan.computing.precision} for {tokens_at_once(config):,} tokens at once, the"
+            f" process {size(used.process)}{each}; a copy of the checkpoint being written"
+            f" {size(used.snapshot)}",
         ),
         Reason(
             "disk",
@@ -132,7 +133,13 @@ def _memory(config: PretrainConfig, plan: Plan, room: Room) -> list[Concern]:
         return []
     owner = room.accelerator or "the machine"
     message = f"needs about {size(need)} of memory, {owner} has {size(room.memory)}"
-    batch = largest_batch(config, plan.vocab_size, room.memory, on_device=bool(room.accelerator))
+    batch = largest_batch(
+        config,
+        plan.vocab_size,
+        room.memory,
+        on_device=bool(room.accelerator),
+        computing=plan.computing,
+    )
     if not batch:
         message += ", and one window alone does not fit"
         hint = "a smaller n_embd, n_layer or context_len"

@@ -29,11 +29,11 @@ def of_training(
     """The consequences of a run's settings. `available` is the memory there is, in bytes."""
     manifest = findings.manifest if findings else None
     vocab_size = manifest.tokenizer.n_vocab if manifest else USUAL_VOCABULARY
-    planned = plan(config, manifest, vocab_size)
+    room = findings.room if findings else Room()
+    planned = plan(config, manifest, vocab_size, room)
     speed = _measured(config, findings, vocab_size) or like(
         planned.flops_per_token, _ran(models, vocab_size)
     )
-    room = findings.room if findings else Room()
     used = planned.memory
     need = memory(used.on_device if room.accelerator else used.total)
     available = (room.memory or 0) if room.accelerator else available

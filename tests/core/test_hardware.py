@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,9 @@ class FakeDriver:
 
     def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:
         return 61
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> list[int]:
+        return [7, 5] if b"T4" in bytes(str(self.devices[handle][0]), "utf-8") else [8, 9]
 
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
         watts = self.devices[handle][2]
@@ -98,6 +102,21 @@ def test_a_device_tells_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.utilisation, first.temperature, first.power) == (0.37, 61.0, 55.5)
     assert second.power is None
     assert third.name == "NVIDIA T4"
+
+
+def test_the_room_of_a_run_knows_the_dtype_its_device_computes_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, THREE)
+    found = hardware.room("auto", tmp_path)
+    assert (found.memory, found.accelerator) == (100, "NVIDIA L4")
+    assert (found.device, found.bf16) == ("cuda", True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert not hardware.room("cuda", tmp_path).bf16
+    assert hardware.room("cpu", tmp_path).device == "cpu"
+    use(monkeypatch, None)
+    monkeypatch.setattr(hardware, "_apple_chip", lambda: "Apple M2")
+    assert hardware.room("auto", tmp_path).device == "mps"
 
 
 def test_what_a_process_holds_stands_with_its_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,20 @@ import torch
 
 from talm_core.data.manifest import Manifest
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build
+from talm_core.storage.workspace import Workspace
+from talm_core.system.hardware import Room
 from talm_core.training.optimizer import Optimizers
-from talm_core.training.plan import Memory, count_parameters, plan
+from talm_core.training.plan import (
+    Computing,
+    Memory,
+    count_parameters,
+    logits_bytes,
+    plan,
+    precision_of,
+)
 from tests.core.tiny_runs import NAME, SETTINGS, tiny_config, tiny_workspace
 
 
@@ -92,6 +103,63 @@ def test_logits_do_not_grow_with_the_batch() -> None:
 
     assert logits(1_000) == logits(10_000)
     assert logits(10) <= logits(1_000)
+
+
+GPU = Room(24 * 2**30, None, "NVIDIA A10", "cuda", bf16=True)
+
+
+def test_a_plan_counts_in_what_auto_becomes() -> None:
+    """bf16 on a device that has units for it takes half of what fp32 does."""
+
+    def memory(precision: str, room: Room | None) -> Memory:
+        config = tiny_config(**SETTINGS | {"batch_size": 64, "precision": precision})
+        return plan(config, None, 259, room).memory
+
+    assert memory("auto", GPU) == memory("bf16", GPU) != memory("fp32", GPU)
+    old = replace(GPU, bf16=False)
+    assert memory("auto", old) == memory("fp32", old)
+    assert memory("auto", None) == memory("fp32", None)
+
+
+def test_gpt2_is_not_planned_at_twice_its_size() -> None:
+    config = build(
+        PretrainConfig,
+        dict(find_preset(Workspace(), "gpt2-124m").values) | {"model_name": "x", "data_dir": "x"},
+    )
+    found = plan(config, None, 50_304, GPU)
+    assert found.computing == Computing("cuda", "bf16")
+    wide = plan(config.model_copy(update={"precision": "fp32"}), None, 50_304, GPU)
+    assert found.memory.activations < 0.55 * wide.memory.activations
+    # 5,336 rows of 50,304, in fp32 and in bf16 beside it, and three of the head's size.
+    assert found.memory.logits == 5_336 * 50_304 * 6 + 3 * 4 * 50_304 * 768
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "width", "becomes"),
+    [
+        ("cuda", True, 64, "bf16"),
+        ("cuda", False, 768, "fp32"),
+        ("cpu", True, 256, "bf16"),
+        ("cpu", True, 128, "fp32"),
+        ("cpu", False, 768, "fp32"),
+        ("mps", True, 768, "fp32"),
+    ],
+)
+def test_what_auto_becomes(device: str, bf16: bool, width: int, becomes: str) -> None:
+    config = tiny_config(n_embd=width)
+    assert precision_of(config, device, bf16=bf16) == becomes
+    asked = tiny_config(n_embd=width, precision="bf16")
+    assert precision_of(asked, device, bf16=bf16) == "bf16"
+
+
+def test_an_accelerator_holds_larger_blocks_of_logits() -> None:
+    tokens = 64 * 1024
+    assert logits_bytes(tokens, 50_000, Computing("cpu", "fp32")) == 41 * 50_000 * 4
+    assert logits_bytes(tokens, 50_000, Computing("cuda", "fp32")) == 5_368 * 50_000 * 4
+    assert logits_bytes(tokens, 50_000, Computing("mps", "bf16")) == 5_368 * 50_000 * 6
+    assert logits_bytes(100, 50_000, Computing("cuda", "fp32")) == 100 * 50_000 * 4
+    # A CPU's smallest block, however large the vocabulary.
+    assert logits_bytes(tokens, 1_000_000, Computing("cpu", "fp32")) == 16 * 1_000_000 * 4
 
 
 def test_processes_share_windows_and_with_fsdp_the_model() -> None:

@@ -81,6 +81,19 @@ def test_an_accelerator_holds_neither_process_nor_copies() -> None:
     assert "H200 has" in concern.problem.message
 
 
+def test_a_run_that_fits_in_bf16_is_not_refused() -> None:
+    """The largest batch is worked out in what the run computes in, too."""
+    config = config_of(n_layer=6, n_embd=384, n_head=6, context_len=256, batch_size=64)
+    room = Room(accelerator="H200", device="cuda", bf16=True)
+    found = plan(config, None, 4_100, room)
+    assert concerns(config, found, dataclasses.replace(room, memory=found.memory.on_device)) == []
+    less = dataclasses.replace(room, memory=found.memory.on_device - 1)
+    (concern,) = concerns(config, found, less)
+    assert concern.problem.hint.startswith("at most 63,")
+    wide = plan(config.model_copy(update={"precision": "fp32"}), None, 4_100, room)
+    assert wide.memory.on_device > found.memory.on_device
+
+
 def test_too_little_disk_names_how_many_checkpoints_fit() -> None:
     config = config_of(keep_checkpoints=5)
     found = planned(config)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from talm_core.model import operators
 from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
 from talm_core.model.transformer import Block, ModelConfig, Transformer
+from talm_core.training import plan as planning
+from talm_core.training.plan import Computing
 
 SHAPE = ModelConfig(
     vocab_size=97, n_layer=2, n_head=4, n_kv_head=2, n_embd=32, n_hidden=48, context_len=16
@@ -129,7 +134,7 @@ def test_handwritten_gradients_are_those_of_the_plain_formulas(
 def test_cross_entropy_in_parts_is_cross_entropy(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "_CPU_LOGITS", 16 * 97)
+    monkeypatch.setattr(operators, "CPU_LOGITS", 16 * 97)
     generator = torch.Generator().manual_seed(4)
     hidden = torch.randn(count, 8, generator=generator, dtype=torch.float32, requires_grad=True)
     weight = torch.randn(97, 8, generator=generator, requires_grad=True)
@@ -141,6 +146,52 @@ def test_cross_entropy_in_parts_is_cross_entropy(
     got = torch.autograd.grad(loss * 3, (hidden, weight))
     for ours, theirs in zip(got, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The most bytes that tensors of this many elements took at one time."""
+
+    def __init__(self, elements: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.elements, self.most = elements, 0
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.numel() == self.elements:
+            storage = result.untyped_storage()
+            weak = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self.alive[storage._cdata] = weak, storage.nbytes()
+        self.alive = {
+            key: item
+            for key, item in self.alive.items()
+            if not item[0].expired()  # type: ignore[no-untyped-call]
+        }
+        self.most = max(self.most, sum(size for _, size in self.alive.values()))
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_plan_counts_the_logits_there_are(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    """64 tokens in four blocks of rows: of what one block takes, nothing stays for the next."""
+    for module in (operators, planning):
+        monkeypatch.setattr(module, "CPU_LOGITS", 16 * 97)
+    hidden = torch.randn(64, 24).to(dtype).requires_grad_()
+    weight = torch.randn(97, 24).to(dtype).requires_grad_()
+    with Largest(16 * 97) as largest:
+        torch.autograd.backward(linear_cross_entropy(hidden, weight, torch.randint(97, (64,))))
+    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    assert largest.most == planning.logits_bytes(64, 97, Computing("cpu", precision))
+    assert largest.most == 16 * 97 * (6 if precision == "bf16" else 4)
+
+
+def test_a_plan_knows_how_logits_are_divided() -> None:
+    assert planning.CPU_LOGITS == operators.CPU_LOGITS
+    assert planning.DEVICE_LOGITS == operators.DEVICE_LOGITS
 
 
 def test_gradients_of_the_small_operations() -> None:

@@ -78,9 +78,9 @@ def worries(config: PretrainConfig, manifest: Manifest, workspace: Workspace) ->
         directory = workspace.directory_of(config)
     except InputError:
         return []
-    planned = plan(config, manifest, manifest.tokenizer.n_vocab)
-    kept = len(checkpoints(directory))
-    return concerns(config, planned, room(config.device, directory), kept=kept)
+    there_is = room(config.device, directory)
+    planned = plan(config, manifest, manifest.tokenizer.n_vocab, there_is)
+    return concerns(config, planned, there_is, kept=len(checkpoints(directory)))
 
 
 def _origin(
