@@ -20,13 +20,14 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFWriter, LlamaFileType, TokenType
 from gguf.constants import GGML_QUANT_SIZES, GGML_QUANT_VERSION
 from gguf.quants import quant_shape_to_byte_shape, quantize
+from gguf.utility import size_label
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.transformer import ModelConfig
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.hf import byte_characters, merges
+from talm_core.tokenizer.hf import byte_characters, merges, without_generation
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 
 Floats = NDArray[np.float32]
@@ -150,9 +151,11 @@ def write(
     name: str,
     outtype: str,
     chat_template: str = "",
+    sampling: Mapping[str, object] | None = None,
 ) -> Iterator[int]:
     """Write the file at `path` from the `model.safetensors` at `weights`; yields the bytes of each
-    tensor written. One tensor is in memory at a time.
+    tensor written. One tensor is in memory at a time. `sampling` is what `generation_config.json`
+    recommends.
 
     Raises:
         ArtifactError: the weights are damaged, or do not fit the type.
@@ -160,6 +163,7 @@ def write(
     writer = GGUFWriter(path, "llama")
     try:
         _describe(writer, config, name, outtype)
+        _recommend(writer, sampling or {})
         _describe_tokens(writer, config, vocabulary, chat_template)
         listed = entries(config, outtype)
         for entry in listed:
@@ -206,9 +210,10 @@ def _stored(entry: Entry, tensor: Floats, weights: Path) -> NDArray[np.generic]:
 def _describe(writer: GGUFWriter, config: ModelConfig, name: str, outtype: str) -> None:
     writer.add_type("model")
     writer.add_name(name)
+    count = sum(math.prod(entry.shape) for entry in entries(config, outtype))
+    writer.add_size_label(size_label(count, 0, 0, 0))
     writer.add_file_type(_FILE_TYPES[outtype])
-    if outtype == "q8_0":
-        writer.add_quantization_version(GGML_QUANT_VERSION)
+    writer.add_quantization_version(GGML_QUANT_VERSION)
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(config.context_len)
     writer.add_embedding_length(config.n_embd)
@@ -216,9 +221,28 @@ def _describe(writer: GGUFWriter, config: ModelConfig, name: str, outtype: str) 
     writer.add_feed_forward_length(config.n_hidden)
     writer.add_head_count(config.n_head)
     writer.add_head_count_kv(config.n_kv_head)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.norm_epsilon)
+
+
+def _recommend(writer: GGUFWriter, sampling: Mapping[str, object]) -> None:
+    """How to sample, where the checkpoint says it and the `gguf` package has a key for it."""
+    keys = {
+        "temperature": ("add_sampling_temp", float),
+        "top_k": ("add_sampling_top_k", int),
+        "top_p": ("add_sampling_top_p", float),
+        "min_p": ("add_sampling_min_p", float),
+        "repetition_penalty": ("add_sampling_penalty_repeat", float),
+    }
+    for key, (method, kind) in keys.items():
+        value = sampling.get(key)
+        # The keys came with gguf 0.18.
+        add = getattr(writer, method, None)
+        if add is not None and isinstance(value, int | float) and not isinstance(value, bool):
+            add(kind(value))
 
 
 def _describe_tokens(
@@ -245,7 +269,7 @@ def _describe_tokens(
     if turn is not None:
         writer.add_eot_token_id(turn)
     if chat_template:
-        writer.add_chat_template(chat_template)
+        writer.add_chat_template(without_generation(chat_template))
 
 
 def pre_tokenizer(vocabulary: Vocabulary) -> str:

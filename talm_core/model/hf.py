@@ -19,12 +19,16 @@ from torch import Tensor
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.storage import atomic
-from talm_core.tokenizer.hf import write_huggingface
+from talm_core.tokenizer.hf import chat_template, write_huggingface
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
 WEIGHTS = "model.safetensors"
+CHAT = "talm_chat"
+"""The key in a model's `config.json` that says it has learned from conversations."""
 
 # Where each of our parameters stands in a file; several names are stacked along the rows.
 _TOP = {
@@ -42,20 +46,30 @@ _BLOCK = {
 }
 
 
-def save(model: Transformer, vocabulary: Vocabulary, directory: Path) -> None:
-    """Write the model and its tokenizer into an existing directory. Weights are fp32."""
-    save_named(dict(model.named_parameters()), model.config, vocabulary, directory)
+def save(
+    model: Transformer, vocabulary: Vocabulary, directory: Path, *, chat: bool = False
+) -> None:
+    """Write the model and its tokenizer into an existing directory. Weights are fp32. `chat`: it
+    has learned from conversations, and its template of them goes along."""
+    save_named(dict(model.named_parameters()), model.config, vocabulary, directory, chat=chat)
 
 
 def save_named(
-    named: dict[str, Tensor], shape: ModelConfig, vocabulary: Vocabulary, directory: Path
+    named: dict[str, Tensor],
+    shape: ModelConfig,
+    vocabulary: Vocabulary,
+    directory: Path,
+    *,
+    chat: bool = False,
 ) -> None:
     """The same for tensors named as a model's parameters."""
     save_weights(named, shape, directory / WEIGHTS)
     config, generation = _configurations(shape, vocabulary)
+    if chat:
+        config[CHAT] = True
     atomic.write_text(directory / CONFIG, json.dumps(config, indent=2) + "\n")
     atomic.write_text(directory / GENERATION, json.dumps(generation, indent=2) + "\n")
-    write_huggingface(vocabulary, directory)
+    write_huggingface(vocabulary, directory, context_len=shape.context_len, chat=chat)
     vocabulary.save(directory / FILE_NAME)
 
 
@@ -155,6 +169,53 @@ def _configurations(
     }
     generation = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
     return model | tokens, generation | tokens
+
+
+def template_of(directory: Path, vocabulary: Vocabulary | None) -> str:
+    """The template by which a model's conversations are written; empty for a base model. One with
+    talm's own template is a base model unless its `config.json` says otherwise: they stood beside
+    every model once.
+
+    Raises:
+        ArtifactError: a file that says it is damaged.
+    """
+    file = directory / TEMPLATE
+    template = _string(directory / TOKENIZER_CONFIG, "chat_template")
+    if file.is_file():
+        template = file.read_text(encoding="utf-8")
+    own = None if vocabulary is None else chat_template(vocabulary)
+    if template == own and _value(directory / CONFIG, CHAT) is not True:
+        return ""
+    return template
+
+
+def sampling(directory: Path) -> dict[str, object]:
+    """How its `generation_config.json` recommends to sample; empty without one.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    keys = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    found = {key: _value(directory / GENERATION, key) for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _string(path: Path, key: str) -> str:
+    value = _value(path, key)
+    return value if isinstance(value, str) else ""
+
+
+def _value(path: Path, key: str) -> object:
+    """A value of a JSON object in a file; None without it, or without the file."""
+    try:
+        value: object = json.loads(path.read_bytes()).get(key)
+        return value
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ArtifactError(Problem(str(path), f"is damaged: {error}")) from None
 
 
 def read_config(directory: Path) -> ModelConfig:

@@ -9,6 +9,7 @@ do not merge into is reached by tiktoken only as a whole piece; `ignore_merges` 
 from __future__ import annotations
 
 import json
+import re
 from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
@@ -21,18 +22,26 @@ from talm_core.tokenizer.vocabulary import END_OF_TEXT, ROLE_TOKENS, Vocabulary
 FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
-def write_huggingface(vocabulary: Vocabulary, directory: Path) -> None:
+def write_huggingface(
+    vocabulary: Vocabulary, directory: Path, *, context_len: int | None = None, chat: bool = True
+) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, each in one step.
 
-    Encodes any text to the ids `Tokenizer.encode(text, allowed_special="all")` gives.
+    Encodes any text to `<|endoftext|>`, with which every document begins in training, and the ids
+    `Tokenizer.encode(text, allowed_special="all")` gives; without special tokens, to the latter.
+    `context_len` is that of the model they stand beside. A model that has not learned from
+    conversations must have no template of them (`chat`): programs would hold one with it.
     """
-    for name, text in huggingface_files(vocabulary).items():
+    files = huggingface_files(vocabulary, context_len=context_len, chat=chat)
+    for name, text in files.items():
         atomic.write_text(directory / name, text)
 
 
-def huggingface_files(vocabulary: Vocabulary) -> dict[str, str]:
+def huggingface_files(
+    vocabulary: Vocabulary, *, context_len: int | None = None, chat: bool = True
+) -> dict[str, str]:
     """What `write_huggingface` writes, by the files' names."""
-    contents = _tokenizer(vocabulary), _configuration(vocabulary)
+    contents = _tokenizer(vocabulary), _configuration(vocabulary, context_len, chat=chat)
     return {
         name: json.dumps(data, indent=1, ensure_ascii=False) + "\n"
         for name, data in zip(FILES, contents, strict=True)
@@ -124,7 +133,7 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
             "type": "Sequence",
             "pretokenizers": [split, byte_level | {"use_regex": False}],
         },
-        "post_processor": None,
+        "post_processor": _post_processor(vocabulary),
         "decoder": byte_level | {"use_regex": True},
         "model": {
             "type": "BPE",
@@ -136,7 +145,39 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
             "byte_fallback": False,
             "ignore_merges": True,
             "vocab": {shown(token): rank for token, rank in ranks},
-            "merges": [[shown(left), shown(right)] for left, right in merges(vocabulary.ranks)],
+            "merges": _merges([(shown(a), shown(b)) for a, b in merges(vocabulary.ranks)]),
+        },
+    }
+
+
+def _merges(pairs: list[tuple[str, str]]) -> list[str] | list[list[str]]:
+    """Merges as `a b`, which every version of `tokenizers` reads: no token that is shown has a
+    space. A line that begins with `#version` is taken for a heading; with such a token they are
+    pairs, which versions before 0.20 do not know."""
+    if any(left.startswith("#version") for left, _ in pairs):
+        return [[left, right] for left, right in pairs]
+    return [f"{left} {right}" for left, right in pairs]
+
+
+def _post_processor(vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """What puts `<|endoftext|>` in front of a text, and of the second of a pair, as Llama 3 does
+    with its first token."""
+    identifier = vocabulary.special_tokens.get(END_OF_TEXT)
+    if identifier is None:
+        return None
+
+    def begun(sequence: str, type_id: int) -> list[dict[str, Any]]:
+        return [
+            {"SpecialToken": {"id": END_OF_TEXT, "type_id": type_id}},
+            {"Sequence": {"id": sequence, "type_id": type_id}},
+        ]
+
+    return {
+        "type": "TemplateProcessing",
+        "single": begun("A", 0),
+        "pair": [*begun("A", 0), *begun("B", 1)],
+        "special_tokens": {
+            END_OF_TEXT: {"id": END_OF_TEXT, "ids": [identifier], "tokens": [END_OF_TEXT]}
         },
     }
 
@@ -146,17 +187,21 @@ def _added_token(text: str, identifier: int) -> dict[str, Any]:
     return {"id": identifier, "content": text, **flags, "special": True}
 
 
-def _configuration(vocabulary: Vocabulary) -> dict[str, Any]:
+def _configuration(
+    vocabulary: Vocabulary, context_len: int | None, *, chat: bool
+) -> dict[str, Any]:
     data: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
-        # As transformers writes "no limit": the model's configuration knows its context.
-        "model_max_length": int(1e30),
+        # As transformers writes "no limit".
+        "model_max_length": int(1e30) if context_len is None else context_len,
+        # Without this list, older versions add `token_type_ids`, which no Llama takes.
+        "model_input_names": ["input_ids", "attention_mask"],
     }
     if END_OF_TEXT in vocabulary.special_tokens:
         data |= dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
-    template = chat_template(vocabulary)
+    template = chat_template(vocabulary) if chat else None
     if template is not None:
         data["chat_template"] = template
     return data
@@ -173,6 +218,17 @@ def chat_template(vocabulary: Vocabulary) -> str | None:
         end=json.dumps(END_OF_TEXT), roles=json.dumps(ROLE_TOKENS), special=json.dumps([*special])
     )
 
+
+def without_generation(template: str) -> str:
+    """A chat template without the tags around what the assistant says: they matter to training
+    alone, and only `transformers` knows them. What remains renders the same."""
+    return _GENERATION.sub("", template)
+
+
+# With what the tags' dashes, or Jinja's `trim_blocks` and `lstrip_blocks`, take away around them.
+_GENERATION = re.compile(
+    r"(?:\s*\{%-|^[ \t]*\{%|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
+)
 
 _TEMPLATE = (
     "{{%- set roles = {roles} -%}}"

@@ -47,16 +47,17 @@ class Readings:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A run at one step, copied to the host's memory: what the model and what exact resumption
-    needs besides it."""
+    needs besides it. `chat`: the run learns from conversations."""
 
     parameters: dict[str, Tensor]
     training: dict[str, Tensor]
     shape: ModelConfig
     vocabulary: Vocabulary
+    chat: bool = False
 
     def write(self, directory: Path) -> None:
         """Write it into an existing directory."""
-        hf.save_named(self.parameters, self.shape, self.vocabulary, directory)
+        hf.save_named(self.parameters, self.shape, self.vocabulary, directory, chat=self.chat)
         save_file(self.training, directory / TENSORS)
 
 

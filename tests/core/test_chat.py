@@ -9,11 +9,12 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from talm_core.errors import ArtifactError, ConfigError
 from talm_core.tokenizer.bpe_trainer import from_tokens, single_bytes
 from talm_core.tokenizer.chat import Chat
-from talm_core.tokenizer.hf import chat_template, write_huggingface
+from talm_core.tokenizer.hf import chat_template, without_generation, write_huggingface
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
 VOCABULARY = Vocabulary.load(BASE)
@@ -116,6 +117,34 @@ def test_every_bad_message_is_told(theirs: Any) -> None:
         CHAT.render([])
     with pytest.raises(Exception, match="there is no role usr"):
         theirs.apply_chat_template(messages[:1])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        chat_template(VOCABULARY),
+        (
+            "{% for m in messages %}\n  {% generation %}\n{{ m.content }}!\n  {% endgeneration %}\n"
+            "{% endfor %}."
+        ),
+        (
+            "a \n{%- generation -%}\n {{ messages[0].content }}{% endgeneration %} b"
+            " {%+ generation +%} c{%- endgeneration +%}\n"
+        ),
+    ],
+)
+def test_a_template_without_its_marks_says_the_same(template: str) -> None:
+    conversation = [{"role": "assistant", "content": " x\n"}]
+    bare = without_generation(template)
+    assert "generation %}" not in bare.replace("add_generation_prompt", "")
+    assert "generation -%}" not in bare
+
+    def rendered(text: str, **options: Any) -> str:
+        compiled = _compile_jinja_template(text)
+        said: str = compiled.render(messages=conversation, add_generation_prompt=False)
+        return said
+
+    assert rendered(bare) == rendered(template)
 
 
 def test_a_vocabulary_without_roles_has_no_template(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,30 @@ def test_transformers_gives_the_same_ids(tmp_path: Path) -> None:
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     ours = Tokenizer.from_vocabulary(Vocabulary.load(tmp_path / "tokencoder.json"))
     text = "hello world, well… <|endoftext|>\n\tdef"
-    assert theirs(text)["input_ids"] == ours.encode(text, allowed_special="all")
+    assert theirs(text)["input_ids"] == [260, *ours.encode(text, allowed_special="all")]
+    assert theirs.model_input_names == ["input_ids", "attention_mask"]
+    assert theirs.model_max_length == 16
     assert theirs.eos_token_id == 260
+
+
+def test_transformers_generates_from_what_its_tokenizer_gives(tmp_path: Path) -> None:
+    hf.save(ready(ModelConfig(261, 1, 4, 4, 32, 48, 16)), VOCABULARY, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    given = AutoTokenizer.from_pretrained(tmp_path)("hello", return_tensors="pt")
+    assert set(given) == {"input_ids", "attention_mask"}
+    assert theirs.generate(**given, max_new_tokens=2).shape[1] > given["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_only_a_model_that_learned_from_conversations_has_a_template(
+    tmp_path: Path, chat: bool
+) -> None:
+    names = ("endoftext", "system", "user", "assistant")
+    special = {f"<|{name}|>": 260 + index for index, name in enumerate(names)}
+    vocabulary = replace(VOCABULARY, special_tokens=special)
+    hf.save(ready(ModelConfig(264, 1, 4, 4, 32, 48, 16)), vocabulary, tmp_path, chat=chat)
+    assert bool(AutoTokenizer.from_pretrained(tmp_path).chat_template) is chat
+    assert bool(hf.template_of(tmp_path, vocabulary)) is chat
 
 
 def test_a_saved_model_loads_as_it_was(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tokenizer, tokenizer
 def test_base_gives_the_same_ids(base: tuple[Tokenizer, tokenizers.Tokenizer], text: str) -> None:
     ours, theirs = base
     ids = ours.encode(text, allowed_special="all")
-    assert theirs.encode(text).ids == ids
+    assert theirs.encode(text).ids == [*ours.encode("<|endoftext|>", allowed_special="all"), *ids]
+    assert theirs.encode(text, add_special_tokens=False).ids == ids
     assert theirs.decode(ids, skip_special_tokens=False) == text
 
 
@@ -75,7 +76,9 @@ def test_a_repetitive_vocabulary_gives_the_same_ids(
     repetitive: tuple[Tokenizer, tokenizers.Tokenizer], text: str
 ) -> None:
     ours, theirs = repetitive
-    assert theirs.encode(text).ids == ours.encode(text, allowed_special="all")
+    ids = ours.encode(text, allowed_special="all")
+    assert theirs.encode(text, add_special_tokens=False).ids == ids
+    assert theirs.encode(text).ids == [*ours.encode("<|endoftext|>", allowed_special="all"), *ids]
 
 
 def test_every_token_has_its_pair() -> None:
@@ -126,6 +129,25 @@ def test_lone_surrogates_are_refused(base: tuple[Tokenizer, tokenizers.Tokenizer
         base[1].encode("a\ud800b")
 
 
+def test_merges_are_lines_where_lines_are_plain(tmp_path: Path) -> None:
+    """Versions before 0.20 read no pairs; every version takes `#version` for a heading."""
+    for word, form in (("version", str), ("#version", list)):
+        text = f" {word}s {word}x" * 30
+        tokens = learn([text], r"\s|[^\s]+", 256 + 20)
+        vocabulary = from_tokens("x", r"\s|[^\s]+", tokens, ("<|endoftext|>",))
+        ours, theirs = pair_of(vocabulary, tmp_path)
+        lines = json.loads((tmp_path / "tokenizer.json").read_text())["model"]["merges"]
+        assert {type(line) for line in lines} == {form}
+        assert len(lines) == len(tokens) - 256
+        for sample in (text, f"{word}sx", f"x{word}s"):
+            ids = ours.encode(sample)
+            assert theirs.encode(sample, add_special_tokens=False).ids == ids
+
+
+def test_no_token_that_is_shown_has_a_space() -> None:
+    assert not any(character.isspace() for character in byte_characters().values())
+
+
 def test_every_byte_has_a_character() -> None:
     characters = byte_characters()
     assert sorted(characters) == list(range(256))
@@ -152,7 +174,8 @@ def test_transformers_loads_the_directory(tmp_path: Path) -> None:
     ours = Tokenizer.from_vocabulary(vocabulary)
     text = "def main() -> None:\n    print('Grüße, 世界!', 12345)\n<|endoftext|><|user|> don 't ,"
     ids = ours.encode(text, allowed_special="all")
-    assert theirs(text)["input_ids"] == ids
+    assert theirs(text)["input_ids"] == [vocabulary.end_of_text, *ids]
+    assert theirs(text, add_special_tokens=False)["input_ids"] == ids
     assert theirs.decode(ids) == text
     assert len(theirs) == vocabulary.n_vocab
     assert theirs.eos_token_id == theirs.bos_token_id == vocabulary.end_of_text

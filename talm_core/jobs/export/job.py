@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from talm_core.errors import ArtifactError, Problem, RunError, WorkspaceError
+from talm_core.export import card
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.sample.job import find_checkpoint, located
 from talm_core.model import hf
+from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, Started
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace, user_path
+from talm_core.tokenizer.hf import huggingface_files
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
 
@@ -28,11 +31,9 @@ _SPARE = 1_000_000  # bytes of what stands beside the weights
 _MODEL_FILES = (
     *("config.json", "generation_config.json", "model.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *("chat_template.jinja", FILE_NAME, "README.md"),
+    *(hf.TEMPLATE, FILE_NAME, card.FILE_NAME),
 )
 """What of a checkpoint is the model; the rest is for going on with its training."""
-
-_TEMPLATE = "chat_template.jinja"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _gguf(
             message=f"{len(wider)} of {len(entries)} tensors stay f16: {config.outtype} takes rows"
             f" in blocks of 32, and n_embd is {shape.n_embd}, the feed-forward {shape.n_hidden}",
         )
-    template = _chat_template(source.path)
+    template = hf.template_of(source.path, vocabulary)
     file = f"{source.name}-{config.outtype}.gguf"
     parts = gguf.write(
         directory / file,
@@ -162,10 +163,12 @@ def _gguf(
         name=source.name,
         outtype=config.outtype,
         chat_template=template,
+        sampling=hf.sampling(source.path),
     )
     yield from _progress(parts, total)
     text = ollama.modelfile(file, vocabulary, shape.context_len, chat_template=template)
     (directory / ollama.FILE_NAME).write_text(text, encoding="utf-8")
+    _write_card(source, shape, directory, file=file, chat=bool(template))
     return {
         "format": config.format,
         "outtype": config.outtype,
@@ -173,23 +176,16 @@ def _gguf(
         "file": file,
         "modelfile": ollama.FILE_NAME,
         "ollama": ollama.model_name(source.name),
-    }
+    } | ({"chat": True} if template else {})
 
 
-def _chat_template(path: Path) -> str:
-    """The model's template of a conversation; empty where it has none."""
-    file = path / _TEMPLATE
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    try:
-        values = json.loads((path / "tokenizer_config.json").read_bytes())
-        template = values.get("chat_template")
-    except FileNotFoundError:
-        return ""
-    except (ValueError, AttributeError, RecursionError) as error:
-        problem = Problem(str(path / "tokenizer_config.json"), f"is damaged: {error}")
-        raise ArtifactError(problem) from None
-    return template if isinstance(template, str) else ""
+def _write_card(
+    source: _Source, shape: ModelConfig, directory: Path, *, file: str = "", chat: bool
+) -> None:
+    path = directory / card.FILE_NAME
+    if not path.exists():
+        text = card.model_card(source.name, source.step, shape, gguf=file, chat=chat)
+        path.write_text(text, encoding="utf-8")
 
 
 # --- Hugging Face ----------------------------------------------------------------------------
@@ -198,14 +194,38 @@ def _chat_template(path: Path) -> str:
 def _huggingface(
     source: _Source, directory: Path
 ) -> Generator[Event, Command | None, dict[str, Any]]:
-    hf.read_config(source.path)
+    shape = hf.read_config(source.path)
     files = [file for name in _MODEL_FILES if (file := source.path / name).is_file()]
     if not (source.path / hf.WEIGHTS).is_file():
         raise ArtifactError(Problem(str(source.path / hf.WEIGHTS), "is missing"))
     total = sum(file.stat().st_size for file in files)
     _require_space(directory, total)
+    vocabulary = None
+    if (source.path / FILE_NAME).is_file():
+        vocabulary = Vocabulary.load(source.path / FILE_NAME)
+    template = hf.template_of(source.path, vocabulary)
     yield from _progress(_copies(files, directory), total)
-    return {"format": "huggingface", "files": len(files)}
+    if vocabulary is not None:
+        _renew(vocabulary, shape, template, directory)
+    _write_card(source, shape, directory, chat=bool(template))
+    return {"format": "huggingface", "files": len(list(directory.iterdir()))}
+
+
+def _renew(vocabulary: Vocabulary, shape: ModelConfig, template: str, directory: Path) -> None:
+    """Write the tokenizer's files as this talm does: an older one may have made the checkpoint.
+    What others have added to its configuration stays."""
+    files = huggingface_files(vocabulary, context_len=shape.context_len, chat=False)
+    path = directory / hf.TOKENIZER_CONFIG
+    known = json.loads(path.read_bytes()) if path.is_file() else {}
+    known.pop("chat_template", None)
+    values = known | json.loads(files[hf.TOKENIZER_CONFIG])
+    if not template:
+        (directory / hf.TEMPLATE).unlink(missing_ok=True)
+    elif not (directory / hf.TEMPLATE).is_file():
+        values["chat_template"] = template
+    files[hf.TOKENIZER_CONFIG] = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    for name, text in files.items():
+        atomic.write_text(directory / name, text)
 
 
 def _copies(files: list[Path], directory: Path) -> Iterator[int]:
