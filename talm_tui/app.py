@@ -310,15 +310,20 @@ class TalmApp(App[None]):
 
     @work(thread=True, group="start", exit_on_error=False)
     def _start_job(self, config: JobConfig, resume: bool, asker: Screen[Any]) -> None:
-        from talm_core.errors import InputError
+        from talm_core.errors import InputError, TalmError
         from talm_core.runtime import runner
 
         try:
             directory = runner.start(config, self.workspace, resume=resume)
         except InputError as error:
             asker.post_message(messages.JobRefused(config, error.problems))
-        except OSError as error:
+        except (TalmError, OSError) as error:
+            asker.post_message(messages.JobRefused(config))
             self.post_message(messages.Trouble(f"The job cannot be started: {error}"))
+        except Exception:
+            # A bug; whoever asked waits for an answer nevertheless.
+            asker.post_message(messages.JobRefused(config))
+            raise
         else:
             asker.post_message(messages.JobStarted(config, directory))
             self.refresh_workspace()
@@ -329,7 +334,8 @@ class TalmApp(App[None]):
 
     @on(messages.JobRefused)
     def _say_refused(self, message: messages.JobRefused) -> None:
-        self._say("\n".join(map(str, message.problems)))
+        if message.problems:
+            self._say("\n".join(map(str, message.problems)))
 
     @work(thread=True, group="send", exit_on_error=False)
     def send(self, directory: Path, command: Command) -> None:

@@ -54,9 +54,10 @@ class JobStarted(Message):
 
 class JobRefused(Message):
     """A job asked for by `start_job` cannot start. Goes to the screen that asked; `stop()` it
-    there, or the app shows the problems in a notification."""
+    there, or the app shows the problems in a notification. Without problems it was nobody's
+    setting, and what it was has been told."""
 
-    def __init__(self, config: JobConfig, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, config: JobConfig, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__()
         self.config = config
         self.problems = problems

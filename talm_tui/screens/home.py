@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
+from talm_tui.news import quickstart_of
 from talm_tui.next_step import WELCOME, next_step
 from talm_tui.screens.place import Place
 from talm_tui.theme import line, styles
@@ -363,6 +364,6 @@ def _current(snapshot: Snapshot) -> Overview | None:
     later = any(
         item.updated > newest.updated or item.status.active
         for item in others
-        if newest.name not in item.name
+        if quickstart_of(item) != newest.name
     )
     return None if newest.status.value == "done" or later else newest

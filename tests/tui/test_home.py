@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Log
 
+from talm_core.errors import RunError
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
@@ -366,6 +367,38 @@ def test_s_starts_a_quick_start_under_a_free_name(workspace: Workspace) -> None:
         assert said(app) == ["A quick start is running already."]
 
     play(workspace, story, app=app)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RunError("no process could be started"), "The job cannot be started: no process"),
+        (OSError("no space"), "The job cannot be started: no space"),
+        (KeyError("bug"), "This should not happen: KeyError('bug')"),
+    ],
+)
+def test_s_starts_one_after_a_start_that_failed(
+    empty_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    asked: list[str] = []
+
+    def start(config: JobConfig, workspace: Workspace, **_: object) -> Path:
+        asked.append(config.artifact)
+        if len(asked) == 1:
+            raise error
+        return workspace.directory_of(config)
+
+    monkeypatch.setattr(runner, "start", start)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.press("s")
+        await until(pilot, lambda: said(app))
+        assert said(app)[0].startswith(told)
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen) and not app.screen._asked)
+        await pilot.press("s")
+        await until(pilot, lambda: len(asked) == 2)
+
+    play(empty_workspace, story)
 
 
 def test_s_really_starts_one(empty_workspace: Workspace) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from talm_core.jobs.quickstart.config import QuickstartConfig
+from talm_core.jobs.quickstart.job import stages
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact, Workspace
-from talm_tui.news import News, news
+from talm_tui.news import News, news, quickstart_of
 from talm_tui.watcher import Looker, Snapshot
 
 
@@ -52,6 +56,43 @@ def test_the_first_look_is_no_news(workspace: Workspace) -> None:
     after = ended(before, Status.DONE)
     assert list(news(replace(before, complete=False), after)) == []
     assert list(news(Snapshot(), after)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "stage"),
+    [
+        ("tokenizer", "n", True),
+        ("pretrain", "n", True),
+        ("data", "stdlib/n_all", True),
+        ("data", "text/n", True),
+        ("tokenizer", "nano", False),
+        ("pretrain", "nano", False),
+        ("data", "stdlib/nano_all", False),
+        ("data", "stdlib/all", False),
+        ("data", "text/nano", False),
+        ("data", "text/n_all", False),
+    ],
+)
+def test_a_quick_start_silences_its_own_stages_alone(
+    empty_workspace: Workspace, kind: str, name: str, stage: bool
+) -> None:
+    def item(kind: str, name: str, status: Status) -> Overview:
+        return Overview(Artifact(kind, name, empty_workspace.directory(kind, name)), status)
+
+    def at(status: Status) -> Snapshot:
+        whole = (item("quickstart", "n", Status.RUNNING),)
+        return Snapshot(data=(item(kind, name, status),), quickstarts=whole, complete=True)
+
+    told = list(news(at(Status.RUNNING), at(Status.FAILED)))
+    assert bool(told) is not stage
+
+
+def test_the_stages_of_a_quick_start_are_known_by_name(empty_workspace: Workspace) -> None:
+    for files in ((), (str(empty_workspace.root),)):
+        config = QuickstartConfig(name="mine", text_file=files)
+        for part in stages(config, empty_workspace):
+            artifact = Artifact(part.kind, part.artifact, empty_workspace.directory_of(part))
+            assert quickstart_of(Overview(artifact, Status.RUNNING)) == "mine"
 
 
 def test_a_quick_start_speaks_for_its_stages(empty_workspace: Workspace) -> None:
