@@ -60,6 +60,7 @@ class Declared:
     minimum: float | None
     maximum: float | None
     exclusive: bool
+    exclusive_maximum: bool
     choices: tuple[str, ...]
 
     @property
@@ -84,17 +85,23 @@ class Declared:
 
     @property
     def allowed(self) -> str:
-        """What may be given, in words: `1 to 128`, `nano, talm`, `above 0`; empty: anything."""
+        """What may be given, in words: `1 to 128`, `nano, talm`, `above 0`, `at least 0, below 1`;
+        empty: anything."""
         if self.choices:
             return ", ".join(self.choices)
         low = None if self.minimum is None else f"{self.minimum:,}"
         # The bound of a 64-bit seed is no number to choose by.
         high = None if self.maximum is None or self.maximum > 2**53 else f"{self.maximum:,}"
-        if low and high:
-            return f"above {low}, up to {high}" if self.exclusive else f"{low} to {high}"
-        if low:
-            return f"{'above' if self.exclusive else 'at least'} {low}"
-        return f"at most {high}" if high else ""
+        if low and high and not self.exclusive and not self.exclusive_maximum:
+            return f"{low} to {high}"
+        above = f"{'above' if self.exclusive else 'at least'} {low}" if low else ""
+        if not high:
+            return above
+        if self.exclusive_maximum:
+            below = f"below {high}"
+        else:
+            below = f"up to {high}" if low else f"at most {high}"
+        return f"{above}, {below}" if low else below
 
 
 class JobConfig(BaseModel):
@@ -167,7 +174,7 @@ def _declared(key: str, field: FieldInfo) -> Declared:
     setting = next(item for item in field.metadata if isinstance(item, Setting))
     low: float | None = None
     high: float | None = None
-    exclusive = False
+    exclusive = exclusive_maximum = False
     for item in field.metadata:
         match item:
             case Ge(ge=bound):
@@ -177,7 +184,7 @@ def _declared(key: str, field: FieldInfo) -> Declared:
             case Le(le=bound):
                 high = bound  # type: ignore[assignment]
             case Lt(lt=bound):
-                high = bound  # type: ignore[assignment]
+                high, exclusive_maximum = bound, True  # type: ignore[assignment]
     annotation = field.annotation
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     return Declared(
@@ -189,6 +196,7 @@ def _declared(key: str, field: FieldInfo) -> Declared:
         minimum=low,
         maximum=high,
         exclusive=exclusive,
+        exclusive_maximum=exclusive_maximum,
         choices=tuple(map(str, choices)),
     )
 
@@ -262,6 +270,9 @@ def _problem(
         text = "cannot be empty" if kind == "string_too_short" else "is too long"
     elif item.choices:
         return Problem(key, f"must be one of {item.allowed}", value)
+    elif kind == "less_than" and "below" not in item.allowed:
+        # Too large a bound to choose by, and yet the value is beyond it.
+        text = f"must be below {item.maximum:,}"
     elif item.allowed:
         noun = expected.get(item.base_type, "a value")
         text = f"must be {noun}, {item.allowed}" + (" or none" if item.optional else "")

@@ -127,7 +127,7 @@ def value_of(item: Declared) -> st.SearchStrategy[Any]:
     if kind is int:
         return st.integers(int(low), int(high))
     if kind is float:
-        return st.floats(low, high, exclude_min=True)
+        return st.floats(low, high, exclude_min=True, exclude_max=item.exclusive_maximum)
     return st.lists(TEXT, max_size=3).map(tuple) if kind is tuple else TEXT
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
@@ -15,7 +16,7 @@ from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.settings import toml as c
-from talm_core.settings.schema import JobConfig, build, settings_of
+from talm_core.settings.schema import JobConfig, Setting, build, settings_of
 from talm_core.settings.toml import config_classes, dumps, loads
 
 MODEL = {"model_name": "a", "data_dir": "d"}
@@ -65,8 +66,40 @@ def test_what_may_be_given_in_words() -> None:
     assert allowed["learning_rate"] == "above 0, up to 10"
     assert allowed["minutes"] == "above 0"
     assert allowed["seed"] == "at least 0"
+    assert allowed["dropout"] == allowed["beta1"] == allowed["beta2"] == "at least 0, below 1"
     assert allowed["device"] == "auto, cpu, cuda, mps"
     assert allowed["model_name"] == ""
+
+
+class Ranges(JobConfig):
+    """Every kind of range."""
+
+    kind = "ranges"
+    title = "Ranges"
+    inside: Annotated[float, Field(gt=0, lt=2), Setting("A", "One.")] = 1
+    under: Annotated[int, Field(lt=2_000), Setting("A", "One.")] = 1
+    until: Annotated[int, Field(le=2_000), Setting("A", "One.")] = 1
+    from_: Annotated[int, Field(ge=0, lt=10), Setting("A", "One.")] = 1
+    between: Annotated[float, Field(gt=0, le=10), Setting("A", "One.")] = 1
+    huge: Annotated[int, Field(ge=0, lt=2**63), Setting("A", "One.")] = 1
+
+
+def test_a_bound_that_is_not_reached_is_said_so() -> None:
+    assert {item.key: item.allowed for item in settings_of(Ranges)} == {
+        "inside": "above 0, below 2",
+        "under": "below 2,000",
+        "until": "at most 2,000",
+        "from_": "at least 0, below 10",
+        "between": "above 0, up to 10",
+        "huge": "at least 0",
+    }
+    given = {"inside": 2, "under": 2_000, "until": 2_001, "from_": 10, "between": 11}
+    found = problems(Ranges, given | {"huge": 2**64})
+    assert found["inside"].message == "must be a number, above 0, below 2"
+    assert found["under"].message == "must be a whole number, below 2,000"
+    assert found["from_"].message == "must be a whole number, at least 0, below 10"
+    assert found["huge"].message == "must be below 9,223,372,036,854,775,808"
+    assert problems(Ranges, {"huge": -1})["huge"].message == "must be a whole number, at least 0"
 
 
 def test_all_problems_at_once() -> None:
