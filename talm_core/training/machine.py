@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -17,8 +18,22 @@ from talm_core.training.plan import precision_of
 
 # Compiling takes up to a minute, which this many steps win back.
 _COMPILE_STEPS = 1_000
-# Products of operations a second, bf16 without sparsity, by a part of the device's name.
-_PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+# Operations a second of bf16 products without sparsity, as the makers' data sheets have them, by
+# the words of a device's name that tell it from others.
+_PEAKS = {
+    ("H200",): 989e12,
+    ("H200", "NVL"): 835e12,
+    ("H100",): 989e12,
+    ("H100", "PCIE"): 756e12,
+    ("H100", "NVL"): 835e12,
+    ("A100",): 312e12,
+    ("A100", "PCIE"): 312e12,
+    ("L40S",): 362e12,
+    ("L40",): 181e12,
+    ("L4",): 121e12,
+}
+# What a name says besides: its maker, the size and kind of its memory, the usual socket.
+_BESIDE = re.compile(r"NVIDIA|[0-9]+GB|HBM[0-9]E?|SXM[0-9]?")
 
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 
@@ -45,11 +60,17 @@ def peak_of(machine: Machine) -> float:
     """Operations a second that the device can do at most: of known accelerators what their maker
     says, of others what a large product reaches here, measured once a process."""
     if machine.device == "cuda" and machine.precision == "bf16":
-        name = torch.cuda.get_device_name()
-        known = next((peak for part, peak in _PEAKS.items() if part in name), None)
+        known = makers_peak(torch.cuda.get_device_name())
         if known is not None:
             return known
     return _measured_peak(machine.device, machine.precision)
+
+
+def makers_peak(name: str) -> float | None:
+    """What the maker says of the device with this name; None for one not known here, and for a
+    part of one (MIG)."""
+    words = re.split(r"[\s-]+", name.upper().strip())
+    return _PEAKS.get(tuple(word for word in words if not _BESIDE.fullmatch(word)))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import Event, Finished, Planned, Stop, Tried, Tuned
 from talm_core.storage.workspace import Workspace
-from talm_core.training import autotune, checkpoint
+from talm_core.training import autotune, checkpoint, machine
 from talm_core.training.autotune import Trial
 from talm_core.training.machine import (
     Machine,
     computes_bf16,
+    makers_peak,
     peak_of,
     prepare,
     set_attention,
@@ -47,6 +49,44 @@ def _attention_is_put_back() -> object:
 
 def shape_of(config: PretrainConfig) -> ModelConfig:
     return ModelConfig.of(config, 259)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 NVL", 835e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H200 NVL", 835e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12),
+        ("NVIDIA A100-PCIE-40GB", 312e12),
+        ("NVIDIA A100 80GB PCIe", 312e12),
+        ("A100-SXM4-80GB", 312e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12),
+        *((name, None) for name in ("NVIDIA A1000", "NVIDIA RTX A1000", "NVIDIA RTX A1000 6GB")),
+        *((name, None) for name in ("NVIDIA GH200 480GB", "NVIDIA H1000", "NVIDIA L400", "L40SX")),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+        ("NVIDIA H100 80GB HBM3 MIG 3g.40gb", None),
+        ("NVIDIA GeForce RTX 4090", None),
+        ("Tesla T4", None),
+        ("", None),
+    ],
+)
+def test_a_makers_peak_is_of_that_very_device(name: str, peak: float | None) -> None:
+    assert makers_peak(name) == peak
+
+
+def test_a_device_nobody_knows_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A1000")
+    monkeypatch.setattr(machine, "_measured_peak", lambda device, precision: 17.0)
+    on_gpu = Machine("cuda", "bf16", compiled=False, threads=1)
+    assert peak_of(on_gpu) == 17.0
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L4")
+    assert peak_of(on_gpu) == 121e12
+    assert peak_of(replace(on_gpu, precision="fp32")) == 17.0
 
 
 def test_passes_are_doubled_within_what_divides_a_step() -> None:
