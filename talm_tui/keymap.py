@@ -82,7 +82,7 @@ def read() -> Keymap:
         values = tomllib.loads(text)
     except FileNotFoundError:
         return Keymap()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return Keymap(problems=(f"{path()} cannot be read: {error}",))
     keys: dict[str, str] = {}
     problems = []

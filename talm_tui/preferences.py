@@ -46,7 +46,7 @@ class Preferences:
             values = tomllib.loads(text)
         except FileNotFoundError:
             return cls()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return cls(problem=f"{path} cannot be read: {error}")
         theme, redraws = values.get("theme", ""), values.get("redraws_per_second", REDRAWS)
         problems = []

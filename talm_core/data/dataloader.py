@@ -198,12 +198,14 @@ class TokenLoader:
             ArtifactError: no such place exists here.
         """
         epoch, index = state.get("epoch"), state.get("index")
-        valid = type(epoch) is int and type(index) is int and 0 <= epoch < 2**63
-        if not valid or not 0 <= index < self.windows:  # type: ignore[operator]
+        if (
+            type(epoch) is not int
+            or type(index) is not int
+            or not 0 <= epoch < 2**63
+            or not 0 <= index < self.windows
+        ):
             message = f"fits no dataset of {self.windows:,} windows"
             raise ArtifactError(Problem("loader state", message, state))
-        assert isinstance(epoch, int)
-        assert isinstance(index, int)
         self._go_to(epoch, index)
 
     @property

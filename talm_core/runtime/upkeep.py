@@ -19,7 +19,7 @@ from talm_core.runtime.opening import CONFIG_FILE
 from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
 from talm_core.storage import atomic
-from talm_core.storage.workspace import Workspace, name_key
+from talm_core.storage.workspace import Artifact, Workspace, name_key
 
 
 def size(directory: Path) -> int:
@@ -99,21 +99,28 @@ def delete(workspace: Workspace, kind: str, name: str) -> int:
 def _refuse_what_is_read(workspace: Workspace, kind: str, directory: Path) -> None:
     """A run opens shards as it comes to them."""
     for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
-        if lock.held(user.directory) and _uses(workspace, user.directory, kind, directory):
+        if lock.held(user.directory) and _uses(workspace, user, kind, directory):
             message = f"is what {user.name} learns from: stop that first"
             raise BusyError(Problem(directory.name, message))
 
 
-def _uses(workspace: Workspace, job: Path, kind: str, directory: Path) -> bool:
-    """Whether a setting of the job names the artifact."""
-    with contextlib.suppress(InputError):
-        config = runner.read_config(job)
-        for item in settings_of(type(config)):
-            value = getattr(config, item.key)
-            if item.setting.picks == artifact_of(kind).noun and value:
-                with contextlib.suppress(InputError):
-                    if workspace.locate(kind, value, key=item.key) == directory:
-                        return True
+def _uses(workspace: Workspace, user: Artifact, kind: str, directory: Path) -> bool:
+    """Whether a setting of a job that runs names the artifact."""
+    try:
+        config = runner.read_config(user.directory)
+    except InputError:
+        return False
+    if config.kind != user.kind:
+        # Edited while it runs: what the run learns from is not known.
+        message = f"is the config of a {config.kind} job, and the run beside it goes on"
+        hint = f'write job = "{user.kind}" with its settings again, or stop {user.name}'
+        raise ArtifactError(Problem(str(user.directory / CONFIG_FILE), message, hint=hint))
+    for item in settings_of(type(config)):
+        value = getattr(config, item.key)
+        if item.setting.picks == artifact_of(kind).noun and value:
+            with contextlib.suppress(InputError):
+                if workspace.locate(kind, value, key=item.key) == directory:
+                    return True
     return False
 
 

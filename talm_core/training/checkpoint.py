@@ -159,6 +159,8 @@ def _index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     try:
         index = json.loads(file.read_bytes())
+        if not isinstance(index, dict):
+            raise ValueError("it holds no JSON object")
         version = index["version"]
         if version == VERSION:
             if index.pop("checksum") != _checksum(index):
@@ -167,15 +169,26 @@ def _index(path: Path) -> dict[str, Any]:
                 # What is read from outside must not lead out of the directory.
                 if Path(name).name != name or set(entry) != {"bytes", "sha256"}:
                     raise ValueError(f"{name!r} is no file entry")
+            if not isinstance(index["state"], dict):
+                raise ValueError("its state is no JSON object")
     except OSError as error:
         raise ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}")) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactError(Problem(str(file), f"is damaged: {error}")) from None
+        hint = "delete this checkpoint; a run goes on from the one before"
+        raise ArtifactError(Problem(str(file), f"is damaged: {_why(error)}", hint=hint)) from None
     if version != VERSION:
         message = f"this talm reads version {VERSION} of checkpoints"
         raise ArtifactError(Problem(str(file), message, version, "update talm"))
-    assert isinstance(index, dict)
     return index
+
+
+def _why(error: Exception) -> str:
+    """What is wrong in words that are not the interpreter's."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    if isinstance(error, TypeError | AttributeError):
+        return "an entry is of the wrong kind"
+    return str(error)
 
 
 def write(

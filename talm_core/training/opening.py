@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from talm_core.errors import ConfigError
+from talm_core.errors import ArtifactError, ConfigError, Problem
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import Event, Notice, Planned, Progress
@@ -94,7 +94,7 @@ class Opening:
         ranks = self.ranks
         machine = choose(self.config, sharers=ranks.local_count)
         if self.found.path:
-            kept = _overridden(Machine(**self.found.state["machine"]), machine, self._changed)
+            kept = _overridden(_kept_machine(self.found), machine, self._changed)
             choose_device(kept.device)
             alike = int(self.found.state.get("ranks", 1)) == ranks.count
             fresh = replace(kept, threads=machine.threads, batch_size=0)
@@ -159,6 +159,21 @@ class Opening:
             trainer.machine = replace(trainer.machine, compiled=False)
             text = f"the model could not be compiled and runs as it is: {reason}"
             yield Notice(message=text, level="warning")
+
+
+def _kept_machine(found: checkpoint.Found) -> Machine:
+    """What the run of a checkpoint computed on.
+
+    Raises:
+        ArtifactError: its state says nothing of it that this talm understands.
+    """
+    try:
+        return Machine(**found.state["machine"])
+    except (KeyError, TypeError):
+        where = str((found.path or Path()) / checkpoint.INDEX)
+        message = "does not say what the run computed on, or as another talm does"
+        hint = "go on with the talm that wrote it, or begin a run with its weights: init_from"
+        raise ArtifactError(Problem(where, message, hint=hint)) from None
 
 
 def _overridden(kept: Machine, chosen: Machine, changed: Iterable[str]) -> Machine:

@@ -202,10 +202,17 @@ class RunActions(Place):
     @work(thread=True, exclusive=True, group="settings", exit_on_error=False)
     def _read_settings(self, directory: Path, name: str, others: dict[str, Any]) -> None:
         try:
-            values = runner.read_config(directory).model_dump()
+            config = runner.read_config(directory)
         except InputError as error:
             self.app.post_message(Trouble(str(error)))
             return
+        if config.kind != "pretrain":
+            file = directory / runner.CONFIG_FILE
+            self.app.post_message(
+                Trouble(f"{file} is the config of a {config.kind} job, not a run's")
+            )
+            return
+        values = config.model_dump()
         values["model_name"] = _free(name, directory.parent)
         self.post_message(SettingsReady(values | others))
 

@@ -64,6 +64,12 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path / "missing") is None
 
 
+def sealed(index: dict[str, Any]) -> str:
+    """An index as somebody would write it who also knows the checksum."""
+    index = {"version": 1} | index
+    return json.dumps(index | {"checksum": checkpoint._checksum(index)})
+
+
 class Damage(NamedTuple):
     file: str
     change: str
@@ -104,6 +110,30 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path: Path, damage: Damage) 
     assert len(found.damaged) == 1
     assert damage.message in str(found.damaged[0])
     assert str(bad) in found.damaged[0].key
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "it holds no JSON object"),
+        ('"checkpoint"', "it holds no JSON object"),
+        ("{}", "'version' is missing"),
+        ('{"version": 1}', "'checksum' is missing"),
+        (sealed({"files": {}, "state": []}), "its state is no JSON object"),
+        (sealed({"files": {}}), "'state' is missing"),
+        (sealed({"files": [], "state": {}}), "an entry is of the wrong kind"),
+        (sealed({"files": {"a": 5}, "state": {}}), "an entry is of the wrong kind"),
+    ],
+)
+def test_an_index_that_was_edited_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, 1)
+    (path / "checkpoint.json").write_text(text)
+    with pytest.raises(ArtifactError) as caught:
+        checkpoint.verify(path)
+    (problem,) = caught.value.problems
+    assert problem.key == str(path / "checkpoint.json")
+    assert problem.message == f"is damaged: {message}"
+    assert "delete this checkpoint" in problem.hint
 
 
 def test_an_index_cannot_name_files_elsewhere(tmp_path: Path) -> None:

@@ -127,6 +127,12 @@ def calm(calm_files: dict[str, str], server: HubServer) -> dict[str, str]:
     return calm_files
 
 
+def test_a_hub_that_tells_no_commit_is_said(server: HubServer, workspace: Workspace) -> None:
+    server.repos[ID] = dataclasses.replace(some_thing(), sha=None)  # type: ignore[arg-type]
+    with pytest.raises(CorpusError, match="does not say which commit it is"):
+        prepare(workspace, CONFIG)
+
+
 # --- what is read ----------------------------------------------------------------------------
 
 

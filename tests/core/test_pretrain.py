@@ -292,6 +292,18 @@ def test_a_damaged_checkpoint_is_passed_over(workspace: Workspace) -> None:
     assert_equal(tensors(workspace), expected)
 
 
+@pytest.mark.parametrize("kept", [None, {"device": "cpu", "words": 3}, "cpu"])
+def test_a_checkpoint_of_another_talm_is_named(workspace: Workspace, kept: object) -> None:
+    list(pretrain(tiny_config(max_steps=4), workspace))
+    path = workspace.directory("pretrain", "tiny") / "checkpoint-000004"
+    checkpoint.amend(path, {"machine": kept, "over": False})
+    with pytest.raises(ArtifactError) as caught:
+        list(pretrain(tiny_config(), workspace))
+    (problem,) = caught.value.problems
+    assert problem.key == str(path / "checkpoint.json")
+    assert "init_from" in problem.hint
+
+
 def test_a_finished_run_only_says_so_again(workspace: Workspace) -> None:
     first = list(pretrain(tiny_config(), workspace))[-1]
     events = list(pretrain(tiny_config(), workspace))

@@ -107,6 +107,20 @@ def test_a_dataset_takes_its_empty_folder_along(workspace: Workspace) -> None:
     assert not workspace.folder("data").joinpath("text").exists()
 
 
+def test_a_run_whose_config_is_no_runs_any_more_is_named(workspace: Workspace) -> None:
+    directory = workspace.directory("data", "stdlib/all")
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").touch()
+    run = workspace.directory("pretrain", "nano")
+    (run / "config.toml").write_text(dumps(QuickstartConfig(name="nano")))
+    with Lock.acquire(run), pytest.raises(InputError) as caught:
+        upkeep.delete(workspace, "data", "stdlib/all")
+    assert caught.value.problems[0].key == str(run / "config.toml")
+    assert "stop nano" in caught.value.problems[0].hint
+    assert directory.is_dir()
+    upkeep.delete(workspace, "data", "stdlib/all")
+
+
 def test_a_dataset_is_kept_while_a_run_learns_from_it(workspace: Workspace) -> None:
     for name in ("all", "other"):
         directory = workspace.directory("data", f"stdlib/{name}")

@@ -289,6 +289,7 @@ def test_a_theme_leaves_the_rest_of_the_file_alone() -> None:
     ("text", "told"),
     [
         ("theme = ", "cannot be read"),
+        ("theme = " + "[" * 100_000, "cannot be read"),
         ("theme = 5", "cannot understand theme"),
         ('theme = "solarised"', "There is no theme solarised"),
     ],

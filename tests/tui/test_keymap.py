@@ -85,6 +85,7 @@ def test_a_file_of_tables_and_of_dotted_names() -> None:
     ("text", "told"),
     [
         ("home.log = ", "cannot be read"),
+        ("home.log = " + "[" * 100_000, "cannot be read"),
         ("home.log = 5", 'home.log = 5: keys are written "j" or "j, down"'),
         ('home.log = ""', "home.log: a key is missing"),
         ('home.log = "entre"', 'there is no key "entre"; do you mean enter?'),

@@ -11,8 +11,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
 from talm_core.runtime.events import Command, EvaluateEvery
+from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.screens.ask import AskScreen
@@ -315,6 +317,22 @@ def test_a_run_is_trained_again_with_other_settings(workspace: Workspace) -> Non
         await until(pilot, lambda: place.state.values.get("model_name") == "try-4")
         assert place.state.values["max_steps"] == 2000
         assert place.state.values.get("init_from") is None
+
+    play(workspace, story)
+
+
+def test_a_config_that_is_no_runs_is_named(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: screen._over)
+        assert screen._directory is not None
+        file = screen._directory / "config.toml"
+        file.write_text(dumps(TokenizerConfig(name="x")))
+        await pilot.press("t")
+        await until(pilot, lambda: said(app))
+        assert said(app) == [f"{file} is the config of a tokenizer job, not a run's"]
+        assert app.screen is screen
 
     play(workspace, story)
 

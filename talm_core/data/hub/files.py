@@ -131,7 +131,9 @@ class Hub:
             )
         except HfHubHTTPError as error:
             raise self._explained(error, dataset, revision) from None
-        assert info.sha is not None
+        if info.sha is None:
+            message = "the Hub does not say which commit it is"
+            raise CorpusError(Problem(self._key, message, dataset, "try again later"))
         return info.sha, info.card_data
 
     def _matching(self, dataset: str, sha: str, patterns: Iterable[str]) -> list[HubFile]:
