@@ -47,9 +47,14 @@ class Prompts:
         if not prompt.strip() or self.known[:1] == [prompt]:
             return
         self._put(prompt)
-        lines = [json.dumps(known) + "\n" for known in reversed(self.known)]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(self._path, "".join(lines))
+        with atomic.changing(self._path):
+            # What another window has added since this one read them.
+            others = [other for other in self._read() if other not in self.known]
+            known = [*self.known, *reversed(others)][:MOST_PROMPTS]
+            lines = [json.dumps(other) + "\n" for other in reversed(known)]
+            atomic.write_text(self._path, "".join(lines))
+        self._known = known
 
     def _put(self, prompt: str) -> None:
         assert self._known is not None

@@ -77,13 +77,14 @@ def save_theme(name: str) -> None:
     from talm_core.storage import atomic
 
     path = directory() / FILE_NAME
-    try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        document = tomlkit.document()
-    except (TOMLKitError, UnicodeDecodeError):
-        # Somebody's file with a slip in it is not ours to overwrite.
-        return
-    document["theme"] = name
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(path, tomlkit.dumps(document))
+    with atomic.changing(path):
+        try:
+            document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            document = tomlkit.document()
+        except (TOMLKitError, UnicodeDecodeError, RecursionError):
+            # Somebody's file with a slip in it is not ours to overwrite.
+            return
+        document["theme"] = name
+        atomic.write_text(path, tomlkit.dumps(document))

@@ -7,21 +7,58 @@ Temporary names begin with `.tmp-` and are swept by the next writer (`sweep`).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX = ".tmp-"
 _ASIDE = f"{PREFIX}aside-"
+# Whoever changes a file holds it for milliseconds, unless it was stopped in the middle.
+_PATIENCE_SECONDS = 5.0
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Be alone with a file that several processes read, change and write again: without it, of two
+    that do so at once one loses what it wrote. Where no lock can be had there is none, for what is
+    kept so is of use and no more."""
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o666)
+    except OSError:
+        yield
+        return
+    try:
+        _wait_for(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
+        except OSError:
+            return
+        else:
+            return
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.events import Metrics
 from talm_core.runtime.journal import last_of
 from talm_core.runtime.opening import read_config
-from talm_core.storage.atomic import write_text
+from talm_core.storage.atomic import changing, write_text
 from talm_core.storage.workspace import Workspace
 from talm_core.system import hardware
 from talm_core.training.plan import plan
@@ -152,11 +152,12 @@ def remember(root: Path, key: str, choice: Choice) -> None:
     """Keep what was found, beside what was found for other runs. Where that is not possible the
     next run searches again."""
     known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        known = _read(root)
-    document = {"version": VERSION, "choices": known | {key: asdict(choice)}}
-    with contextlib.suppress(OSError):
-        write_text(root / FILE, json.dumps(document, indent=1) + "\n")
+    with changing(root / FILE):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            known = _read(root)
+        document = {"version": VERSION, "choices": known | {key: asdict(choice)}}
+        with contextlib.suppress(OSError):
+            write_text(root / FILE, json.dumps(document, indent=1) + "\n")
 
 
 def _read(root: Path) -> dict[str, Any]:

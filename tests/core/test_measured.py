@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from talm_core.runtime.events import Event, Metrics, Notice
 from talm_core.runtime.journal import JournalWriter
 from talm_core.runtime.runner import CONFIG_FILE
 from talm_core.settings.toml import dumps
+from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.system import hardware
 from talm_core.training.measured import (
@@ -40,6 +43,60 @@ def test_choices_are_remembered_beside_each_other(tmp_path: Path) -> None:
     assert recall(tmp_path, "a") == CHOICE
     assert recall(tmp_path, "b") == other
     assert recall(tmp_path, "c") is None
+
+
+_AT_ONCE = """
+import sys
+from pathlib import Path
+from talm_core.training.measured import Choice, remember
+root, name = Path(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(25):
+    remember(root, f"{name}-{number}", Choice({"device": "cpu"}))
+"""
+
+
+def test_choices_of_several_processes_at_once_are_all_remembered(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _AT_ONCE, str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "abc"
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    lost = [
+        f"{name}-{number}"
+        for name in "abc"
+        for number in range(25)
+        if recall(tmp_path, f"{name}-{number}") is None
+    ]
+    assert lost == []
+
+
+def test_a_lock_that_is_held_for_ever_delays_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_PATIENCE_SECONDS", 0.05)
+    with atomic.changing(tmp_path / FILE):
+        remember(tmp_path, "a", CHOICE)
+    assert recall(tmp_path, "a") == CHOICE
+    (tmp_path / f".{FILE}.lock").unlink()
+    (tmp_path / f".{FILE}.lock").mkdir()
+    remember(tmp_path, "b", CHOICE)
+    assert recall(tmp_path, "b") == CHOICE
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,16 @@ def test_the_texts_are_saved(models: Workspace) -> None:
     play(models, story)
 
 
+def test_two_windows_keep_each_others_prompts(tmp_path: Path) -> None:
+    first, second = Prompts(tmp_path), Prompts(tmp_path)
+    assert first.read() == second.read() == []
+    first.add("one")
+    second.add("two")
+    first.add("three")
+    assert first.read() == Prompts(tmp_path).read() == ["three", "one", "two"]
+    assert second.read() == ["two", "one"]
+
+
 def test_prompts_survive_nonsense_in_their_file(tmp_path: Path) -> None:
     prompts = Prompts(tmp_path)
     assert prompts.known == []
