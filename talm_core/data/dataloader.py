@@ -16,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from talm_core.data.manifest import Manifest
-from talm_core.data.shards import Tokens, check_shards, open_shard
+from talm_core.data.shards import (
+    Tokens,
+    check_shards,
+    maps_at_once,
+    open_shard,
+    require_shard,
+)
 from talm_core.errors import ArtifactError, ConfigError, Problem
 
 Batch = npt.NDArray[np.int64]
@@ -78,18 +84,30 @@ def _mixed(words: _Words) -> _Words:
 
 
 class Windows:
-    """A split's windows of `context_len + 1` tokens, numbered over all its shards."""
+    """A split's windows of `context_len + 1` tokens, numbered over all its shards. Where
+    there are more shards than the process may hold open, those that were read longest ago are
+    unmapped for others. For one thread at a time."""
 
     def __init__(self, directory: Path, split: str, *, context_len: int) -> None:
         """Open the split's shards.
 
         Raises:
             ArtifactError: the dataset is damaged, from a newer talm, or shorter than one window.
+            RunError: the system cannot read a shard now.
         """
         manifest = Manifest.load(directory)
         shards = manifest.of(split)
+        self._directory, self._shards, self._dtype = directory, shards, manifest.dtype
         self.context_len = context_len
-        self._shards = [open_shard(directory, shard, dtype=manifest.dtype) for shard in shards]
+        self._most = maps_at_once(len(shards))
+        # Overlapping rows over each mapped shard, by its number, the one read last at the end.
+        # As many as may be are mapped now: what is mapped stays readable, whatever comes.
+        self._rows: dict[int, Tokens] = {}
+        for number, shard in enumerate(shards):
+            if number < self._most:
+                self._rows_of(number)
+            else:
+                require_shard(directory, shard, dtype=manifest.dtype)
         if sum(shard.tokens for shard in shards) <= _CHECKED_TOKENS:
             check_shards(directory, shards)
         counts = [max(0, shard.tokens - 1) // context_len for shard in shards]
@@ -101,19 +119,28 @@ class Windows:
             hint = "use more text or a shorter context"
             raise ArtifactError(Problem(str(directory), message, hint=hint))
         self._starts = self._ends - counts
-        # Overlapping rows over each shard: a batch from one shard is a single gather.
-        self._rows = [_rows(shard, context_len) for shard in self._shards]
 
     def read(self, numbers: npt.NDArray[np.int64]) -> Batch:
         """The windows of these numbers: (len(numbers), context_len + 1)."""
-        if len(self._rows) == 1:
-            return self._rows[0][numbers].astype(np.int64)
+        if len(self._shards) == 1:
+            # A batch from one shard is a single gather.
+            return self._rows_of(0)[numbers].astype(np.int64)
         found = np.empty((len(numbers), self.context_len + 1), np.int64)
         shards = np.searchsorted(self._ends, numbers, side="right")
         inside = numbers - self._starts[shards]
         for place, (shard, row) in enumerate(zip(shards.tolist(), inside.tolist(), strict=True)):
-            found[place] = self._rows[shard][row]
+            found[place] = self._rows_of(shard)[row]
         return found
+
+    def _rows_of(self, shard: int) -> Tokens:
+        rows = self._rows.pop(shard, None)
+        if rows is None:
+            if len(self._rows) >= self._most:
+                del self._rows[next(iter(self._rows))]
+            tokens = open_shard(self._directory, self._shards[shard], dtype=self._dtype)
+            rows = _rows(tokens, self.context_len)
+        self._rows[shard] = rows
+        return rows
 
 
 def _rows(tokens: Tokens, context_len: int) -> Tokens:

@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Shard
-from talm_core.data.shards import Tokens, open_shard
+from talm_core.data.shards import Tokens, require_shard
 from talm_core.errors import ArtifactError, Problem
+from talm_core.storage import artifact_files
+from talm_core.storage.artifact_files import LARGE_BYTES
 from talm_core.storage.atomic import write_text
 
 FILE_NAME = "position.json"
@@ -117,7 +119,7 @@ class Position(BaseModel):
     @classmethod
     def _read(cls, path: Path) -> Self | None:
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(artifact_files.read_bytes(path, most=LARGE_BYTES))
         except (OSError, ValueError, RecursionError):
             return None
         version = values.get("version") if isinstance(values, dict) else None
@@ -146,15 +148,19 @@ class Position(BaseModel):
 
     def complete(self, directory: Path) -> bool:
         """Whether every shard is there with the length it should have. The tail may have become
-        longer in the moment of a kill: then it is made again."""
+        longer in the moment of a kill: then it is made again.
+
+        Raises:
+            RunError: the system cannot read one now, which says nothing of what is in it.
+        """
         try:
             for shard in self.shards:
-                open_shard(directory, shard, dtype=self.dtype)
+                require_shard(directory, shard, dtype=self.dtype)
         except ArtifactError:
             return False
         if self.tail is not None:
             try:
-                open_shard(directory, self.tail, dtype=self.dtype)
+                require_shard(directory, self.tail, dtype=self.dtype)
             except ArtifactError:
                 self.tail, self.tail_cursor = None, Cursor()
         return True

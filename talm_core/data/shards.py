@@ -7,19 +7,23 @@ the next shard.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import resource
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from talm_core.data.manifest import Shard, Split
-from talm_core.errors import ArtifactError, Problem
+from talm_core.errors import ArtifactError, Problem, RunError
+from talm_core.storage import artifact_files
+from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.atomic import new_file
 
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
@@ -185,24 +189,92 @@ def open_shard(directory: Path, shard: Shard, *, dtype: str) -> Tokens:
 
     Raises:
         ArtifactError: the file is missing or is not what the manifest says.
+        RunError: the system cannot read it now; what is in it may be in order.
     """
     path = directory / shard.file
+    with _opened(path) as file:
+        kind = _require_header(file, path, shard, dtype)
+        mapped = np.memmap(file, kind, "r", offset=file.tell(), shape=(shard.tokens,))
+    # A plain view: slicing an `np.memmap` costs ten times as much.
+    plain: Tokens = mapped.view(np.ndarray)
+    return plain
+
+
+def require_shard(directory: Path, shard: Shard, *, dtype: str) -> None:
+    """Check that a shard is there and as long as it should be. Raises as `open_shard`."""
+    path = directory / shard.file
+    with _opened(path) as file:
+        _require_header(file, path, shard, dtype)
+
+
+def _require_header(file: IO[bytes], path: Path, shard: Shard, dtype: str) -> np.dtype[Any]:
+    """Read a shard's header, up to where its ids begin; returns their type."""
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise _damage(path, "is missing") from None
-    except (OSError, ValueError, EOFError) as error:
+        version = np.lib.format.read_magic(file)
+        if version not in read:
+            raise ValueError(f"version {version} of numpy's format")
+        shape, _, found = read[version](file)
+        if found.hasobject:
+            raise ValueError("it holds Python objects")
+    except (ValueError, EOFError) as error:
         raise _damage(path, f"is damaged: {error}") from None
     expected = np.dtype(dtype).newbyteorder("<")
-    if tokens.shape != (shard.tokens,) or tokens.dtype != expected:
-        message = (
-            f"holds {tokens.shape} ids of {tokens.dtype}, the manifest says"
-            f" {(shard.tokens,)} of {expected}"
-        )
+    if shape != (shard.tokens,) or found != expected:
+        message = f"holds {shape} ids of {found}, the manifest says {(shard.tokens,)} of {expected}"
         raise _damage(path, message)
-    # A plain view: slicing an `np.memmap` costs ten times as much.
-    plain: Tokens = tokens.view(np.ndarray)
-    return plain
+    size = os.fstat(file.fileno()).st_size
+    whole = file.tell() + shard.tokens * expected.itemsize
+    if size < whole:
+        raise _damage(path, f"is damaged: it has {size:,} bytes of {whole:,}")
+    return expected
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """A shard's file; whatever the system says while it is read is told as what it is."""
+    try:
+        with artifact_files.reading(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise _damage(path, "is missing") from None
+    except UnsafeFileError as error:
+        raise ArtifactError(Problem(str(path), str(error.strerror))) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> RunError:
+    more = ""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        more = "; allow more open files with: ulimit -n 4096"
+    return RunError(f"{path} cannot be read now: {error.strerror or error}{more}")
+
+
+# Descriptors left to everything else: libraries, sockets, other processes' pipes.
+_SPARE_DESCRIPTORS = 256
+_FEWEST_MAPS = 16
+_MOST_MAPS = 8192
+
+
+def maps_at_once(wanted: int) -> int:
+    """How many of `wanted` shards may be mapped at a time: each map holds a descriptor. The
+    process is allowed more of them for it, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    needed = min(wanted, _MOST_MAPS) + _SPARE_DESCRIPTORS
+    if soft not in (unlimited, -1) and soft < needed:
+        more = needed if hard in (unlimited, -1) else min(needed, hard)
+        # A system may have another limit still; then it stays as it is.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+        # Not all of what is free: the validation part is mapped beside it.
+        return max(_FEWEST_MAPS, min(wanted, (soft - _SPARE_DESCRIPTORS) // 2))
+    return wanted
 
 
 def check_shards(directory: Path, shards: Iterable[Shard]) -> None:
@@ -210,11 +282,13 @@ def check_shards(directory: Path, shards: Iterable[Shard]) -> None:
 
     Raises:
         ArtifactError: every file that differs.
+        RunError: the system cannot read one now.
     """
     problems = []
     for shard in shards:
         path = directory / shard.file
-        found = sha256(path)
+        with _opened(path) as file:
+            found = _digest(file)
         if found != shard.sha256:
             message = (
                 f"is damaged: its checksum is {found[:12]}…, the manifest says {shard.sha256[:12]}…"
@@ -226,10 +300,14 @@ def check_shards(directory: Path, shards: Iterable[Shard]) -> None:
 
 def sha256(path: Path) -> str:
     """The checksum of a file."""
+    with artifact_files.reading(path) as file:
+        return _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while part := file.read(_HASH_BYTES):
-            digest.update(part)
+    while part := file.read(_HASH_BYTES):
+        digest.update(part)
     return digest.hexdigest()
 
 
