@@ -20,7 +20,7 @@ from talm_core.runtime.events import Finished, done
 from talm_core.runtime.journal import last_record
 from talm_core.runtime.kinds import open_job, share_cores
 from talm_core.runtime.lock import Lock
-from talm_core.runtime.opening import check_unchanged
+from talm_core.runtime.opening import check_unchanged, require_own_files
 from talm_core.runtime.process import leave
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(directory: Path, root: Path | None, descriptor: int | None, *, override: bool) -> int:
+    require_own_files(directory)
     held = None if descriptor is None else Lock.inherit(directory, descriptor)
     config = runner.read_config(directory)
     workspace = Workspace(root or _root_of(directory))

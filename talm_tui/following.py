@@ -20,6 +20,7 @@ from talm_core.runtime.events import Record
 from talm_core.runtime.journal import FILE_NAME, JournalReader
 from talm_core.runtime.runner import Status
 from talm_core.runtime.skimming import JournalSkimmer
+from talm_core.storage import artifact_files
 
 BATCH_SECONDS = 0.25
 BATCH_RECORDS = 250
@@ -31,6 +32,7 @@ _LOOK_SECONDS = 1.0
 _CALM_SECONDS = 0.005
 _PATIENCE_SECONDS = 0.5
 _LOG_BYTES = 64 * 1024
+_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Follower:
 
     def _size(self) -> int:
         try:
-            return (self._directory / FILE_NAME).stat().st_size
+            return (self._directory / FILE_NAME).lstat().st_size
         except OSError:
             return 0
 
@@ -209,7 +211,7 @@ class Follower:
     def _read_log(self) -> str:
         path = self._directory / runner.LOG_FILE
         try:
-            state = path.stat()
+            state = path.lstat()
         except OSError:
             return ""
         sign = (state.st_mtime, state.st_size, state.st_ino)
@@ -228,7 +230,7 @@ def _checkpoints(directory: Path) -> list[str]:
         return [
             entry.name
             for entry in os.scandir(directory)
-            if entry.name.startswith("checkpoint-") and entry.is_dir()
+            if entry.name.startswith("checkpoint-") and entry.is_dir(follow_symlinks=False)
         ]
     except OSError:
         return []
@@ -237,9 +239,9 @@ def _checkpoints(directory: Path) -> list[str]:
 def _text(path: Path, *, tail: int | None = None) -> str:
     """A file's text, or its last `tail` bytes from the first whole line on; empty if unreadable."""
     try:
-        with path.open("rb") as file:
+        with artifact_files.reading(path) as file:
             if tail is None:
-                return file.read().decode("utf-8", "replace")
+                return file.read(_CONFIG_BYTES).decode("utf-8", "replace")
             begin = max(0, file.seek(0, os.SEEK_END) - tail)
             file.seek(begin)
             data = file.read()

@@ -130,7 +130,7 @@ def _signature(artifact: Artifact) -> tuple[float, ...]:
     parts: list[float] = []
     for name in ("events.jsonl", "lock", "config.toml"):
         try:
-            state = (artifact.directory / name).stat()
+            state = (artifact.directory / name).lstat()
         except OSError:
             parts += [0, 0, 0]
         else:

@@ -11,6 +11,7 @@ from talm_core.jobs.registry import artifact_of
 from talm_core.runtime import lock, upkeep
 from talm_core.runtime.artifacts import full_name, resolve
 from talm_core.runtime.render import one_line, size
+from talm_core.storage import artifact_files, atomic
 from talm_core.storage.workspace import Artifact
 
 
@@ -48,19 +49,42 @@ def delete(call: Call) -> int:
     if not call.given.on("yes") and not _agreed(call, artifact, name):
         call.tell(f"{name} is kept")
         return STOPPED
-    freed = upkeep.delete(call.workspace, artifact.kind, artifact.name)
+    try:
+        done = upkeep.delete(call.workspace, artifact.kind, artifact.name)
+    except KeyboardInterrupt:
+        _tell_what_is_left(call, artifact, name)
+        raise
+    kept_in = None if done.kept_in is None else str(done.kept_in)
     if call.as_json:
-        call.say(json.dumps({"name": artifact.name, "freed": freed}))
+        more = {} if kept_in is None else {"kept_in": kept_in}
+        call.say(json.dumps({"name": artifact.name, "freed": done.freed} | more))
+    elif kept_in is not None:
+        call.say(
+            f"{name} was a link and is removed; the data still lies in {one_line(kept_in, 500)}"
+        )
     else:
-        call.say(f"{name} is deleted; {size(freed)} are free")
+        call.say(f"{name} is deleted; {size(done.freed)} are free")
     return DONE
 
 
+def _tell_what_is_left(call: Call, artifact: Artifact, name: str) -> None:
+    left = atomic.deleted(artifact.directory.parent)
+    if left:
+        held = size(sum(map(artifact_files.size, left)))
+        call.tell(f"{name} is deleted in part: {held} are left in {left[0]}")
+        call.tell("the next talm delete removes it, or remove that folder by hand")
+    else:
+        call.tell(f"{name} is kept")
+
+
 def _agreed(call: Call, artifact: Artifact, name: str) -> bool:
+    directory = artifact.directory
+    frees = f"It frees {size(upkeep.size(directory))}."
+    if directory.is_symlink():
+        frees = f"It is a link; what it leads to stays: {one_line(str(directory.resolve()), 500)}"
     if not sys.stdin.isatty():
-        hint = "it frees " + size(upkeep.size(artifact.directory))
+        hint = frees[0].lower() + frees[1:].removesuffix(".")
         call.require([Problem("yes", "must be given where nobody can be asked", hint=hint)])
-    frees = size(upkeep.size(artifact.directory))
-    sys.stderr.write(f"Delete {name} for good? It frees {frees}. [y/N] ")
+    sys.stderr.write(f"Delete {name} for good? {frees} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -19,7 +19,12 @@ from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.overview import Overview, Overviews
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
-from talm_core.storage.workspace import Artifact
+from talm_core.storage import (
+    artifact_files,
+)
+from talm_core.storage.workspace import (
+    Artifact,
+)
 from talm_core.training.checkpoint import checkpoints
 
 _MOST_DOCUMENTS = 1_000
@@ -71,7 +76,7 @@ def _figures(item: Overview) -> Iterator[str]:
         yield f"{item.bits_per_byte:.3f} bits per byte"
     if item.status.active and item.fraction is not None:
         yield f"{item.fraction:.0%}"
-    if item.status is Status.FAILED:
+    if item.status in (Status.FAILED, Status.DAMAGED):
         yield render.one_line(item.message, 60)
 
 
@@ -176,7 +181,8 @@ def _page(item: Overview, history: History) -> Iterator[str]:
     yield f"{full_name(item.artifact)}  {state}  {age(item.updated)}".rstrip()
     yield str(item.artifact.directory)
     if item.message:
-        yield f"failed: {render.one_line(item.message, 500)}"
+        word = "damaged" if item.status is Status.DAMAGED else "failed"
+        yield f"{word}: {render.one_line(item.message, 500)}"
     if figures := list(_figures(item)):
         yield "  ".join(figures)
     hook = spec_of(item.artifact.kind).page
@@ -216,7 +222,7 @@ def _value(value: object) -> str:
 
 
 def _bytes_in(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
+    return artifact_files.size(directory)
 
 
 def _all_of(item: Overview, history: History) -> dict[str, Any]:

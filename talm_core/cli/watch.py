@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,11 +31,13 @@ from talm_core.runtime.events import (
 )
 from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.render import one_line
+from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Artifact
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _LOG_LINES = 12
+_LOG_BYTES = 64 * 1024
 
 
 def _artifact(call: Call) -> Artifact:
@@ -126,7 +129,9 @@ def _tell_how_to_go_on(call: Call, directory: Path) -> None:
 
 def _log_tail(directory: Path) -> list[str]:
     try:
-        text = (directory / runner.LOG_FILE).read_text(encoding="utf-8", errors="replace")
+        with artifact_files.reading(directory / runner.LOG_FILE) as file:
+            file.seek(-min(_LOG_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            text = file.read(_LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
     return [one_line(part, 200) for part in text.splitlines() if part.strip()][-_LOG_LINES:]

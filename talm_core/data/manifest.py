@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from talm_core.errors import ArtifactError, Problem
+from talm_core.storage import artifact_files
+from talm_core.storage.artifact_files import LARGE_BYTES, UnsafeFileError
 from talm_core.storage.atomic import write_text
 
 FILE_NAME = "manifest.json"
@@ -71,10 +73,13 @@ class Manifest(_Part):
         """
         path = directory / FILE_NAME
         try:
-            values: Any = json.loads(path.read_bytes())
+            values: Any = json.loads(artifact_files.read_bytes(path, most=LARGE_BYTES))
         except FileNotFoundError:
             hint = "prepare the data again" if directory.is_dir() else ""
             raise ArtifactError(Problem(str(path), "is missing", hint=hint)) from None
+        except UnsafeFileError as error:
+            message = f"{FILE_NAME} {error.strerror}"
+            raise ArtifactError(Problem(str(path), message)) from None
         except OSError as error:
             raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
         except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from types import FrameType
 from talm_core.errors import Problem, WorkspaceError
 from talm_core.runtime.events import Command, Pause, Stop, decode_command, to_json
 from talm_core.storage import atomic
+from talm_core.storage.artifact_files import Folder
 
 FOLDER = "commands"
 _POLL_SECONDS = 0.1
@@ -58,20 +59,25 @@ def leave(directory: Path, command: Command) -> None:
     """
     folder = directory / FOLDER
     try:
-        folder.mkdir(exist_ok=True)
-        # After what waits there already, even when the clock was set back meanwhile.
-        newest = max((_number(file) for file in _files(folder)), default=0)
-        number = max(time.time_ns(), newest + 1)
-        atomic.write_text(folder / f"{number}-{os.getpid()}.json", to_json(command))
+        with Folder.made(folder) as there:
+            # After what waits there already, even when the clock was set back meanwhile.
+            newest = max(map(_number, there.names()), default=0)
+            number = max(time.time_ns(), newest + 1)
+            atomic.write_text(folder / f"{number}-{os.getpid()}.json", to_json(command))
     except OSError as error:
         problem = Problem("workspace", f"cannot be written: {error.strerror}", str(directory))
         raise WorkspaceError(problem) from None
 
 
 def forget(directory: Path) -> None:
-    """Remove what was said to a job that has ended. Call it only while holding the lock."""
-    for file in _files(directory / FOLDER):
-        file.unlink(missing_ok=True)
+    """Remove what was said to a job that has ended. Call it only while holding the lock.
+
+    Raises:
+        OSError: there is something else in the place of the folder.
+    """
+    with contextlib.suppress(FileNotFoundError), Folder(directory / FOLDER) as folder:
+        for name in folder.names():
+            folder.remove(name)
 
 
 class Inbox:
@@ -89,10 +95,9 @@ class Inbox:
         if now < self._next_look:
             return None
         for folder in self._folders:
-            for file in _files(folder):
-                command = _take(file)
-                if command is not None:
-                    return command
+            command = _take(folder)
+            if command is not None:
+                return command
         self._next_look = now + _POLL_SECONDS / 2
         return None
 
@@ -106,21 +111,18 @@ class Inbox:
                 time.sleep(_POLL_SECONDS)
 
 
-def _take(file: Path) -> Command | None:
-    with contextlib.suppress(OSError):
-        command = decode_command(file.read_bytes())
-        file.unlink()
-        return command
+def _take(path: Path) -> Command | None:
+    """The first command in a folder that can be read."""
+    with contextlib.suppress(OSError), Folder(path) as folder:
+        for name in folder.names():
+            with contextlib.suppress(OSError):
+                command = decode_command(folder.read(name))
+                folder.remove(name)
+                if command is not None:
+                    return command
     return None
 
 
-def _number(file: Path) -> int:
-    digits = file.name.split("-", 1)[0]
+def _number(name: str) -> int:
+    digits = name.split("-", 1)[0]
     return int(digits) if digits.isdecimal() and len(digits) < 30 else 0
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    except OSError:
-        return []

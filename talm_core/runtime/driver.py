@@ -36,7 +36,12 @@ from talm_core.runtime.events import (
 )
 from talm_core.runtime.journal import JournalWriter
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Workspace
+from talm_core.storage import (
+    artifact_files,
+)
+from talm_core.storage.workspace import (
+    Workspace,
+)
 from talm_core.version import version
 
 LOG_FILE = "log.txt"
@@ -182,9 +187,9 @@ class Driver(JobContext):
         return event
 
     def _broken(self, error: Exception) -> Failed:
-        log = self.directory / LOG_FILE
-        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write("".join(traceback.format_exception(error)))
+        text = "".join(traceback.format_exception(error))
+        with artifact_files.appending(self.directory / LOG_FILE) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
         return Failed(message=_line(error), kind="bug")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from talm_core.runtime.events import Event, Record, decode, to_json
+from talm_core.storage import artifact_files
 
 FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
@@ -23,6 +24,11 @@ _FAR_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_WAITING = 10_000  # events, a few megabytes
 _READ_BYTES = 64 * 1024
+_MOST_STEP = 16 << 20
+
+# What bounds the memory a stranger's journal can take. The longest line talm writes is a sample.
+_MOST_LINE = 16 << 20
+_MOST_SKIPPED = 64 << 20
 
 
 class JournalWriter:
@@ -30,7 +36,7 @@ class JournalWriter:
 
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._descriptor = artifact_files.open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         size = os.fstat(self._descriptor).st_size
         self._waiting: deque[bytes] = deque()
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
@@ -74,8 +80,10 @@ class JournalReader:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
+        self.fault = ""  # why nothing more is read of a file that no talm wrote
         self._offset = 0
-        self._rest = b""
+        self._rest = bytearray()
+        self._skipped = 0
         self._file: tuple[int, int] | None = None
         self._size = 0
 
@@ -84,10 +92,10 @@ class JournalReader:
         is nothing new, or the file is gone or not there yet. A file that took the place of the one
         read before is read from its start."""
         try:
-            with self.path.open("rb") as file:
+            with artifact_files.reading(self.path) as file:
                 self._look(os.fstat(file.fileno()))
                 file.seek(self._offset)
-                while chunk := file.read(_READ_BYTES):
+                while not self.fault and (chunk := file.read(_READ_BYTES)):
                     if records := self._split(chunk):
                         return records
         except OSError:
@@ -97,14 +105,35 @@ class JournalReader:
     def _look(self, stat: os.stat_result) -> None:
         identity = (stat.st_dev, stat.st_ino)
         if self._file not in (None, identity) or stat.st_size < self._offset:
-            self._offset, self._rest = 0, b""
+            self._offset = self._skipped = 0
+            self._rest.clear()
+            self.fault = ""
         self._file = identity
         self._size = stat.st_size
 
     def _split(self, chunk: bytes) -> list[Record]:
         self._offset += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            self._keep(tail)
+            return []
+        lines = (bytes(self._rest) + head).split(b"\n")
+        if self._skipped:
+            del lines[0]
+        self._rest.clear()
+        self._skipped = 0
+        self._keep(tail)
         return self._decode(lines)
+
+    def _keep(self, part: bytes) -> None:
+        """Hold the beginning of a line until its end comes, unless it is none that talm wrote."""
+        if self._skipped or len(self._rest) + len(part) > _MOST_LINE:
+            self._skipped += len(self._rest) + len(part)
+            self._rest.clear()
+            if self._skipped > _MOST_SKIPPED:
+                self.fault = f"{FILE_NAME} has a line of more than {_MOST_SKIPPED:,} bytes"
+        else:
+            self._rest += part
 
     def _decode(self, lines: list[bytes]) -> list[Record]:
         return [record for line in lines if (record := decode(line)) is not None]
@@ -136,7 +165,7 @@ def last_of(directory: Path, kind: type[E], *, most: int | None = _FAR_BYTES) ->
 def _backwards(directory: Path, most: int | None = None) -> Iterator[Record]:
     """Readable records from the newest on, of the last `most` bytes or some more; None: of all."""
     try:
-        with (directory / FILE_NAME).open("rb") as file:
+        with artifact_files.reading(directory / FILE_NAME) as file:
             end, size, rest = file.seek(0, os.SEEK_END), _TAIL_BYTES, b""
             start = end
             while start > 0 and (most is None or end - start < most):
@@ -147,6 +176,8 @@ def _backwards(directory: Path, most: int | None = None) -> Iterator[Record]:
                 for line in reversed(lines if start else [rest, *lines]):
                     if (record := decode(line)) is not None:
                         yield record
-                size *= 16
+                if len(rest) > _MOST_LINE:
+                    return
+                size = min(16 * size, _MOST_STEP)
     except OSError:
         return

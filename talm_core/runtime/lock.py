@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from talm_core.errors import BusyError, Problem
+from talm_core.storage import artifact_files
 
 FILE_NAME = "lock"
 
@@ -49,11 +50,12 @@ class Lock:
 
         Raises:
             BusyError: another process has it.
+        OSError: it cannot be opened, or something else lies under its name.
         """
         path = directory / FILE_NAME
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = artifact_files.open_own(path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -105,7 +107,7 @@ class Lock:
 
 def _same_file(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -113,7 +115,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
 def held(directory: Path) -> bool:
     """Whether a process works in this directory now."""
     try:
-        descriptor = os.open(directory / FILE_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = artifact_files.open_own(directory / FILE_NAME)
     except OSError:
         return False
     try:
@@ -130,7 +132,7 @@ def held(directory: Path) -> bool:
 def owner(directory: Path) -> Owner | None:
     """Who took the lock last; None where nobody did or it cannot be read."""
     try:
-        values = json.loads((directory / FILE_NAME).read_bytes())
+        values = json.loads(artifact_files.read_bytes(directory / FILE_NAME))
         return Owner(int(values["pid"]), str(values["host"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -7,7 +7,6 @@ could not begin is removed again.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,28 @@ from talm_core.runtime.events import Started, done
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.preflight import check, settle
 from talm_core.settings.schema import JobConfig, build, settings_of
-from talm_core.settings.toml import config_class, dumps, loads
-from talm_core.storage import atomic
-from talm_core.storage.workspace import Workspace, name_key
+from talm_core.settings.toml import (
+    config_class,
+    dumps,
+    loads,
+)
+from talm_core.storage import (
+    artifact_files,
+    atomic,
+)
+from talm_core.storage.artifact_files import (
+    UnsafeFileError,
+)
+from talm_core.storage.workspace import (
+    Workspace,
+    name_key,
+)
 
 CONFIG_FILE = "config.toml"
 FINISHED_FILE = "config-finished.toml"
 """What a finished artifact was asked while it is being made longer: taken back when that is
 refused."""
+_MOST_CONFIG = 1 << 20
 _OWN = {CONFIG_FILE, FINISHED_FILE, LOG_FILE, control.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
 
 
@@ -74,11 +87,14 @@ def open_artifact(
         problem = Problem(name_key(config.kind), "there is nothing to resume", config.artifact)
         raise ArtifactError(problem)
     workspace.require_writable()
+    require_own_files(directory)
     held = _lock(config, directory, workspace, fresh=fresh)
     try:
         if not fresh:
             _check_existing(config, directory, resume=resume, override=override)
             _remember_finished(directory)
+        for left in atomic.deleted(directory.parent):
+            artifact_files.remove(left)
         atomic.sweep(directory)
         control.forget(directory)
         atomic.write_text(directory / CONFIG_FILE, dumps(config))
@@ -90,6 +106,16 @@ def open_artifact(
             raise _unwritable(directory, error) from None
         raise
     return Opened(config, held, fresh)
+
+
+def require_own_files(directory: Path) -> None:
+    """Refuse a directory in which something else lies in the place of a job's files.
+
+    Raises:
+        ArtifactError: says what.
+    """
+    if said := artifact_files.damage(directory):
+        raise ArtifactError(Problem(str(directory), f"is damaged: {said}"))
 
 
 def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bool) -> Lock:
@@ -107,7 +133,9 @@ def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bo
         raise _unwritable(directory, error) from None
 
 
-def _unwritable(directory: Path, error: OSError) -> WorkspaceError:
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    if isinstance(error, UnsafeFileError):
+        return ArtifactError(Problem(str(error.filename), str(error.strerror)))
     message = f"cannot be written: {error.strerror or error}"
     return WorkspaceError(Problem("workspace", message, str(directory)))
 
@@ -117,7 +145,7 @@ def discard(directory: Path, workspace: Workspace) -> None:
     with contextlib.suppress(OSError):
         atomic.sweep(directory)
         if {entry.name for entry in directory.iterdir()} <= _OWN:
-            shutil.rmtree(directory)
+            artifact_files.remove(directory)
             parent = directory.parent
             while parent != workspace.root and not any(parent.iterdir()):
                 parent.rmdir()
@@ -151,7 +179,7 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
 def _remember_finished(directory: Path) -> None:
     record = journal.last_record(directory)
     if record is not None and done(record.event):
-        text = (directory / CONFIG_FILE).read_text(encoding="utf-8")
+        text = artifact_files.read_text(directory / CONFIG_FILE, most=_MOST_CONFIG)
         atomic.write_text(directory / FINISHED_FILE, text)
 
 
@@ -187,7 +215,9 @@ def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) 
             _NEVER if saved and item.setting.shape else _ONLY_BY_OVERRIDE,
         )
         for item in settings_of(type(new))
+        # The directory is the name: what is compared lies in it.
         if not item.setting.resume
+        and item.key != name_key(new.kind)
         and getattr(new, item.key) != getattr(old, item.key)
         and not (override and not (saved and item.setting.shape))
     ]
@@ -214,11 +244,12 @@ def _begun_with(directory: Path) -> JobConfig | None:
     if started is not None and started.settings and known(started.job):
         with contextlib.suppress(ConfigError):
             return build(config_class(started.job), started.settings)
-    return read_config(directory) if (directory / CONFIG_FILE).exists() else None
+    return read_config(directory) if artifact_files.occupied(directory / CONFIG_FILE) else None
 
 
 def read_config(directory: Path) -> JobConfig:
-    """What a job was asked.
+    """What a job was asked, under the name its directory has now: one that was moved or copied
+    is worked in as what it is. A dataset keeps the name it was made by.
 
     Raises:
         ArtifactError: there is no config.
@@ -226,10 +257,16 @@ def read_config(directory: Path) -> JobConfig:
     """
     path = directory / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = artifact_files.read_text(path, most=_MOST_CONFIG)
+    except UnsafeFileError as error:
+        raise ArtifactError(Problem(str(path), str(error.strerror))) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
-    return loads(text, where=str(path))
+    config = loads(text, where=str(path))
+    artifact = spec_of(config.kind).artifact
+    if artifact is None or artifact.parts > 1:
+        return config
+    return config.model_copy(update={name_key(config.kind): directory.name})
 
 
 def resumed_config(directory: Path, changes: Mapping[str, Any]) -> JobConfig:

@@ -7,26 +7,37 @@ it can be handed to another thread while the next one is being read.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from talm_core.errors import InputError
-from talm_core.jobs.registry import artifact_kinds, spec_of
+from talm_core.errors import (
+    ArtifactError,
+    InputError,
+)
+from talm_core.jobs.registry import (
+    artifact_kinds,
+    spec_of,
+)
+from talm_core.runtime import (
+    journal,
+)
 from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.runtime.history import History, fraction_trained
 from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
 from talm_core.runtime.skimming import JournalSkimmer
 from talm_core.settings.schema import JobConfig
+from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Artifact, Workspace
 
 SPARK_POINTS = 40
 # Enough for the spark to be that of all steps; some more are kept than asked for.
 _POINTS = 4 * SPARK_POINTS
 _KEPT_POINTS = 512
+_MOST = 1e18
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,8 @@ class Overview:
 
     `fraction` is how far its job is, 0 to 1, None where that cannot be known; `eta` seconds left;
     `spark` up to forty values of the smoothed loss, oldest first; `updated` when it last said
-    something (seconds since the epoch, 0: never); `message` why it failed; `summary` what its
+    something (seconds since the epoch, 0: never); `message` why it failed or
+    what is damaged; `summary` what its
     `Finished` summed up; `stage` the part a quick start is at; `phases` the newest progress of
     every phase so far, in their order; `merged` the newest merges of a tokenizer.
     """
@@ -74,21 +86,33 @@ class _Watched:
     history: History = field(default_factory=_history)
     config: JobConfig | None = None
     config_stamp: tuple[int, int] | None = None
+    config_fault: str = ""
     overview: Overview | None = None
 
     def reread_config(self, artifact: Artifact) -> bool:
         """Read the config if its file is another than before; returns whether it was."""
         try:
-            stat = (artifact.directory / CONFIG_FILE).stat()
+            stat = (artifact.directory / CONFIG_FILE).lstat()
         except OSError:
             return False
         stamp = (stat.st_ino, stat.st_mtime_ns)
         if stamp == self.config_stamp:
             return False
         self.config_stamp = stamp
-        with contextlib.suppress(InputError):
+        self.config_fault = ""
+        try:
             self.config = read_config(artifact.directory)
+        except ArtifactError as error:
+            self.config_fault = f"{CONFIG_FILE} {error.problems[0].message}"
+        except InputError:
+            # Another version wrote it; what its journal says can be listed all the same.
+            return True
         return True
+
+    def fault(self, directory: Path) -> str:
+        """What is damaged; empty where nothing is."""
+        wrong = artifact_files.damage(directory) or self.config_fault or self.reader.fault
+        return wrong or _unsound(self.history.summary)
 
 
 class Overviews:
@@ -99,7 +123,22 @@ class Overviews:
         self._watched: dict[Artifact, _Watched] = {}
 
     def of(self, artifact: Artifact) -> Overview:
-        """The overview of one artifact; the same object again while nothing has changed."""
+        """The overview of one artifact; the same object again while nothing has changed. One that
+        cannot be read is damaged, says why, and holds up no other."""
+        try:
+            return self._of(artifact)
+        except Exception as error:  # noqa: BLE001
+            # Of a directory that came from anywhere not every fault can be foreseen.
+            why = f"cannot be read: {type(error).__name__}: {error}"
+            damaged = Overview(artifact, Status.DAMAGED, message=why)
+            known = self._watched.get(artifact)
+            if known is not None and known.overview == damaged:
+                return known.overview
+            if known is not None:
+                known.overview = damaged
+            return damaged
+
+    def _of(self, artifact: Artifact) -> Overview:
         watched = self._watched.get(artifact)
         if watched is None:
             watched = self._watched[artifact] = _Watched(
@@ -111,8 +150,11 @@ class Overviews:
         while watched.history.extend(watched.reader.read_new()):
             changed = True
         changed = watched.reread_config(artifact) or changed
+        fault = "" if state.active else watched.fault(artifact.directory)
+        if fault:
+            state = Status.DAMAGED
         if changed or watched.overview is None or watched.overview.status is not state:
-            watched.overview = _look(artifact, state, watched)
+            watched.overview = _look(artifact, state, watched, fault)
         return watched.overview
 
     def forget(self, artifact: Artifact) -> None:
@@ -133,7 +175,24 @@ class Overviews:
         return stages or running
 
 
-def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
+_COUNTS = frozenset(
+    {
+        *("tokens", "train_tokens", "val_tokens", "documents", "bytes", "bytes_per_token"),
+        *("shards", "vocab_size", "n_vocab", "parameters"),
+    }
+)
+
+
+def _unsound(summary: Mapping[str, Any]) -> str:
+    """What of a summary is not what lists reckon with; it is data that came from anywhere."""
+    for key, value in summary.items():
+        odd = isinstance(value, bool) or not isinstance(value, int | float | None)
+        if key in _COUNTS and (odd or (value is not None and not abs(value) < _MOST)):
+            return f"{journal.FILE_NAME} says {key} = {str(value)[:40]!r}"
+    return ""
+
+
+def _look(artifact: Artifact, state: Status, watched: _Watched, fault: str) -> Overview:
     history = watched.history
     metrics, evaluated = history.last_metrics, history.last_evaluated
     progress = history.progress.get(history.phase)
@@ -158,8 +217,8 @@ def _look(artifact: Artifact, state: Status, watched: _Watched) -> Overview:
         bits_per_byte=evaluated.bits_per_byte if evaluated else None,
         spark=_spark(history),
         updated=history.last_time,
-        message=history.end.message if isinstance(history.end, Failed) else "",
-        summary=history.summary,
+        message=fault or (history.end.message if isinstance(history.end, Failed) else ""),
+        summary={} if fault else history.summary,
         stage=history.stage,
         phases=tuple(history.progress.values()),
         merged=history.merged,

@@ -37,7 +37,13 @@ from talm_core.runtime.opening import (
     resumed_config,
 )
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Artifact, Workspace
+from talm_core.storage import (
+    artifact_files,
+)
+from talm_core.storage.workspace import (
+    Artifact,
+    Workspace,
+)
 
 __all__ = [
     "CONFIG_FILE",
@@ -68,6 +74,7 @@ class Status(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
 
     @property
     def glyph(self) -> str:
@@ -86,6 +93,7 @@ _GLYPHS = {
     Status.STOPPED: "◐",
     Status.INTERRUPTED: "◐",
     Status.FAILED: "✕",
+    Status.DAMAGED: "!",
 }
 
 
@@ -93,6 +101,8 @@ def status(directory: Path) -> Status:
     """The status of the artifact in `directory`."""
     # The lock first: a job that ends in between has then said so when the journal is read.
     held = lock.held(directory)
+    if not held and artifact_files.damage(directory):
+        return Status.DAMAGED
     record = journal.last_record(directory)
     event = record.event if record else None
     if done(event):
@@ -110,7 +120,9 @@ def status(directory: Path) -> Status:
 
 def _is_job_directory(directory: Path) -> bool:
     """Whether a job was at work here, or is asked for and has not begun."""
-    if (directory / journal.FILE_NAME).exists() or (directory / lock.FILE_NAME).exists():
+    if any(
+        map(artifact_files.occupied, (directory / journal.FILE_NAME, directory / lock.FILE_NAME))
+    ):
         return True
     try:
         return [entry.name for entry in os.scandir(directory)] == [CONFIG_FILE]
@@ -206,7 +218,7 @@ def start(
 
 def spawn(workspace: Workspace, held: Lock) -> int:
     """Start `python -m talm_core` on a locked directory; returns the process id."""
-    with (held.directory / LOG_FILE).open("ab") as log:
+    with artifact_files.appending(held.directory / LOG_FILE) as log:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "talm_core", str(held.directory)),

@@ -6,9 +6,8 @@ Both take the artifact's lock: nobody renames or deletes what a process works in
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import shutil
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, BusyError, InputError, Problem, WorkspaceError
@@ -18,18 +17,23 @@ from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
 from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
-from talm_core.storage import atomic
+from talm_core.storage import artifact_files, atomic
+from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.workspace import Artifact, Workspace, name_key
 
 
 def size(directory: Path) -> int:
-    """Bytes of all files below a directory; what cannot be read counts nothing."""
-    total = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += (Path(folder) / name).lstat().st_size
-    return total
+    """Bytes that deleting an artifact frees; none for a link to where it lies."""
+    return 0 if directory.is_symlink() else artifact_files.size(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What came of a deletion: the bytes it freed and, where only a link to the artifact was
+    removed, the directory in which its data still lies."""
+
+    freed: int
+    kept_in: Path | None = None
 
 
 def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
@@ -43,7 +47,7 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
     assert artifact_of(kind).renamable
     directory = _existing(workspace, kind, name)
     target = workspace.directory(kind, new, key=name_key(kind))
-    if target.exists():
+    if artifact_files.occupied(target):
         raise WorkspaceError(Problem(name_key(kind), "exists already", new, "choose another name"))
     _refuse_half_of_a_quickstart(workspace, name)
     with _held(directory):
@@ -54,10 +58,12 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
             text = None  # Copied here by hand, or not to be understood: left as it is.
         try:
             directory.rename(target)
-            if text is not None:
-                atomic.write_text(target / CONFIG_FILE, text)
         except OSError as error:
             raise _refused(target, error) from None
+        if text is not None:
+            # Only for whoever reads the file: the directory is the name, and it has been renamed.
+            with contextlib.suppress(OSError):
+                atomic.write_text(target / CONFIG_FILE, text)
     return target
 
 
@@ -69,31 +75,47 @@ def _refuse_half_of_a_quickstart(workspace: Workspace, name: str) -> None:
             raise WorkspaceError(Problem("name", message, name, "finish or delete the quick start"))
 
 
-def delete(workspace: Workspace, kind: str, name: str) -> int:
-    """Delete an artifact for good; returns the bytes that were freed.
+def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
+    """Delete an artifact for good. Of one that is a link the link alone is removed.
 
     Raises:
         ArtifactError: there is no such artifact.
-        WorkspaceError: the disk refuses.
+        WorkspaceError: the disk refuses, or something could not be removed (says what is left).
         BusyError: a process works in it, or a run learns from it.
     """
     directory = _existing(workspace, kind, name)
     if artifact_of(kind).kept_open:
         _refuse_what_is_read(workspace, kind, directory)
+    kept_in = directory.resolve() if directory.is_symlink() else None
+    folders = {directory.parent, workspace.folder(kind)}
+    left = [path for folder in folders for path in atomic.deleted(folder)]
     with _held(directory):
-        freed = size(directory)
-        # Out of sight in one step: what is half removed must not look like an artifact.
-        aside = workspace.folder(kind) / f"{atomic.PREFIX}deleted-{secrets.token_hex(8)}"
+        before = size(directory)
         try:
-            directory.rename(aside)
+            if kept_in is None:
+                left.append(atomic.set_aside(directory))
+            else:
+                directory.unlink()
         except OSError as error:
             raise _refused(directory, error) from None
-    for left in workspace.folder(kind).glob(f"{atomic.PREFIX}deleted-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    refused = [error for path in left for error in artifact_files.remove(path)]
+    if refused:
+        raise _remains(name, left, refused[0])
     parent = directory.parent
     if parent != workspace.folder(kind) and not any(parent.iterdir()):
         parent.rmdir()
-    return freed
+    return Deleted(before, kept_in)
+
+
+def _remains(name: str, left: list[Path], error: OSError) -> WorkspaceError:
+    places = [path for path in left if artifact_files.occupied(path)]
+    size = sum(map(artifact_files.size, places))
+    message = (
+        f"{size:,} bytes of {name} could not be removed"
+        f" ({error.filename}: {error.strerror or error})"
+    )
+    hint = "mend that and remove this folder; it is tried again with the next deletion"
+    return WorkspaceError(Problem(str(places[0] if places else error.filename), message, hint=hint))
 
 
 def _refuse_what_is_read(workspace: Workspace, kind: str, directory: Path) -> None:
@@ -132,9 +154,12 @@ def _existing(workspace: Workspace, kind: str, name: str) -> Path:
     return directory
 
 
-def _held(directory: Path) -> Lock:
+def _held(directory: Path) -> AbstractContextManager[object]:
     try:
         return Lock.acquire(directory)
+    except UnsafeFileError:
+        # What no process can have locked needs no lock to be put away.
+        return contextlib.nullcontext()
     except BusyError:
         raise BusyError(Problem(directory.name, "is running: stop it first")) from None
     except OSError as error:

@@ -54,7 +54,8 @@ def loads(text: str, *, where: str = "config.toml") -> JobConfig:
     """
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # A ValueError that is none of TOML's own: a number of thousands of digits.
         raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None
     job = values.pop("job", None)
     version = values.pop("version", CONFIG_VERSION)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from talm_core.storage import artifact_files
+
 PREFIX = ".tmp-"
 _ASIDE = f"{PREFIX}aside-"
 # Whoever changes a file holds it for milliseconds, unless it was stopped in the middle.
 _PATIENCE_SECONDS = 5.0
+_DELETED = f"{PREFIX}deleted-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,31 +89,44 @@ def new_directory(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
-        if path.exists():
+        if artifact_files.occupied(path):
             aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
             aside.mkdir()
             path.rename(aside / path.name)
             temporary.rename(path)
-            shutil.rmtree(aside)
+            artifact_files.remove(aside)
         else:
             temporary.rename(path)
         _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        artifact_files.remove(temporary)
+
+
+def set_aside(directory: Path) -> Path:
+    """Take a directory out of sight in one step, to be removed: what is half removed must not
+    look like an artifact. The next one that is made or deleted beside it
+    removes what a kill leaves."""
+    aside = directory.with_name(f"{_DELETED}{secrets.token_hex(8)}")
+    directory.rename(aside)
+    return aside
+
+
+def deleted(folder: Path) -> list[Path]:
+    """What was to be removed from a folder and is still there."""
+    return list(folder.glob(f"{_DELETED}*"))
 
 
 def sweep(directory: Path) -> None:
     """Remove what a killed writer left in `directory`, and put back what it had moved aside.
-    Call it only while holding its lock."""
+    Call it only while holding its lock. A link under a temporary name is removed itself: what it
+    leads to was not left here by talm."""
     for aside in directory.glob(f"{_ASIDE}*"):
-        for moved in aside.iterdir():
-            if not (directory / moved.name).exists():
-                moved.rename(directory / moved.name)
+        if artifact_files.is_folder(aside):
+            for moved in aside.iterdir():
+                if not artifact_files.occupied(directory / moved.name):
+                    moved.rename(directory / moved.name)
     for left in directory.glob(f"{PREFIX}*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        artifact_files.remove(left)
 
 
 def _sync(path: Path) -> None:

@@ -24,6 +24,7 @@ import platformdirs
 from talm_core.errors import ArtifactError, Problem, WorkspaceError, nearest
 from talm_core.jobs.registry import artifact_of
 from talm_core.settings.schema import JobConfig
+from talm_core.storage import artifact_files
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _NAME_RULE = "must begin with a letter, a digit or _ and hold only letters, digits and . _ + -"
@@ -112,8 +113,9 @@ class Workspace:
         for entry in _directories(top):
             candidates = _directories(entry) if nested else [entry]
             for directory in candidates:
+                # Whatever lies there: something else in a file's place is listed as damaged.
                 if any(
-                    (directory / name).is_file()
+                    artifact_files.occupied(directory / name)
                     for name in ("events.jsonl", "config.toml", main_file)
                 ):
                     yield Artifact(kind, directory.relative_to(top).as_posix(), directory)

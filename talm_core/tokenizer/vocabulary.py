@@ -20,8 +20,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.storage import atomic
-from talm_core.storage.workspace import Workspace, there, user_path
+from talm_core.storage import (
+    artifact_files,
+    atomic,
+)
+from talm_core.storage.artifact_files import (
+    LARGE_BYTES,
+)
+from talm_core.storage.workspace import (
+    Workspace,
+    there,
+    user_path,
+)
 
 FILE_NAME = "tokencoder.json"
 VERSION = 1
@@ -143,7 +153,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """The file's JSON object with its version and the types of its outer fields checked."""
     try:
-        data = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        # Under this name a file lies in an artifact; under another it is somebody's own.
+        own = path.name == FILE_NAME
+        text = artifact_files.read_bytes(path, most=LARGE_BYTES) if own else path.read_bytes()
+        data = json.loads(text, object_pairs_hook=_unique)
     except FileNotFoundError:
         raise ArtifactError(Problem(str(path), "there is no such tokenizer file")) from None
     except OSError as error:
@@ -210,6 +223,6 @@ def find_vocabulary(workspace: Workspace, text: str, *, key: str) -> Path:
             if there(candidate.is_file):
                 return candidate
         raise
-    if not (named / FILE_NAME).is_file():
+    if not artifact_files.occupied(named / FILE_NAME):
         raise ArtifactError(Problem(key, "this tokenizer is not finished", text, "train it anew"))
     return named / FILE_NAME

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from talm_core.errors import ArtifactError, InputError, Problem, RunError, nearest
-from talm_core.storage import atomic
+from talm_core.storage import artifact_files, atomic
 from talm_core.storage.workspace import Workspace
 
 INDEX = "checkpoint.json"
@@ -70,7 +71,7 @@ def checkpoints(directory: Path) -> list[tuple[int, Path]]:
     found = []
     for path in directory.glob("checkpoint-*"):
         match = _NAME.fullmatch(path.name)
-        if match and path.is_dir():
+        if match and artifact_files.is_folder(path):
             found.append((int(match[1]), path))
     return sorted(found)
 
@@ -145,9 +146,10 @@ def verify(path: Path) -> dict[str, Any]:
         ArtifactError: something is missing, damaged, or from a newer talm.
     """
     index = _index(path)
+    _require_own_files(path)
     for name, entry in index["files"].items():
         file = path / name
-        if not file.is_file() or file.stat().st_size != entry["bytes"]:
+        if not artifact_files.is_file(file) or file.lstat().st_size != entry["bytes"]:
             raise ArtifactError(Problem(str(file), "is missing or cut short"))
         if _sha256(file) != entry["sha256"]:
             raise ArtifactError(Problem(str(file), "is damaged: its checksum differs"))
@@ -155,10 +157,33 @@ def verify(path: Path) -> dict[str, Any]:
     return state
 
 
+def require_own(path: Path, workspace: Workspace) -> Path:
+    """The same directory of a model, once it is known that everything in it is its own; of one
+    that talm did not write and that lies elsewhere nothing is asked: people link to downloads.
+
+    Raises:
+        ArtifactError: a link, a pipe or the like in the place of a file.
+    """
+    if artifact_files.occupied(path / INDEX) or path.is_relative_to(workspace.root):
+        _require_own_files(path)
+    return path
+
+
+def _require_own_files(path: Path) -> None:
+    problems = [
+        Problem(entry.path, said)
+        for entry in os.scandir(path)
+        if not artifact_files.is_folder(Path(entry.path))
+        and (said := artifact_files.fault(Path(entry.path)))
+    ]
+    if problems:
+        raise ArtifactError(*problems)
+
+
 def _index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     try:
-        index = json.loads(file.read_bytes())
+        index = json.loads(artifact_files.read_bytes(file))
         if not isinstance(index, dict):
             raise ValueError("it holds no JSON object")
         version = index["version"]
@@ -275,12 +300,12 @@ def _prune(directory: Path, step: int, keep: int) -> None:
         # Renamed first: what is half removed must not look like a checkpoint.
         aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=directory))
         path.rename(aside / path.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        artifact_files.remove(aside)
 
 
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
+    with artifact_files.reading(file) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

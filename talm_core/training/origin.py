@@ -14,7 +14,7 @@ from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
-from talm_core.training.checkpoint import checkpoints, named
+from talm_core.training.checkpoint import checkpoints, named, require_own
 
 KEY = "init_from"
 _CONFIG = "config.json"
@@ -37,14 +37,14 @@ def find(workspace: Workspace, text: str) -> Path:
         ArtifactError: there is none.
     """
     if (path := named(workspace, text, key=KEY)) is not None:
-        return path
+        return require_own(path, workspace)
     directory = workspace.locate("pretrain", text, key=KEY)
     if (directory / _CONFIG).is_file():
-        return directory
+        return require_own(directory, workspace)
     known = checkpoints(directory)
     if not known:
         raise ArtifactError(Problem(KEY, "has no checkpoint yet", text))
-    return known[-1][1]
+    return require_own(known[-1][1], workspace)
 
 
 def settled(workspace: Workspace, text: str) -> str:

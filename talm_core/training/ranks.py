@@ -29,6 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from talm_core.errors import RunError
 from talm_core.runtime import rank
 from talm_core.runtime.driver import LOG_FILE
+from talm_core.storage import artifact_files
 
 _STORE = "TALM_STORE"
 _PAUSE = timedelta(days=365)  # the longest a run may be paused
@@ -111,7 +112,7 @@ class Ranks:
         words = [sys.executable, "-P", "-m", "talm_core", str(directory)]
         more = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": self.count, _STORE: port}
         more["LOCAL_WORLD_SIZE"] = self.count
-        with (directory / LOG_FILE).open("ab") as log:
+        with artifact_files.appending(directory / LOG_FILE) as log:
             return subprocess.Popen(
                 [*words, "--workspace", str(workspace)],
                 # Held open as long as this process lives.

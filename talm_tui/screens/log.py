@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Log, Static
 
+from talm_core.storage import artifact_files
 from talm_tui.theme import line, plain
 from talm_tui.widgets.hint import plain_keys
 
@@ -63,7 +64,7 @@ class LogScreen(ModalScreen[None]):
         if size == self._offset:
             return
         try:
-            with self.path.open("rb") as file:
+            with artifact_files.reading(self.path) as file:
                 file.seek(self._offset)
                 data = file.read(_TAIL_BYTES)
         except OSError:
@@ -102,6 +103,6 @@ def _shown(text: str) -> str:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except OSError:
         return 0

@@ -290,11 +290,14 @@ class RunActions(Place):
         from talm_core.runtime import upkeep
 
         try:
-            freed = upkeep.delete(self.talm.workspace, "pretrain", name)
+            done = upkeep.delete(self.talm.workspace, "pretrain", name)
         except InputError as error:
             self.app.post_message(Trouble(str(error)))
         else:
-            self.app.post_message(Said(f"{name} is deleted, {freed / 1e6:,.1f} MB are free"))
+            said = f"{name} is deleted, {done.freed / 1e6:,.1f} MB are free"
+            if done.kept_in is not None:
+                said = f"{name} was a link and is removed; its data lies in {done.kept_in}"
+            self.app.post_message(Said(said))
         self.talm.refresh_workspace()
 
 

@@ -18,6 +18,7 @@ _COLOURS = {
     "stopped": "$warning",
     "interrupted": "$warning",
     "failed": "$error",
+    "damaged": "$error",
 }
 
 

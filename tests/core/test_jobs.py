@@ -361,7 +361,7 @@ def test_status_is_read_off_lock_and_last_event(tmp_path: Path) -> None:
         with journal.JournalWriter(tmp_path) as writer:
             writer.write(event)
         assert runner.status(tmp_path) is expected
-    assert [state.glyph for state in Status] == ["▶", "‖", "●", "◐", "✕", "◐"]
+    assert [state.glyph for state in Status] == ["▶", "‖", "●", "◐", "✕", "◐", "!"]
     assert [state for state in Status if state.active] == [Status.RUNNING, Status.PAUSED]
 
 

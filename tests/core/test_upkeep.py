@@ -91,7 +91,7 @@ def test_deleting_frees_what_was_counted_and_leaves_nothing(workspace: Workspace
     (directory / "lock").touch()
     counted = upkeep.size(directory)
     assert counted == sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-    freed = upkeep.delete(workspace, "pretrain", "nano")
+    freed = upkeep.delete(workspace, "pretrain", "nano").freed
     # The lock, which is taken first, says who took it.
     assert 0 <= freed - counted < 200
     assert names(workspace) == ["other"]

@@ -10,9 +10,19 @@ from talm_core.data.manifest import FILE_NAME, Manifest
 from talm_core.errors import ArtifactError, Problem
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime import render
-from talm_core.runtime.artifacts import full_name
-from talm_core.runtime.overview import Overview
-from talm_core.storage.workspace import Artifact, Workspace
+from talm_core.runtime.artifacts import (
+    full_name,
+)
+from talm_core.runtime.overview import (
+    Overview,
+)
+from talm_core.storage import (
+    artifact_files,
+)
+from talm_core.storage.workspace import (
+    Artifact,
+    Workspace,
+)
 
 if TYPE_CHECKING:
     from talm_core.data.reader import Excerpt
@@ -72,7 +82,7 @@ def manifest_in(directory: Path) -> Manifest | None:
     Raises:
         ArtifactError: it is damaged or from a newer talm.
     """
-    return Manifest.load(directory) if (directory / FILE_NAME).exists() else None
+    return Manifest.load(directory) if artifact_files.is_file(directory / FILE_NAME) else None
 
 
 def _rows(manifest: Manifest) -> list[tuple[str, str]]:

@@ -376,13 +376,18 @@ def _load(path: Path) -> Preset:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
+        # A preset of somebody's own may be a link into their dotfiles, but never a pipe.
+        if not path.is_file():
+            raise ConfigError(Problem(str(path), "is no regular file"))
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(Problem(str(path), "is too large for a preset"))
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
+    except ConfigError:
+        raise
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8")) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
     except OSError as error:
         raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
 

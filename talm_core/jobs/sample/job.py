@@ -167,11 +167,11 @@ def find_checkpoint(workspace: Workspace, text: str) -> Path:
     """
     directory = located(workspace, text)
     if (directory / "config.json").is_file():
-        return directory
+        return checkpoint.require_own(directory, workspace)
     found = checkpoint.find(directory)
     if found.path is None:
         message = "has no checkpoint yet"
         if found.damaged:
             message = "has no checkpoint that can be read: " + str(found.damaged[0])
         raise ArtifactError(Problem("model", message, text, "train it first"))
-    return found.path
+    return checkpoint.require_own(found.path, workspace)

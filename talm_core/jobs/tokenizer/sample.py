@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus
 from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.jobs.tokenizer.config import MOST_READ, TokenizerConfig
-from talm_core.storage import atomic
+from talm_core.storage import artifact_files, atomic
+from talm_core.storage.artifact_files import LARGE_BYTES
 from talm_core.tokenizer import scripts
 
 SAMPLE_FILE = "sample.json"
@@ -68,7 +69,7 @@ def _kept(directory: Path) -> Sample:
     """
     path = directory / SAMPLE_FILE
     try:
-        found = Sample.model_validate_json(path.read_bytes())
+        found = Sample.model_validate_json(artifact_files.read_bytes(path, most=LARGE_BYTES))
     except OSError:
         hint = "its corpus is not on this machine; train it again to have it measured on that"
         raise ArtifactError(Problem(str(path), "is not there", hint=hint)) from None

@@ -11,8 +11,16 @@ from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import render
 from talm_core.runtime.overview import Overview
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Workspace
-from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
+from talm_core.storage import (
+    artifact_files,
+)
+from talm_core.storage.workspace import (
+    Workspace,
+)
+from talm_core.tokenizer.vocabulary import (
+    BASE,
+    FILE_NAME,
+)
 
 if TYPE_CHECKING:
     from talm_core.jobs.tokenizer.report import Report
@@ -57,7 +65,7 @@ def afterwards(config: TokenizerConfig, workspace: Workspace) -> tuple[str, ...]
 def report_in(directory: Path, config: JobConfig | None) -> Report | None:
     """The report of a tokenizer's directory; None while it is not complete."""
     path = directory / FILE_NAME
-    if not path.is_file():
+    if not artifact_files.is_file(path):
         return None
     return report_of(path, config if isinstance(config, TokenizerConfig) else None)
 
