@@ -110,15 +110,37 @@ class Windows:
                 require_shard(directory, shard, dtype=manifest.dtype)
         if sum(shard.tokens for shard in shards) <= _CHECKED_TOKENS:
             check_shards(directory, shards)
-        counts = [max(0, shard.tokens - 1) // context_len for shard in shards]
-        self._ends = np.cumsum(counts)
-        self.count = int(self._ends[-1]) if counts else 0
+        self.tokens = sum(shard.tokens for shard in shards)
+        self._count([shard.tokens for shard in shards])
         if not self.count:
             longest = max((shard.tokens for shard in shards), default=0)
             message = f"its {split} part has {longest:,} tokens, a window takes {context_len + 1:,}"
             hint = "use more text or a shorter context"
             raise ArtifactError(Problem(str(directory), message, hint=hint))
+
+    def limit(self, tokens: int) -> None:
+        """Go on with the first `tokens` tokens alone: the windows are those, and in the numbers,
+        that a dataset has which ends there.
+
+        Raises:
+            ArtifactError: there are fewer.
+        """
+        if tokens > sum(shard.tokens for shard in self._shards):
+            message = f"has fewer than the {tokens:,} tokens the run began with"
+            raise ArtifactError(Problem(str(self._directory), message))
+        left, used = tokens, []
+        for shard in self._shards:
+            used.append(min(left, shard.tokens))
+            left -= used[-1]
+        self.tokens = tokens
+        self._count(used)
+
+    def _count(self, tokens: list[int]) -> None:
+        """Number the windows of so many tokens of each shard."""
+        counts = [max(0, length - 1) // self.context_len for length in tokens]
+        self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
+        self.count = int(self._ends[-1]) if counts else 0
 
     def read(self, numbers: npt.NDArray[np.int64]) -> Batch:
         """The windows of these numbers: (len(numbers), context_len + 1)."""
@@ -173,10 +195,20 @@ class TokenLoader:
         """
         assert 0 <= rank < world_size
         self._windows = Windows(directory, split, context_len=context_len)
-        self.windows = self._windows.count
+        self._limited = False
+        self._context_len, self._world_size = context_len, world_size
         self._batch_size = batch_size
         self._first = rank * batch_size
         self._step = batch_size * world_size
+        self._seed = seed
+        self._epoch = self._index = 0
+        self._measure()
+        self._go_to(0, 0)
+
+    def _measure(self) -> None:
+        """Count the windows; there must be enough for one batch on every rank."""
+        self.windows = self._windows.count
+        context_len, world_size, batch_size = self._context_len, self._world_size, self._batch_size
         if self.windows < self._step:
             message = f"the dataset has {self.windows:,} windows of {context_len} tokens"
             if world_size > 1:
@@ -184,9 +216,6 @@ class TokenLoader:
             most = self.windows // world_size
             hint = f"at most {most:,}" if most else "use more text or a shorter context"
             raise ConfigError(Problem("batch_size", message, batch_size, hint))
-        self._seed = seed
-        self._epoch = self._index = 0
-        self._go_to(0, 0)
 
     def next_batch(self) -> Batch:
         """The next windows, (batch_size, context_len + 1)."""
@@ -214,8 +243,10 @@ class TokenLoader:
     @property
     def state(self) -> dict[str, int]:
         """Where the loader stands, the same on every rank: finished epochs, and windows that all
-        ranks together have taken in this one."""
-        return {"epoch": self._epoch, "index": self._index}
+        ranks together have taken in this one; and of how many `tokens` at the beginning of the
+        dataset, where those are not all."""
+        place = {"epoch": self._epoch, "index": self._index}
+        return place | ({"tokens": self._windows.tokens} if self._limited else {})
 
     def load_state(self, state: dict[str, int]) -> None:
         """Go on from a `state` of a loader with the same dataset, seed and context length; batches
@@ -223,7 +254,12 @@ class TokenLoader:
 
         Raises:
             ArtifactError: no such place exists here.
+            ConfigError: the part of the dataset is smaller than a batch.
         """
+        if (tokens := state.get("tokens")) is not None:
+            self._windows.limit(tokens)
+            self._limited = True
+            self._measure()
         epoch, index = state.get("epoch"), state.get("index")
         if (
             type(epoch) is not int

@@ -298,6 +298,17 @@ def check_shards(directory: Path, shards: Iterable[Shard]) -> None:
         raise ArtifactError(*problems)
 
 
+def beginning_sha256(directory: Path, shard: Shard, tokens: int, *, dtype: str) -> str:
+    """The checksum a shard's file would have if it ended after its first `tokens`. Raises as
+    `open_shard`."""
+    ids = open_shard(directory, shard, dtype=dtype)[:tokens]
+    digest = hashlib.sha256(_header(ids.dtype, tokens))
+    step = _HASH_BYTES // ids.itemsize
+    for start in range(0, tokens, step):
+        digest.update(np.ascontiguousarray(ids[start : start + step]).data)
+    return digest.hexdigest()
+
+
 def sha256(path: Path) -> str:
     """The checksum of a file."""
     with artifact_files.reading(path) as file:

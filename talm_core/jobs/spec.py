@@ -76,6 +76,8 @@ class JobSpec:
     Hooks, each `module:name` or nothing:
 
     - `check(config, workspace)` yields the `Problem`s that can be known before it starts;
+    - `check_resumed(config, workspace)` gives those with which one that was begun cannot be gone on
+      with;
     - `settle(config, workspace)` gives settings changed so that they mean the same from anywhere;
     - `given(values, preset, resume, workspace)` gives the values to build the config from and
       whether a job that was begun is gone on with;
@@ -103,6 +105,7 @@ class JobSpec:
     delegates: bool = False
     distributed: bool = False
     check: str = ""
+    check_resumed: str = ""
     settle: str = ""
     given: str = ""
     figures: str = ""

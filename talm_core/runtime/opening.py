@@ -26,24 +26,12 @@ from talm_core.runtime import control, journal, lock
 from talm_core.runtime.driver import LOG_FILE
 from talm_core.runtime.events import Started, done
 from talm_core.runtime.lock import Lock
-from talm_core.runtime.preflight import check, settle
+from talm_core.runtime.preflight import check, check_resumed, settle
 from talm_core.settings.schema import JobConfig, build, settings_of
-from talm_core.settings.toml import (
-    config_class,
-    dumps,
-    loads,
-)
-from talm_core.storage import (
-    artifact_files,
-    atomic,
-)
-from talm_core.storage.artifact_files import (
-    UnsafeFileError,
-)
-from talm_core.storage.workspace import (
-    Workspace,
-    name_key,
-)
+from talm_core.settings.toml import config_class, dumps, loads
+from talm_core.storage import artifact_files, atomic
+from talm_core.storage.artifact_files import UnsafeFileError
+from talm_core.storage.workspace import Workspace, name_key
 
 CONFIG_FILE = "config.toml"
 FINISHED_FILE = "config-finished.toml"
@@ -91,6 +79,8 @@ def open_artifact(
     held = _lock(config, directory, workspace, fresh=fresh)
     try:
         if not fresh:
+            if resume and (others := check_resumed(config, workspace)):
+                raise ArtifactError(*others)
             _check_existing(config, directory, resume=resume, override=override)
             _remember_finished(directory)
         for left in atomic.deleted(directory.parent):

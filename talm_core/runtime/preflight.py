@@ -30,6 +30,13 @@ def check(config: JobConfig, workspace: Workspace) -> list[Problem]:
     return problems
 
 
+def check_resumed(config: JobConfig, workspace: Workspace) -> list[Problem]:
+    """Why a job that was begun cannot be gone on with, before anything is changed in its
+    directory."""
+    hook = spec_of(config.kind).check_resumed
+    return list(load(hook)(config, workspace)) if hook else []
+
+
 def settle(config: JobConfig, workspace: Workspace) -> JobConfig:
     """The config with every path made absolute, so that it means the same from any directory.
     Names of artifacts stay names."""

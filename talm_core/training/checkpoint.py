@@ -112,6 +112,16 @@ def find(directory: Path) -> Found:
     return Found(damaged=tuple(damaged))
 
 
+def glance(directory: Path) -> Found:
+    """What the newest checkpoint whose index can be read says, without a look at its tensors."""
+    for step, path in reversed(checkpoints(directory)):
+        try:
+            return Found(path, step, dict(_index(path)["state"]))
+        except (ArtifactError, KeyError, TypeError, ValueError):
+            continue
+    return Found()
+
+
 def best(directory: Path) -> tuple[int, float] | None:
     """Step and validation loss of the best checkpoint that was evaluated, unchecked; the newest of
     equals. None where none was."""

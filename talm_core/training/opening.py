@@ -20,6 +20,8 @@ from talm_core.settings.schema import settings_of
 from talm_core.settings.toml import dumps, loads
 from talm_core.storage.workspace import Workspace
 from talm_core.training import autotune, checkpoint, origin
+from talm_core.training.data_identity import KEY as DATA
+from talm_core.training.data_identity import Resumed
 from talm_core.training.inputs import Inputs
 from talm_core.training.machine import Machine, check_shares, choose, choose_device, prepare
 from talm_core.training.plan import Plan
@@ -48,6 +50,7 @@ class Opening:
     found: checkpoint.Found
     ranks: Ranks
     saver: Saver
+    resumed: Resumed
 
     def trainer(self) -> Telling[Trainer]:
         """A trainer that stands where the run goes on.
@@ -130,9 +133,11 @@ class Opening:
         if not changed.keys().isdisjoint(_DATA):
             # Where the loader stood means nothing in another order.
             state["loader"] = trainer.loader.state
+        state["loader"] = self.resumed.loader_state(state["loader"])
         trainer.restore(path, self.found.step, state)
         if changed:
-            self.saver.amend(self.found.step, trainer.state | {"config": dumps(self.config)})
+            kept = {"config": dumps(self.config), DATA: self.resumed.identity.to_state()}
+            self.saver.amend(self.found.step, trainer.state | kept)
             told = ", ".join(f"{key} from {old} to {new}" for key, (old, new) in changed.items())
             yield Notice(message=f"changed since step {trainer.step:,}: {told}")
 
@@ -197,6 +202,9 @@ def _changes(before: str, config: PretrainConfig) -> dict[str, tuple[object, obj
             return {
                 item.key: (getattr(old, item.key), getattr(config, item.key))
                 for item in settings_of(PretrainConfig)
-                if not item.setting.resume and getattr(old, item.key) != getattr(config, item.key)
+                # The directory is the name.
+                if not item.setting.resume
+                and item.key != "model_name"
+                and getattr(old, item.key) != getattr(config, item.key)
             }
     return {}

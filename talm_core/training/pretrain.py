@@ -24,6 +24,7 @@ from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
 from talm_core.training.agreement import Agreement
 from talm_core.training.conversation import Conversation, StopError, Talk
+from talm_core.training.data_identity import compare
 from talm_core.training.inputs import Inputs
 from talm_core.training.keeping import Keeping
 from talm_core.training.meter import Meter
@@ -137,6 +138,8 @@ class _Run:
             },
         )
         self._elapsed = self.clock.now()
+        if found.path and self.schedule.progress(found.step, self._elapsed) >= 1:
+            self.standing.end_at(found.step, config)
         self.conversation = Conversation(
             config,
             self.standing,
@@ -152,6 +155,12 @@ class _Run:
     def open(self) -> Talk:
         """Load everything and say what the run is going to be."""
         self.inputs = Inputs.of(self.config, self.workspace)
+        self.resumed = compare(
+            self.found, self.inputs.dataset, self.inputs.manifest, self.config.data_dir
+        )
+        self.standing.data = self.resumed.identity.to_state()
+        if self.resumed.notice:
+            yield from self.say(Notice(message=self.resumed.notice, level="warning"))
         self.plan = plan(self.config, self.inputs.manifest, self.inputs.vocabulary.n_vocab)
         self.saver = Saver(
             self.directory,
@@ -178,7 +187,8 @@ class _Run:
             self.agreement.ranks = ranks
             ranks.share(self.found.to_json())
         opening = Opening(
-            self.config, self.workspace, self.inputs, self.plan, self.found, ranks, self.saver
+            *(self.config, self.workspace, self.inputs, self.plan),
+            *(self.found, ranks, self.saver, self.resumed),
         )
         trainer = yield from self.conversation.relay(opening.trainer())
         # Of all processes; the others' metrics are not heard.

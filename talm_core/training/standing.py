@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.training.data_identity import KEY as DATA
 
 FINDS_OUT = ("evaluate", "sample")  # what is due after a step's checkpoint
 
@@ -24,6 +25,8 @@ class Standing:
     evaluated_step: int = 0
     rate: float = 0.0
     rollbacks: int = 0
+    # What it learns from; kept with every checkpoint.
+    data: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, state: Mapping[str, Any], config: PretrainConfig) -> Standing:
@@ -49,7 +52,17 @@ class Standing:
             "over": self.over,
             "evaluated": self.evaluated,
             "evaluated_step": self.evaluated_step,
+            **({} if self.data is None else {DATA: self.data}),
         }
+
+    def end_at(self, step: int, config: PretrainConfig) -> None:
+        """End a run that has all its steps already: what is due at its last one, and no more."""
+        if self.over:
+            return
+        self.over = True
+        due = due_after(step, config, eval_every=self.eval_every, last=True, time_to_save=False)
+        known = self.evaluated_step == step
+        self.due = [item for item in due if not (known and item[0] == "evaluate")]
 
 
 def due_after(

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from talm_core.data.manifest import Manifest
-from talm_core.errors import InputError, Problem
+from talm_core.errors import InputError, Problem, problems_of
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import room
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
 from talm_core.training import origin
-from talm_core.training.checkpoint import checkpoints
+from talm_core.training.checkpoint import checkpoints, glance
+from talm_core.training.data_identity import compare
 from talm_core.training.plan import plan
 from talm_core.training.reasons import Concern, concerns
 
@@ -70,6 +71,18 @@ def check(config: PretrainConfig, workspace: Workspace) -> Iterator[Problem]:
     yield from (
         concern.problem for concern in worries(config, manifest, workspace) if concern.fatal
     )
+
+
+def check_resumed(config: PretrainConfig, workspace: Workspace) -> list[Problem]:
+    """Why a run cannot go on with the dataset its config names, before anything is changed in its
+    directory: another tokenizer or other text than it has learned from."""
+
+    def look() -> None:
+        dataset = workspace.locate("data", config.data_dir, key="data_dir")
+        found = glance(workspace.directory_of(config))
+        compare(found, dataset, Manifest.load(dataset), config.data_dir)
+
+    return problems_of(look)
 
 
 def worries(config: PretrainConfig, manifest: Manifest, workspace: Workspace) -> list[Concern]:

@@ -31,6 +31,7 @@ SPEC = JobSpec(
     resumable=True,
     distributed=True,
     check="talm_core.jobs.pretrain.check:check",
+    check_resumed="talm_core.jobs.pretrain.check:check_resumed",
     settle="talm_core.jobs.pretrain.check:settle",
     given="talm_core.jobs.pretrain.check:given",
     figures="talm_core.jobs.pretrain.show:figures",
