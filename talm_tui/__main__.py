@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # What is made until the first frame stays; the app looks for rubbish from then on.
     gc.disable()
-    from talm_tui import preferences
     from talm_tui.app import TalmApp
-    from talm_tui.terminal import own_terminal
+    from talm_tui.shell import preferences
+    from talm_tui.shell.terminal import own_terminal
 
     if not in_browser:
         for name in ("COLUMNS", "LINES"):
@@ -90,7 +90,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _write_keymap() -> int:
-    from talm_tui import keymap
+    from talm_tui.shell import keymap
 
     try:
         path = keymap.write()

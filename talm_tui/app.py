@@ -20,12 +20,14 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
-from talm_tui import actions, keymap, messages, preferences
-from talm_tui.news import news
-from talm_tui.places import FORMS, PLACES, load, modes
-from talm_tui.stylesheet import ReadOnce
-from talm_tui.theme import DARK, plain, series, styles, themes
-from talm_tui.watcher import Snapshot, Watcher
+from talm_core.system.foreign_text import plain
+from talm_tui.services import messages
+from talm_tui.services.watcher import Snapshot, Watcher
+from talm_tui.shell import actions, keymap, preferences
+from talm_tui.shell.notifications import news
+from talm_tui.shell.places import FORMS, PLACES, load, modes
+from talm_tui.shell.stylesheet import ReadOnce
+from talm_tui.shell.theme import DARK, series, styles, themes
 
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
@@ -391,19 +393,19 @@ class TalmApp(App[None]):
 
     def open_log(self, directory: Path, *others: Path) -> None:
         """Show what the job in `directory` printed; where that is nothing, one of `others`."""
-        from talm_tui.screens.log import LogScreen
+        from talm_tui.shell.log import LogScreen
 
         self.push_screen(LogScreen(directory, *others))
 
     def action_help(self) -> None:
         """Show what this place is for and every key that works here."""
-        from talm_tui.screens.help import HelpScreen
+        from talm_tui.shell.help import HelpScreen
 
         self.push_screen(HelpScreen(self.screen))
 
     def action_jump(self) -> None:
         """Show letters over everything on this screen that can be gone to."""
-        from talm_tui.screens.jump import JumpScreen
+        from talm_tui.shell.jump import JumpScreen
 
         place = self.screen
 

@@ -16,9 +16,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from talm_core.system.foreign_text import plain
 from talm_tui.forms.folder import Entry, Listing, expanded, listing, shortened
-from talm_tui.forms.quantity import size
-from talm_tui.theme import plain
+from talm_tui.widgets.format import size
 from talm_tui.widgets.hint import plain_keys
 
 _UP = ".."

@@ -10,7 +10,7 @@ from talm_core.data.sources import SOURCES, Sample
 from talm_core.jobs.dataset.config import DataConfig
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
-from talm_tui.forms.quantity import count, size
+from talm_tui.widgets.format import count, size
 
 UNKNOWN = "not known before the Hub is asked, when it starts"
 

@@ -11,9 +11,9 @@ from talm_tui.forms.editors import BrowseWanted, PickEditor
 from talm_tui.forms.folder import expanded
 from talm_tui.forms.form import Form
 from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.setting_help import SettingHelp
 from talm_tui.forms.state import FormState
-from talm_tui.screens.place import Place
-from talm_tui.widgets.setting_help import SettingHelp
+from talm_tui.shell.screen import Place
 
 
 class FormEditing(Place):

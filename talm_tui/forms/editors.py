@@ -15,7 +15,7 @@ from textual.validation import ValidationResult
 from textual.widget import Widget
 from textual.widgets import Input
 
-from talm_tui.theme import plain
+from talm_core.system.foreign_text import plain
 
 
 class Edited(Message):

@@ -11,9 +11,9 @@ from textual.widget import Widget
 
 from talm_core.errors import Problem
 from talm_core.settings.schema import Declared
+from talm_core.system.foreign_text import plain
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.state import FormState
-from talm_tui.theme import plain
 
 NARROW = 100
 """Columns of the screen below which a form does without what is only nice to have."""

@@ -13,8 +13,8 @@ from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress,
 from talm_core.runtime.history import History
 from talm_core.runtime.render import counts
 from talm_core.runtime.runner import Status
-from talm_tui.forms.quantity import count, duration, size
-from talm_tui.theme import line, plain
+from talm_core.system.foreign_text import line, plain
+from talm_tui.widgets.format import count, duration, size
 
 _NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")

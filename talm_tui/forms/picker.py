@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from talm_core.system.foreign_text import plain
 from talm_tui.forms.suggest import PathSuggester
-from talm_tui.theme import plain
 from talm_tui.widgets.hint import plain_keys
 
 

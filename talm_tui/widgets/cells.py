@@ -6,7 +6,7 @@ import re
 
 from rich.cells import cell_len, set_cell_size
 
-from talm_tui.theme import plain
+from talm_core.system.foreign_text import plain
 
 _BREAKS = re.compile(r"[\t\n]+")
 

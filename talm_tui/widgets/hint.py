@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.widget import Widget
 
+from talm_tui.host import host
+
 if TYPE_CHECKING:
     from textual.app import App
 
-    from talm_tui.app import TalmApp
 
 _ACTION = re.compile(r"\{([a-z_]+\.[a-z_]+)\}")
 
 
 def with_keys(app: App[Any], text: str) -> Content:
     """`text`, a text of our own, with the keys in place and set off."""
-    talm = cast("TalmApp", app)
+    talm = host(app)
     words = _ACTION.split(text)
     return Content.assemble(
         *(
@@ -31,7 +32,7 @@ def with_keys(app: App[Any], text: str) -> Content:
 
 def plain_keys(app: App[Any], text: str) -> str:
     """The same as a plain string."""
-    return _ACTION.sub(lambda found: cast("TalmApp", app).key(found[1]), text)
+    return _ACTION.sub(lambda found: host(app).key(found[1]), text)
 
 
 class Hint(Widget):

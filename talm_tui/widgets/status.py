@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from talm_core.system.foreign_text import line
+from talm_tui.widgets.format import count
+
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
 
@@ -80,3 +83,42 @@ def ago(then: float) -> str:
         return f"{int(seconds // 3600)} h ago"
     days = max(1, round(seconds / 86400))
     return "yesterday" if days == 1 else f"{days:,} days ago"
+
+
+def figure(overview: Overview, width: int = 80) -> str:
+    """The one thing worth knowing about an artifact in a list, the longest wording that fits."""
+    wordings = [text for text in _figures(overview) if text]
+    return next((text for text in wordings if len(text) <= width), "")
+
+
+def _figures(overview: Overview) -> tuple[str, ...]:
+    status, share = overview.status, percent(overview.fraction)
+    if status.active:
+        metrics = overview.metrics
+        if metrics is not None:
+            steps = f"{count(metrics.step)}/{count(metrics.max_steps)}"
+            return (f"{steps}  {share}", share)
+        return (share or line(overview.phase) or status.value, status.value)
+    if status.value == "failed":
+        return ("failed",)
+    if status.value != "done":
+        return (f"{status.value} {share}".rstrip(), share or status.value)
+    if overview.artifact.kind == "tokenizer":
+        size = overview.summary.get("vocab_size", getattr(overview.config, "vocab_size", None))
+        return (f"{count(size)} tokens", count(size)) if isinstance(size, int) else ()
+    if overview.artifact.kind == "data":
+        tokens = _tokens(overview)
+        return (f"{tokens} tokens", tokens) if tokens else ()
+    bits = overview.bits_per_byte
+    return (f"{bits:.2f} bits/byte", f"{bits:.2f}") if bits is not None else ()
+
+
+def _tokens(overview: Overview) -> str:
+    counts = [overview.summary.get(key) for key in ("train_tokens", "val_tokens")]
+    known = [number for number in counts if isinstance(number, int)]
+    return count(sum(known)) if known else ""
+
+
+def title(overview: Overview) -> str:
+    """An artifact's name as lists show it: a sample that is the whole source is not named."""
+    return overview.name.removesuffix("/all").removesuffix("_all")

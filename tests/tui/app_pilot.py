@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
@@ -40,7 +42,7 @@ def play(
     return app
 
 
-def screen_text(app: TalmApp) -> str:
+def screen_text(app: App[Any]) -> str:
     """What is on the screen, a line a row."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips)

@@ -9,7 +9,7 @@ import pytest
 
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
-from talm_tui import watcher
+from talm_tui.services import watcher
 from talm_tui.widgets import status
 from tests.tui import canned
 

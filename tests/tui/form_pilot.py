@@ -15,7 +15,7 @@ from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import TextEditor
 from talm_tui.forms.field import Field
-from talm_tui.forms.place import FormPlace
+from talm_tui.forms.screen import FormPlace
 
 Steps = Callable[[Pilot[None], FormPlace], Awaitable[None]]
 

@@ -19,15 +19,17 @@ from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime.events import Stop
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
-from talm_tui import messages, preferences
+from talm_core.system.foreign_text import line, plain
 from talm_tui.app import TalmApp
-from talm_tui.places import PLACES
-from talm_tui.screens.help import HelpScreen
-from talm_tui.screens.place import Place
-from talm_tui.theme import DARK, LIGHT, SERIES, line, plain, themes
-from talm_tui.watcher import Looker, Machine, Snapshot
-from talm_tui.widgets.header import pulse
-from talm_tui.widgets.sparkline import sparkline
+from talm_tui.charts.sparkline import sparkline
+from talm_tui.services import messages
+from talm_tui.services.watcher import Looker, Machine, Snapshot
+from talm_tui.shell import preferences
+from talm_tui.shell.header import pulse
+from talm_tui.shell.help import HelpScreen
+from talm_tui.shell.places import PLACES
+from talm_tui.shell.screen import Place
+from talm_tui.shell.theme import DARK, LIGHT, SERIES, themes
 from talm_tui.widgets.status import ago, bar, percent
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
@@ -422,13 +424,15 @@ def test_the_screen_loads_nothing_heavy(tmp_path: Path) -> None:
     """In a fresh interpreter: before the first frame not even the settings, ever no torch."""
     code = """
 import sys
-import talm_tui.app, talm_tui.screens.home
+import talm_tui.app, talm_tui.home.screen
 early = {name.split(".")[0] for name in sys.modules}
-from talm_tui.places import PLACES
+from talm_tui.shell.places import PLACES
 for entry in PLACES:
     entry.open()
-from talm_tui.watcher import Looker
 from talm_core.storage.workspace import Workspace
+from talm_core.workspace import Workspace
+from talm_tui.services.watcher import Looker
+from talm_tui.watcher import Looker
 list(Looker(Workspace(sys.argv[1])).snapshots())
 late = {name.split(".")[0] for name in sys.modules}
 print(sorted(early & {"pydantic", "numpy", "psutil", "talm_core"}))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_tui.widgets import average, plot
-from talm_tui.widgets.plot import Curve, View
-from talm_tui.widgets.trace import Trace
+from talm_tui.charts import average, plot
+from talm_tui.charts.plot import Curve, View
+from talm_tui.charts.series import Trace
 
 BETAS = [0.0, 0.6, 0.9, 0.99, 0.999]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_tui.widgets import axis
+from talm_tui.charts import axis
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from PIL import Image
 from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
-from talm_tui import chart_file
 from talm_tui.app import TalmApp
-from talm_tui.chart_file import Diamond, Line, Text
-from talm_tui.widgets.plot import Curve, View
+from talm_tui.charts import export as chart_file
+from talm_tui.charts.export import Diamond, Line, Text
+from talm_tui.charts.plot import Curve, View
 from tests.tui.app_pilot import play, said, until
 from tests.tui.test_runs import enter
 

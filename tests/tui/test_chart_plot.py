@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from talm_tui.widgets import plot
-from talm_tui.widgets.plot import Curve, View
+from talm_tui.charts import plot
+from talm_tui.charts.plot import Curve, View
 
 NAN = math.nan
 

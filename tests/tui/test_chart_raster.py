@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_tui.widgets import raster
+from talm_tui.charts import raster
 
 
 def naive_line(

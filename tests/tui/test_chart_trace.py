@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talm_tui.widgets import average, plot, raster
-from talm_tui.widgets.ink import LETTERS
-from talm_tui.widgets.plot import Curve, View
-from talm_tui.widgets.trace import BUCKET, Trace
+from talm_tui.charts import average, plot, raster
+from talm_tui.charts.ink import LETTERS
+from talm_tui.charts.plot import Curve, View
+from talm_tui.charts.series import BUCKET, Trace
 
 
 def noise(count: int, seed: int = 0) -> array[float]:

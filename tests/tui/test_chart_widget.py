@@ -12,8 +12,8 @@ from textual.app import App, ComposeResult
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
-from talm_tui.widgets.chart import Chart, XAxis
-from talm_tui.widgets.plot import Curve, bounds
+from talm_tui.charts.chart import Chart, XAxis
+from talm_tui.charts.plot import Curve, bounds
 
 AXES = (XAxis("step", "whole"), XAxis("tokens"), XAxis("time", "clock"))
 

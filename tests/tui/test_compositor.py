@@ -18,8 +18,8 @@ from textual.widget import Widget
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.compositor import SparingCompositor
-from talm_tui.widgets.header import HeaderLine
+from talm_tui.shell.compositor import SparingCompositor
+from talm_tui.shell.header import HeaderLine
 from tests.tui.app_pilot import play, until
 
 

@@ -15,15 +15,16 @@ from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
+from talm_tui.data.document_view import FIRST_SEED, DocumentView, about
+from talm_tui.data.screen import DataScreen
+from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.editors import PickEditor
+from talm_tui.forms.glimpse import Glimpse
+from talm_tui.forms.job_view import JobView
 from talm_tui.forms.picker import PickScreen
-from talm_tui.forms.place import FormPlace
-from talm_tui.screens.data import DataScreen, tokenizer_options
-from talm_tui.screens.train import TrainScreen
-from talm_tui.widgets.artifact_list import ArtifactList
-from talm_tui.widgets.document_view import FIRST_SEED, DocumentView, about
-from talm_tui.widgets.glimpse import Glimpse
-from talm_tui.widgets.job_view import JobView
+from talm_tui.forms.screen import FormPlace
+from talm_tui.forms.tokenizer_options import tokenizer_options
+from talm_tui.train.screen import TrainScreen
 from tests.core.driving import run_events
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
 

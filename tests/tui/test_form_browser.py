@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 from talm_core.storage.workspace import Workspace
 from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.folder import MOST, Entry, listing, shortened
-from talm_tui.forms.place import FormPlace
+from talm_tui.forms.screen import FormPlace
 from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import run_at, until
 
@@ -76,7 +76,7 @@ def test_many_files_are_marked_and_taken(empty_workspace: Workspace, texts: Path
         assert names(screen) == ["..", "books", "notes.md"]
         await pilot.press("down", "space", "up", "right")
         await until(pilot, lambda: names(screen) == ["..", "a tale.txt", "b.txt"])
-        assert "1.5 kB" in screen_text(pilot.app)  # type: ignore[arg-type]
+        assert "1.5 kB" in screen_text(pilot.app)
         await pilot.press("space")
         assert screen.chosen == ["~/texts/notes.md", "~/texts/books/a tale.txt"]
         await pilot.press("space", "space")
@@ -116,7 +116,7 @@ def test_going_about_by_keys(empty_workspace: Workspace, texts: Path) -> None:
         assert screen.query_one(Input).cursor_position == 1
         await pilot.press("z")
         assert names(screen) == []
-        assert "nothing fits" in screen_text(pilot.app)  # type: ignore[arg-type]
+        assert "nothing fits" in screen_text(pilot.app)
         screen.query_one(Input).value = "~/texts/books/"
         await until(pilot, lambda: screen.folder == texts / "books")
         await pilot.press("enter")
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_told(empty_workspace: Workspace, texts: Path) ->
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
         screen = await browse(pilot, place)
         screen.query_one(Input).value = "/no/such/place/"
-        await until(pilot, lambda: "No such file" in screen_text(pilot.app))  # type: ignore[arg-type]
+        await until(pilot, lambda: "No such file" in screen_text(pilot.app))
         assert screen.folder == texts
 
     run_at(empty_workspace, "tokenizer", steps)

@@ -10,15 +10,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from talm_core.storage.workspace import Workspace
+from talm_tui.data.screen import DataScreen
+from talm_tui.forms.command_preview import CommandPreview
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.field import Field
 from talm_tui.forms.form import Fold
 from talm_tui.forms.picker import PickScreen
-from talm_tui.forms.place import FormPlace
-from talm_tui.screens.data import DataScreen
-from talm_tui.screens.train import TrainScreen
-from talm_tui.widgets.command_preview import CommandPreview
-from talm_tui.widgets.setting_help import SettingHelp
+from talm_tui.forms.screen import FormPlace
+from talm_tui.forms.setting_help import SettingHelp
+from talm_tui.train.screen import TrainScreen
 from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 
@@ -396,13 +396,13 @@ def test_what_the_last_valid_values_mean_is_told_apart(
         await settled(pilot, place)
         before = place.meant
         assert before.rows
-        assert mark not in screen_text(place.talm)
+        assert mark not in screen_text(place.app)
         await type_into(pilot, place, key, wrong)
-        await until(pilot, lambda: mark in screen_text(place.talm))
+        await until(pilot, lambda: mark in screen_text(place.app))
         assert place.meant == before
         await type_into(pilot, place, key, right)
         await settled(pilot, place)
-        await until(pilot, lambda: mark not in screen_text(place.talm))
+        await until(pilot, lambda: mark not in screen_text(place.app))
         assert place.meant != before
 
     run_at(workspace, mode, steps, size=(width, 30))

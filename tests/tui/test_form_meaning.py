@@ -28,8 +28,8 @@ from talm_tui.forms.meaning import (
     of_tokenizer,
     time_left,
 )
-from talm_tui.forms.quantity import duration, size
-from talm_tui.forms.training_meaning import of_training
+from talm_tui.train.meaning import of_training
+from talm_tui.widgets.format import duration, size
 
 
 def said(meaning: Meaning) -> dict[str, str]:

@@ -23,11 +23,11 @@ from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
 from talm_tui.forms.job_lines import bar, counts_line, lines, newest_line, newest_words, phase_line
+from talm_tui.forms.meaning_panel import _widths
 from talm_tui.forms.names import free, short_count, slug, stem
-from talm_tui.forms.quantity import count, duration, memory, size
+from talm_tui.forms.setting_help import facts, more, usage
 from talm_tui.forms.suggest import complete
-from talm_tui.widgets.meaning_panel import _widths
-from talm_tui.widgets.setting_help import facts, more, usage
+from talm_tui.widgets.format import count, duration, memory, size
 
 KEYS = {
     "place.leave": "esc",

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.browser import BrowseScreen
-from talm_tui.forms.place import FormPlace
-from talm_tui.screens.train import TrainScreen
+from talm_tui.forms.screen import FormPlace
+from talm_tui.train.screen import TrainScreen
 from tests.tui.form_pilot import add_manifest, app_at, settled, until
 
 SIZES = [(80, 24), (120, 40)]

@@ -30,14 +30,15 @@ from talm_core.runtime.lock import Lock
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.next_step import next_step
-from talm_tui.screens.confirm import ConfirmScreen
-from talm_tui.screens.home import HomeScreen
-from talm_tui.screens.log import LogScreen
-from talm_tui.watcher import Looker, Snapshot
-from talm_tui.widgets.run_detail import RunDetail
-from talm_tui.widgets.run_table import Columns, RunTable
-from talm_tui.widgets.step import Step, figure
+from talm_tui.home.next_step import next_step
+from talm_tui.home.run_detail import RunDetail
+from talm_tui.home.run_table import Columns, RunTable
+from talm_tui.home.screen import HomeScreen
+from talm_tui.home.step import Step
+from talm_tui.services.watcher import Looker, Snapshot
+from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.log import LogScreen
+from talm_tui.widgets.status import figure
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 

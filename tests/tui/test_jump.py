@@ -7,8 +7,8 @@ from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.forms.place import FormPlace
-from talm_tui.screens.jump import LETTERS, JumpScreen, Letter, labels
+from talm_tui.forms.screen import FormPlace
+from talm_tui.shell.jump import LETTERS, JumpScreen, Letter, labels
 from tests.tui.app_pilot import play, screen_text, until
 
 

@@ -9,10 +9,10 @@ import pytest
 from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
-from talm_tui import actions, keymap
 from talm_tui.__main__ import main
 from talm_tui.app import TalmApp
-from talm_tui.keymap import Keymap
+from talm_tui.shell import actions, keymap
+from talm_tui.shell.keymap import Keymap
 from tests.tui.app_pilot import play, said, screen_text, until
 
 

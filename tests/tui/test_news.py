@@ -11,8 +11,8 @@ from talm_core.jobs.quickstart.job import stages
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact, Workspace
-from talm_tui.news import News, news, quickstart_of
-from talm_tui.watcher import Looker, Snapshot
+from talm_tui.services.watcher import Looker, Snapshot
+from talm_tui.shell.notifications import News, news, quickstart_of
 
 
 def snapshot(workspace: Workspace) -> Snapshot:

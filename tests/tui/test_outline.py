@@ -18,9 +18,9 @@ from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact
-from talm_tui.widgets.artifact_list import table
-from talm_tui.widgets.outline import outline
-from talm_tui.widgets.sparkline import course, sparkline
+from talm_tui.charts.outline import outline
+from talm_tui.charts.sparkline import course, sparkline
+from talm_tui.forms.artifact_list import table
 from tests.tui import canned
 
 

@@ -21,13 +21,13 @@ from talm_core.runtime.events import Merged, Progress, Started
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
+from talm_tui.data.screen import DataScreen
 from talm_tui.forms.editors import PickEditor, TextEditor
-from talm_tui.places import PLACES
-from talm_tui.screens.data import DataScreen
-from talm_tui.screens.play import PlayScreen
-from talm_tui.screens.runs import RunsScreen
-from talm_tui.screens.tokenizer import TokenizerScreen
-from talm_tui.screens.train import TrainScreen
+from talm_tui.play.screen import PlayScreen
+from talm_tui.runs.screen import RunsScreen
+from talm_tui.shell.places import PLACES
+from talm_tui.tokenizer.screen import TokenizerScreen
+from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import Story, play, until
 from tests.tui.form_pilot import add_manifest, settled, type_into

@@ -20,11 +20,11 @@ from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 from talm_tui.app import TalmApp
-from talm_tui.forms.place import FormPlace
-from talm_tui.places import PLACES
-from talm_tui.screens.train import TrainScreen
-from talm_tui.theme import DARK, LIGHT
-from talm_tui.widgets.glimpse import Glimpse
+from talm_tui.forms.glimpse import Glimpse
+from talm_tui.forms.screen import FormPlace
+from talm_tui.shell.places import PLACES
+from talm_tui.shell.theme import DARK, LIGHT
+from talm_tui.train.screen import TrainScreen
 from tests.core.driving import stepped_run
 from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text

@@ -17,10 +17,10 @@ from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.forms.picker import PickScreen
-from talm_tui.play_session import Heard, PlaySession
-from talm_tui.screens.play import PlayScreen
-from talm_tui.widgets.alternatives import readout
-from talm_tui.widgets.token_view import Token, TokenView, level, visible
+from talm_tui.play.alternatives import readout
+from talm_tui.play.screen import PlayScreen
+from talm_tui.play.token_view import Token, TokenView, level, visible
+from talm_tui.services.play_session import Heard, PlaySession
 from tests.tui.app_pilot import play, screen_text, until
 from tests.tui.play_pilot import CHILD, TEXT, child, enter, idle, models, shown
 

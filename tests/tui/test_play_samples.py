@@ -12,8 +12,8 @@ from talm_core.runtime.events import to_json
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
-from talm_tui.play_files import MOST_PROMPTS, Prompts, save
-from talm_tui.screens.play import PlayScreen
+from talm_tui.play.files import MOST_PROMPTS, Prompts, save
+from talm_tui.play.screen import PlayScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 from tests.tui.play_pilot import TEXT, child, enter, idle, models

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor, TextEditor
-from talm_tui.screens.play import PlayScreen
+from talm_tui.play.screen import PlayScreen
 from tests.tui.app_pilot import until
 from tests.tui.play_pilot import child, models
 

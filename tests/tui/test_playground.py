@@ -25,11 +25,11 @@ from talm_core.tokenizer.playground import Answer, Ask, Token
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
 from talm_tui.app import TalmApp
-from talm_tui.encode_session import Encoded, EncodeSession
+from talm_tui.data.screen import DataScreen
 from talm_tui.forms.editors import PickEditor
-from talm_tui.screens.data import DataScreen
-from talm_tui.screens.learned import LearnedScreen
-from talm_tui.screens.playground import (
+from talm_tui.services.encode_session import Encoded, EncodeSession
+from talm_tui.tokenizer.learned import LearnedScreen
+from talm_tui.tokenizer.playground import (
     REACH,
     PlaygroundScreen,
     TextInput,
@@ -37,8 +37,8 @@ from talm_tui.screens.playground import (
     readout,
     token_at,
 )
-from talm_tui.screens.tokenizer import TokenizerScreen
-from talm_tui.widgets.token_grid import TokenGrid, shown
+from talm_tui.tokenizer.screen import TokenizerScreen
+from talm_tui.tokenizer.token_grid import TokenGrid, shown
 from tests.core.driving import run_events
 from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text, until

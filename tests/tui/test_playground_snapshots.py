@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.screens.playground import PlaygroundScreen
-from talm_tui.widgets.token_grid import TokenGrid
+from talm_tui.tokenizer.playground import PlaygroundScreen
+from talm_tui.tokenizer.token_grid import TokenGrid
 from tests.tui.form_pilot import app_at, until
 
 SnapCompare = Callable[..., bool]

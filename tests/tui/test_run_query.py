@@ -11,7 +11,7 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact
-from talm_tui.run_query import Heading, chosen, following, parse, with_term
+from talm_tui.runs.query import Heading, chosen, following, parse, with_term
 from tests.tui import canned
 
 KEYS = tuple(PretrainConfig.model_fields)

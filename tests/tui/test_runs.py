@@ -34,14 +34,14 @@ from talm_core.runtime.history import History
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
-from talm_tui import following
 from talm_tui.app import TalmApp
-from talm_tui.following import Follower, Records
-from talm_tui.run_curves import LOSS, Curves
-from talm_tui.screens.runs import RunsScreen
-from talm_tui.widgets.chart import Chart
-from talm_tui.widgets.run_list import RunList
-from talm_tui.widgets.sample_view import SampleView
+from talm_tui.charts.chart import Chart
+from talm_tui.charts.curves import LOSS, Curves
+from talm_tui.runs.run_list import RunList
+from talm_tui.runs.sample_view import SampleView
+from talm_tui.runs.screen import RunsScreen
+from talm_tui.services import follower as following
+from talm_tui.services.follower import Follower, Records
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 
@@ -651,7 +651,7 @@ def test_any_size(workspace: Workspace) -> None:
 
 def test_the_places_import_nothing_heavy() -> None:
     code = (
-        "import sys, talm_tui.screens.runs, talm_tui.screens.play;"
+        "import sys, talm_tui.runs.screen, talm_tui.play.screen;"
         "print(sorted({'torch', 'numpy', 'tiktoken', 'numba', 'pyarrow'} & set(sys.modules)))"
     )
     found = subprocess.run(

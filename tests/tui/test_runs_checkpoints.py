@@ -14,17 +14,17 @@ from talm_core.jobs.export.config import ExportConfig
 from talm_core.runtime.events import Checkpointed
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.export_process import ExportProcess
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
-from talm_tui.screens import checkpoint_actions
-from talm_tui.screens.ask import AskScreen
-from talm_tui.screens.play import PlayScreen
-from talm_tui.screens.runs import RunsScreen
-from talm_tui.screens.train import TrainScreen
-from talm_tui.widgets.checkpoint_list import CheckpointList
-from talm_tui.widgets.export_line import ExportLine
-from talm_tui.widgets.run_text import checkpoint_rows
+from talm_tui.play.screen import PlayScreen
+from talm_tui.runs import checkpoint_actions
+from talm_tui.runs.checkpoint_list import CheckpointList
+from talm_tui.runs.export_line import ExportLine
+from talm_tui.runs.screen import RunsScreen
+from talm_tui.runs.text import checkpoint_rows
+from talm_tui.services.export_process import ExportProcess
+from talm_tui.shell.ask import AskScreen
+from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 from tests.tui.test_runs import drawn, enter, say

@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.screens.runs import RunsScreen
-from talm_tui.theme import LIGHT
+from talm_tui.runs.screen import RunsScreen
+from talm_tui.shell.theme import LIGHT
 from tests.tui import canned
 from tests.tui.app_pilot import until
 from tests.tui.test_runs import say

@@ -17,13 +17,13 @@ from talm_core.runtime.events import Command, EvaluateEvery
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.screens.ask import AskScreen
-from talm_tui.screens.confirm import ConfirmScreen
-from talm_tui.screens.runs import RunsScreen
-from talm_tui.screens.train import TrainScreen
-from talm_tui.widgets.chart import Chart
-from talm_tui.widgets.run_filter import RunFilter
-from talm_tui.widgets.run_list import RunList
+from talm_tui.charts.chart import Chart
+from talm_tui.runs.run_filter import RunFilter
+from talm_tui.runs.run_list import RunList
+from talm_tui.runs.screen import RunsScreen
+from talm_tui.shell.ask import AskScreen
+from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 from tests.tui.test_runs import commands, drawn, enter

@@ -24,7 +24,8 @@ from talm_core.runtime.events import (
 from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
 from talm_core.system.memory import DeviceMemory
-from talm_tui.widgets import memory, run_text
+from talm_tui.runs import memory
+from talm_tui.runs import text as run_text
 from tests.tui import canned
 
 GIB = 2**30

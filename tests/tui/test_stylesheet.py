@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
-from talm_tui.stylesheet import ReadOnce
+from talm_tui.shell.stylesheet import ReadOnce
 from tests.tui.app_pilot import play
 
 SHEETS = sorted((Path(__file__).parents[2] / "styles").glob("*.tcss"))

@@ -7,8 +7,8 @@ from array import array
 
 from textual.app import App, ComposeResult
 
-from talm_tui.widgets import plot
-from talm_tui.widgets.tile import Tile
+from talm_tui.charts import plot
+from talm_tui.runs.tile import Tile
 
 
 class TileApp(App[None]):

@@ -22,12 +22,12 @@ from talm_core.runtime.journal import JournalWriter
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact, Workspace
-from talm_tui.forms.place import FormPlace
-from talm_tui.messages import JobRefused
-from talm_tui.screens.data import DataScreen
-from talm_tui.screens.log import LogScreen
-from talm_tui.screens.tokenizer import TokenizerScreen
-from talm_tui.widgets.job_view import JobView
+from talm_tui.data.screen import DataScreen
+from talm_tui.forms.job_view import JobView
+from talm_tui.forms.screen import FormPlace
+from talm_tui.services.messages import JobRefused
+from talm_tui.shell.log import LogScreen
+from talm_tui.tokenizer.screen import TokenizerScreen
 from tests.tui import canned
 from tests.tui.form_pilot import field, run_at, settled, text_of, type_into, until
 

@@ -13,17 +13,17 @@ from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset, save_preset
 from talm_core.settings.command_line import shell
 from talm_core.storage.workspace import Workspace
 from talm_core.training.plan import plan
+from talm_tui.forms.command_preview import CommandPreview
 from talm_tui.forms.editors import PickEditor
+from talm_tui.forms.job_view import JobView
 from talm_tui.forms.picker import PickScreen
-from talm_tui.forms.place import FormPlace
-from talm_tui.messages import JobStarted
-from talm_tui.screens.confirm import ConfirmScreen
-from talm_tui.screens.pick_preset import PickPresetScreen
-from talm_tui.screens.save_preset import SavePresetScreen
-from talm_tui.screens.train import TrainScreen
-from talm_tui.widgets.command_preview import CommandPreview
-from talm_tui.widgets.job_view import JobView
-from talm_tui.widgets.setting_help import SettingHelp
+from talm_tui.forms.screen import FormPlace
+from talm_tui.forms.setting_help import SettingHelp
+from talm_tui.services.messages import JobStarted
+from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.train.pick_preset import PickPresetScreen
+from talm_tui.train.save_preset import SavePresetScreen
+from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.form_pilot import add_manifest, field, run_at, settled, text_of, type_into, until
 

@@ -1,0 +1,24 @@
+"""Text from outside made safe to show: names, samples, messages and files of others are data."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
+)
+# Control characters but tab and newline, marks that turn the reading direction, surrogates that
+# no terminal can be sent, and line ends other than a newline.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def plain(text: str) -> str:
+    """Text from outside without anything that acts on a terminal; tabs and newlines stay."""
+    return _UNSAFE.sub("", _ESCAPES.sub("", text))
+
+
+def line(text: str) -> str:
+    """`plain`, in one line: runs of white space become a single space."""
+    return " ".join(plain(text).split())

@@ -1,0 +1,187 @@
+"""The place where a dataset is prepared."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from talm_core.data.sources import SOURCES
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_tui.data.document_view import DocumentView, document
+from talm_tui.forms.data_meaning import of_data, published, unnamed
+from talm_tui.forms.form import Form, Options
+from talm_tui.forms.job_view import JobView
+from talm_tui.forms.meaning import Meaning
+from talm_tui.forms.names import free, slug, stem
+from talm_tui.forms.picker import PickScreen
+from talm_tui.forms.screen import FormPlace
+from talm_tui.forms.tokenizer_options import tokenizer_options
+from talm_tui.widgets.format import count
+
+
+class DataScreen(FormPlace):
+    """The form of a dataset, and the one that is being prepared."""
+
+    MODEL = DataConfig
+    NAME_KEY = "dir_prefix"
+    OTHER_NAME = "choose a prefix, or another sample"
+    ABOUT = (
+        "Documents become one long row of tokens in shard files, a part of it kept apart to test"
+        " the model on. A model can only be used with the tokenizer its data was prepared with."
+    )
+    NEXT_STEP = "{data.documents}  documents   {data.use}  train a model on it"
+
+    THERE = (
+        "Datasets so far ({data.documents}: read one)",
+        "None yet. Without another source it is your Python's own library, offline, in seconds.",
+    )
+
+    GLIMPSE = (
+        document,
+        "A document of {name}",
+        "{data.documents}  more",
+        "A document of the newest dataset stands here once there is one.",
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "use", "Train on it", id="data.use", show=False),
+        Binding(
+            "v",
+            "documents",
+            "documents",
+            id="data.documents",
+            tooltip="Read documents of a dataset back",
+        ),
+    ]
+
+    _source = ""
+
+    def compose_place(self) -> ComposeResult:
+        yield from super().compose_place()
+        yield DocumentView()
+
+    def free_text(self, key: str) -> str:
+        return "a name" if key == "ds_sample" else super().free_text(key)
+
+    def options(self) -> dict[str, Options]:
+        return {
+            "source": lambda: [(source.name, source.help) for source in SOURCES.values()],
+            "ds_sample": self._samples,
+            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
+        }
+
+    def _samples(self) -> list[tuple[str, str]]:
+        source = SOURCES.get(str(self.state.values.get("source")))
+        return [(item.name, published(item)) for item in source.samples] if source else []
+
+    def overviews(self) -> tuple[Overview, ...]:
+        return self.snapshot.data
+
+    def propose(self) -> None:
+        values = self.state.values
+        source, sample = str(values.get("source", "")), values.get("ds_sample")
+        before, self._source = SOURCES.get(self._source), source
+        if before and before.name != source and sample in before.sample_names:
+            # It belongs to the source that was chosen before.
+            self.state.reset("ds_sample")
+            values, sample = self.state.values, None
+        paths = values.get("path") or ()
+        if source == "text" and "ds_sample" not in self.state.touched:
+            sample = stem(paths[0]) if paths else None
+            self.state.fill("ds_sample", sample or None)
+        elif source == "stdlib" and "ds_sample" not in self.state.touched:
+            sample = None
+            self.state.fill("ds_sample", None)
+        elif "ds_sample" not in self.state.touched:
+            # The first is what none means: said here, so that its size can stand beside it.
+            sample = next((name for name, _ in self._samples()), None)
+            self.state.fill("ds_sample", sample)
+        taken = {
+            overview.name
+            for overview in self.overviews()
+            if overview.status is Status.DONE or overview.status.active
+        }
+        plain = sample or ("all" if source == "stdlib" else "text")
+        if f"{source}/{plain}" not in taken:
+            self.state.fill("dir_prefix", None)
+            return
+        # Its tokenizer is what a second preparation of the same text most likely differs in.
+        wanted = slug(str(values.get("tokenizer_path", "")).rsplit("/", 1)[-1]) or "again"
+        suffix = f"_{plain}"
+        used = {
+            name.removeprefix(f"{source}/").removesuffix(suffix)
+            for name in taken
+            if name.startswith(f"{source}/") and name.endswith(suffix)
+        }
+        self.state.fill("dir_prefix", free(wanted, used))
+
+    def meaning(self) -> Meaning | None:
+        config = self.state.draft
+        assert config is None or isinstance(config, DataConfig)
+        if config is None:
+            return unnamed(self.state.values, "source")
+        return of_data(config, self.findings)
+
+    # --- documents read back ---------------------------------------------------------------
+
+    def show_documents(self, dataset: str) -> None:
+        """Show documents of a dataset where the form was."""
+        self.add_class("-documents")
+        view = self.query_one(DocumentView)
+        view.show(self.workspace.root, dataset)
+        view.focus()
+
+    def hide_documents(self) -> None:
+        """Show the form again."""
+        self.remove_class("-documents")
+        self.query_one(DocumentView).dismiss()
+
+    @on(JobView.Ended)
+    def _show_result(self, event: JobView.Ended) -> None:
+        # Somebody who fills in the form meanwhile is left alone.
+        here = self.app.screen is self and self.focused is None
+        if event.status is Status.DONE and here:
+            self.show_documents(event.artifact.name)
+
+    def on_form_focused(self, event: Form.Focused) -> None:
+        if event.item is not None:
+            self.hide_documents()
+        super().on_form_focused(event)
+
+    def action_documents(self) -> None:
+        """Show documents of the dataset that was made here, or of one that is chosen."""
+        view = self.query_one(JobView)
+        if view.artifact is not None and view.status is Status.DONE:
+            self.show_documents(view.artifact.name)
+            return
+        done = [
+            (item.name, f"{count(item.summary.get('tokens', 0))} tokens")
+            for item in self.overviews()
+            if item.status is Status.DONE
+        ]
+        if not done:
+            self.notify("No dataset is prepared yet", markup=False)
+            return
+
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.show_documents(name)
+
+        self.app.push_screen(PickScreen("Documents of which dataset?", done), take)
+
+    def action_leave_field(self) -> None:
+        """Back from the documents to the form; else as everywhere."""
+        if self.has_class("-documents"):
+            self.hide_documents()
+            self.set_focus(None)
+        else:
+            super().action_leave_field()
+
+    def action_use(self) -> None:
+        """Go on to training with the dataset that was made here."""
+        self.go_on("pretrain", "data_dir")

@@ -1,0 +1,126 @@
+"""The job a form started, followed where it was started."""
+
+from __future__ import annotations
+
+import threading
+
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from talm_core.runtime import runner
+from talm_core.runtime.events import Record
+from talm_core.runtime.history import History
+from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
+from talm_tui.forms.job_lines import lines
+from talm_tui.host import host
+
+REDRAW = 0.25
+
+
+class JobView(Static):
+    """Follows one job at a time in a thread of its own and draws what it says four times a
+    second at most; hidden while there is none."""
+
+    class Ended(Message):
+        """The job that was shown works no more."""
+
+        def __init__(self, artifact: Artifact, status: Status) -> None:
+            self.artifact = artifact
+            self.status = status
+            super().__init__()
+
+    class Over(Message):
+        """The thread has read the job's last word."""
+
+        def __init__(self, artifact: Artifact, status: Status) -> None:
+            self.artifact = artifact
+            self.status = status
+            super().__init__()
+
+    def __init__(self, next_step: str = "") -> None:
+        """`next_step` is what is offered once a job is done."""
+        super().__init__("", id="job", markup=False)
+        self._next_step = next_step
+        self._history = History()
+        self._records: list[Record] = []
+        self._lock = threading.Lock()
+        self._timer: Timer | None = None
+        self.artifact: Artifact | None = None
+        self.status = Status.RUNNING
+        self.display = False
+
+    def follow(self, artifact: Artifact) -> None:
+        """Show the job in an artifact's directory from its beginning."""
+        self.artifact = artifact
+        self.status = Status.RUNNING
+        self._history = History()
+        with self._lock:
+            self._records = []
+        self.display = True
+        self._draw()
+        if self._timer is None:
+            self._timer = self.set_interval(REDRAW, self._take)
+        self.run_worker(
+            lambda: self._read(artifact),
+            thread=True,
+            exclusive=True,
+            exit_on_error=False,
+            group="job",
+        )
+
+    def dismiss(self) -> None:
+        """Show nothing any more."""
+        self.workers.cancel_group(self, "job")
+        self._stop_timer()
+        self.artifact = None
+        self.display = False
+
+    def _read(self, artifact: Artifact) -> None:
+        worker = get_current_worker()
+        for record in runner.follow(artifact.directory, cancelled=lambda: worker.is_cancelled):
+            with self._lock:
+                if worker.is_cancelled:
+                    return
+                self._records.append(record)
+        if not worker.is_cancelled:
+            self.post_message(self.Over(artifact, runner.status(artifact.directory)))
+
+    def _take(self) -> None:
+        with self._lock:
+            records, self._records = self._records, []
+        if self._history.extend(records):
+            self._draw()
+
+    def on_job_view_over(self, event: Over) -> None:
+        event.stop()
+        if event.artifact == self.artifact:
+            self._stop_timer()
+            self.status = event.status
+            self._take()
+            self._draw()
+            self.post_message(self.Ended(event.artifact, event.status))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.artifact is not None and self.size.width:
+            self.update(
+                lines(
+                    self.artifact.kind,
+                    self.artifact.name,
+                    self.status,
+                    self._history,
+                    self.content_size.width,
+                    host(self).key,
+                    next_step=self._next_step,
+                )
+            )

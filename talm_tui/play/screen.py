@@ -1,0 +1,291 @@
+"""Play: prompt a model and watch it write."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static, TextArea
+
+from talm_core.jobs.sample.config import SampleConfig
+from talm_core.runtime.events import Event, Failed, Finished, Generated, Sampled, Stopped
+from talm_core.system.foreign_text import plain
+from talm_tui.forms.editors import EditorDone, TextEditor
+from talm_tui.play.alternatives import Alternatives, readout
+from talm_tui.play.kept import PlayKept
+from talm_tui.play.models import (
+    NEWEST,
+    step_of,
+)
+from talm_tui.play.request import FIELDS
+from talm_tui.play.sample_grid import SampleGrid, SamplePane
+from talm_tui.play.token_view import Token, TokenView
+from talm_tui.services.play_session import Heard, PlaySession
+from talm_tui.shell.theme import styles
+from talm_tui.widgets.hint import Hint, plain_keys
+
+EMPTY = (
+    "There is no model to talk to yet. Press {app.home} and then {home.quickstart} for one in about"
+    " a minute,\nor {app.train} to train one of your own."
+)
+
+
+COMING = (
+    "A model is being trained. It can be prompted here as soon as it has saved a checkpoint;\n"
+    "{app.runs} shows how far it is, and {runs.checkpoint} there saves one now."
+)
+
+
+class PlayScreen(PlayKept):
+    """A prompt, how to sample, and the texts as they come."""
+
+    HELP = """\
+# Play
+
+`{play.generate}` lets the model continue the prompt, `{play.stop}` stops it. `tab` goes from the
+prompt to the settings and to the text. In the text `{tokens.previous}` `{tokens.next}` go from
+token to token: beside or below stands how likely each was and what else the model thought of.
+Orange and underlined is what it hardly expected itself, blue what went without saying.
+
+`samples` writes several texts at once, each with the next seed. `beside` compares with another
+checkpoint of the run, or another model: same prompt, same seeds. `{play.prompts}` lists the prompts
+you used, `{play.save}` saves what is written to a file, `{play.follow}` writes anew with each
+checkpoint of a run that goes on.
+"""
+    CSS_PATH: ClassVar = [styles("forms"), styles("play")]
+    AUTO_FOCUS = "#play-prompt"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "generate", "go", id="play.generate", priority=True, tooltip="Continue"),
+        Binding("escape", "escape", "stop", id="play.stop", tooltip="Stop; then leave the field"),
+        Binding("ctrl+s", "save", "save", id="play.save", tooltip="Save and copy the text"),
+        Binding("f3", "prompts", "prompts", id="play.prompts", tooltip="Take an earlier prompt"),
+        Binding(
+            "f4", "follow", "follow", id="play.follow", tooltip="Write anew with each checkpoint"
+        ),
+        Binding("m", "pick('model')", "model", id="play.model", tooltip="Choose a model"),
+        Binding(
+            "c",
+            "pick('checkpoint')",
+            "checkpoint",
+            id="play.checkpoint",
+            tooltip="Choose a checkpoint",
+        ),
+        Binding(
+            "b",
+            "pick('beside')",
+            "beside",
+            id="play.beside",
+            tooltip="Compare with another checkpoint or model",
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: PlaySession | None = None
+        self.following = False
+        self._numbers = itertools.count(1)
+        self._lanes: dict[int, SamplePane] = {}
+        self._newest: tuple[str, int] | None = None
+        self._again = False
+
+    # --- making ------------------------------------------------------------------------------
+
+    def compose_place(self) -> ComposeResult:
+        yield Hint(EMPTY, id="play-empty")
+        with Vertical(id="play"):
+            yield from self.compose_choice()
+            with Horizontal(id="play-body"):
+                with Vertical(id="play-left"):
+                    prompt = TextArea(
+                        "def ",
+                        id="play-prompt",
+                        soft_wrap=True,
+                        tab_behavior="focus",
+                        compact=True,
+                    )
+                    prompt.border_title = "prompt"
+                    yield prompt
+                    yield Alternatives()
+                yield SampleGrid()
+            yield Static("", id="play-readout", markup=False)
+
+    def on_mount(self) -> None:
+        self._prompt.move_cursor((0, 1000))
+        self.grid.panes[0].show_state()
+        self._show_readout()
+        self.watch(self.app, "snapshot", self._workspace_changed)
+
+    def on_unmount(self) -> None:
+        if self.session is not None:
+            self.session.close()
+
+    @property
+    def generating(self) -> bool:
+        """Whether anything is being written."""
+        return bool(self._lanes)
+
+    # --- generating --------------------------------------------------------------------------
+
+    async def on_editor_done(self, event: EditorDone) -> None:
+        event.stop()
+        await self.action_generate()
+
+    async def action_generate(self) -> None:
+        """Let the model continue the prompt; what it was writing is ended."""
+        request = self.request()
+        if request is None:
+            self._check()
+            first = next((p.key for p in self.problems if p.key in FIELDS), None)
+            if first is not None:
+                self.query_one(f"#edit-{first}", TextEditor).focus()
+            return
+        self._keep_prompt(self._prompt.text)
+        await self.grid.have(len(request.lanes), request.columns)
+        panes = self.grid.panes
+        self._lanes = {next(self._numbers): pane for pane in panes}
+        self.written = list(request.lanes)
+        for pane, lane in zip(panes, request.lanes, strict=True):
+            pane.start(lane.config.prompt, lane.label)
+        model = self.model
+        self._newest = (model.name, model.steps[0]) if model is not None else None
+        self._again, self.said = False, ""
+        self._ask(dict(zip(self._lanes, (lane.config for lane in request.lanes), strict=True)))
+        self._show_note()
+        self.refresh_bindings()
+
+    def _ask(self, lanes: Mapping[int, SampleConfig]) -> None:
+        if self.session is None:
+            self.session = PlaySession(self.talm.workspace.root, self._hear)
+        try:
+            self.session.ask(lanes)
+        except OSError as error:
+            self._end_all("not started", f"✕ cannot be started: {error}")
+
+    def _hear(self, message: Heard) -> None:
+        """In the session's thread."""
+        if self.is_running:
+            self.post_message(message)
+
+    @on(Heard)
+    async def _take(self, message: Heard) -> None:
+        message.stop()
+        tokens: dict[SamplePane, list[Token]] = defaultdict(list)
+        over: list[tuple[int, Event]] = []
+        for record in message.records:
+            # What is still said about a text before these finds no lane.
+            pane = self._lanes.get(record.lane)
+            event = record.event
+            if pane is None:
+                continue
+            if isinstance(event, Generated):
+                tokens[pane].append(_token(event))
+            elif isinstance(event, Sampled):
+                pane.rate = event.tokens_per_second
+                self._name_step(pane, event.step)
+            elif isinstance(event, Finished | Stopped | Failed):
+                over.append((record.lane, event))
+        for pane, new in tokens.items():
+            pane.add(new)
+            pane.show_state()
+        for lane, event in over:
+            self._end(lane, event)
+        if message.died is not None:
+            again = plain_keys(self.app, "{play.generate}  starts another")
+            self._end_all("died", f"✕ the model's process died: {message.died}   {again}")
+        if over and not self.generating and self._again:
+            await self.action_generate()
+
+    def _name_step(self, pane: SamplePane, step: int) -> None:
+        """The newest checkpoint may have been another by the time it was read."""
+        index = self.grid.panes.index(pane)
+        lane = self.written[index]
+        if lane.newest:
+            pane.label = lane.at_step(step)
+
+    def _end(self, lane: int, event: Event) -> None:
+        pane = self._lanes.pop(lane)
+        if isinstance(event, Failed):
+            pane.finish("✕ failed")
+            self.said = f"✕ {plain(event.message)}"
+        else:
+            pane.finish("" if isinstance(event, Finished) else "stopped")
+        self._show_note()
+        self.refresh_bindings()
+
+    def _end_all(self, why: str, said: str) -> None:
+        for pane in self._lanes.values():
+            pane.finish(why)
+        self._lanes = {}
+        self.said = plain(said)
+        self._show_note()
+        self.refresh_bindings()
+
+    @on(TokenView.Moved)
+    def _show_readout(self) -> None:
+        token = self.grid.current.current
+        self.query_one("#play-readout", Static).update(readout(token))
+        self.query_one(Alternatives).show(token)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, SamplePane):
+            self._show_readout()
+
+    def action_escape(self) -> None:
+        """Stop the generation; without one, leave the field."""
+        if self.generating and self.session is not None:
+            self.session.stop()
+            self._again = False
+            self._end_all("stopped", "stopped")
+        else:
+            self.set_focus(None)
+
+    def on_key(self, event: events.Key) -> None:
+        # From nowhere the arrows lead into the text.
+        if self.focused is None and event.key in ("left", "right", "up", "down"):
+            self.grid.panes[0].focus()
+
+    # --- following a run ---------------------------------------------------------------------
+
+    def action_follow(self) -> None:
+        """Write anew whenever the run that is chosen has a newer checkpoint, or no longer."""
+        self.following = not self.following
+        said = plain_keys(self.app, "{play.follow}  follows the run") if self.following else ""
+        self._prompt.border_subtitle = said
+        said = "the text is written anew with each checkpoint" if self.following else "no longer"
+        self.notify(f"Following: {said}", markup=False)
+        if self.following:
+            self._picker("checkpoint").show_text(NEWEST)
+
+    def models_found(self) -> None:
+        """Write anew when the run that is followed has a newer checkpoint."""
+        model = self.model
+        if not self._models:
+            snapshot = self.talm.snapshot
+            coming = any(item.status.active for item in (*snapshot.models, *snapshot.quickstarts))
+            self.query_one("#play-empty", Hint).show(COMING if coming else EMPTY)
+        if not self.following or model is None or self._newest is None:
+            return
+        if step_of(self._picker("checkpoint").value) is not None:
+            return
+        name, step = self._newest
+        if name == model.name and model.steps[0] > step:
+            self._again = True
+            if not self.generating:
+                self.call_next(self.action_generate)
+
+
+def _token(event: Generated) -> Token:
+    """The event's values; alternatives from outside are taken only where they are pairs."""
+    pairs = [
+        (str(item[0]), float(item[1]))
+        for item in event.alternatives
+        if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[1], int | float)
+    ]
+    return Token(event.text, event.probability, pairs)

@@ -1,0 +1,261 @@
+"""What the monitor says about a run in words: how far it is, its numbers, how it ended, what can
+be done about it. Plain functions of a history, so that each sentence can be tested."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from talm_core.runtime.events import Failed, Metrics, Stopped
+from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.runner import Status
+from talm_core.system.foreign_text import line, plain
+from talm_core.training.checkpoint import step_of
+from talm_tui.charts import axis
+from talm_tui.widgets.cells import left
+from talm_tui.widgets.status import bar, colour, percent
+
+if TYPE_CHECKING:
+    from talm_core.settings.schema import JobConfig
+
+_MUTED = "$foreground 65%"
+_LEAST_BAR = 6
+
+
+KeyOf = Callable[[str], str]
+"""The key of an action, by the action's id."""
+
+
+def headline(
+    name: str, status: Status, history: History, width: int, now: float, key: KeyOf
+) -> Content:
+    """The line that says what the run does: `nano ▶ running 412/900 ▕██▏ 46 % …`."""
+    metrics = history.last_metrics
+    tint = colour(status.value)
+    start = Content.assemble((line(name), "bold"), "  ", (f"{status.glyph} {status.value}", tint))
+    if not status.active:
+        return _fit(start + Content("  ") + ending(status, history, key), width)
+    phase = _phase(history)
+    if metrics is None:
+        return _fit(start + Content(f"  {phase or 'starting'}"), width)
+    fraction = fraction_trained(metrics, history.planned)
+    start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
+    end = [percent(fraction)]
+    if phase:
+        end.append(phase)
+    end.append(f"{axis.short_number(metrics.tokens_per_second)} tokens/s")
+    if metrics.mfu is not None:
+        end.append(f"MFU {metrics.mfu * 100:.0f} %")
+    if metrics.eta is not None and status is Status.RUNNING:
+        end.append(f"{axis.duration(metrics.eta)} left, {clock(now + metrics.eta, now)}")
+    return _with_bar(start, fraction, end, width)
+
+
+def _with_bar(start: Content, fraction: float, end: Sequence[str], width: int) -> Content:
+    """The bar takes what the words leave; where that is too little, words go, middle first."""
+    words = list(end)
+    while len(words) > 1:
+        room = width - start.cell_length - len("  ".join(words)) - 1
+        if room >= _LEAST_BAR:
+            break
+        del words[1 if len(words) > 2 else -1]
+    room = width - start.cell_length - len("  ".join(words)) - 1
+    drawn = bar(fraction, min(60, room)) + Content(" ") if room >= 3 else Content("")
+    return _fit(start + drawn + Content("  ".join(words)), width)
+
+
+def _fit(content: Content, width: int) -> Content:
+    return content.truncate(max(0, width), ellipsis=True)
+
+
+def clock(then: float, now: float) -> str:
+    """The time of day something will be: `18:04`, with its weekday when that is not today."""
+    moment, today = time.localtime(then), time.localtime(now)
+    if (moment.tm_year, moment.tm_yday) == (today.tm_year, today.tm_yday):
+        return time.strftime("%H:%M:%S", moment)
+    return time.strftime("%a %H:%M", moment)
+
+
+def _phase(history: History) -> str:
+    """What the run does when it is not training: `evaluating 40 %`."""
+    progress = history.progress.get(history.phase)
+    if history.phase in ("", "training") or progress is None:
+        return ""
+    share = percent(progress.done / progress.total) if progress.total else ""
+    return f"{line(progress.phase)} {share}".strip()
+
+
+def ending(status: Status, history: History, key: KeyOf) -> Content:
+    """How a run that works no more came to its end, and which key helps."""
+    metrics = history.last_metrics
+    at = (
+        f"at step {metrics.step:,} of {metrics.max_steps:,}" if metrics else "before its first step"
+    )
+    end = history.end
+    if status is Status.DONE:
+        return _with_keys(_done(history, metrics), key, "runs.play play")
+    if status is Status.FAILED:
+        message = line(end.message) if isinstance(end, Failed) else ""
+        said = f"{at}: {message}" if message else at
+        return _with_keys(said, key, "runs.log log", "runs.resume resume")
+    if status is Status.STOPPED:
+        reason = line(end.reason) if isinstance(end, Stopped) else ""
+        known = {"asked to stop": "", "closed": ""}
+        why = known.get(reason, f" ({reason})" if reason else "")
+        return _with_keys(f"{at}{why}", key, "runs.resume resume")
+    saved = history.checkpoints[-1].step if history.checkpoints else None
+    kept = f", saved at {saved:,}" if saved is not None else ", nothing saved yet"
+    return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")
+
+
+def _done(history: History, metrics: Metrics | None) -> str:
+    parts = []
+    if metrics is not None:
+        parts.append(f"{metrics.step:,} steps in {axis.duration(metrics.elapsed)}")
+    if history.last_evaluated is not None:
+        parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
+    return ", ".join(parts)
+
+
+def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
+    """The text, then for each hint, an action's id and a word, its key and the word."""
+    parts: list[str | tuple[str, str]] = [text]
+    for hint in hints:
+        action, _, word = hint.partition(" ")
+        parts += ["   ", (key(action), "bold $accent"), f" {word}"]
+    return Content.assemble(*parts)
+
+
+def numbers(history: History, width: int, *, short: bool = False) -> Content:
+    """The newest numbers in one line; `short` leaves out what the tiles show."""
+    metrics, evaluated = history.last_metrics, history.last_evaluated
+    if metrics is None and evaluated is None:
+        return Content.styled(_planned(history)[:width], _MUTED)
+    pairs: list[tuple[str, str]] = []
+    if metrics is not None:
+        pairs.append(("loss", f"{metrics.loss:.3f}"))
+    if evaluated is not None:
+        pairs.append(("val", f"{evaluated.val_loss:.3f}"))
+        losses = history.evaluations["val_loss"]
+        best = min((loss for loss in losses if math.isfinite(loss)), default=math.nan)
+        if short and len(losses) and best < losses[-1]:
+            pairs.append(("best val", f"{best:.3f}"))
+        if not short:
+            pairs.append(("bits/byte", f"{evaluated.bits_per_byte:.3f}"))
+    if metrics is not None:
+        if not short:
+            pairs.append(("lr", axis.short_number(metrics.learning_rate)))
+            pairs.append(("grad", axis.short_number(metrics.grad_norm)))
+            pairs.append(("tok/s", axis.short_number(metrics.tokens_per_second)))
+        pairs.append(("epoch", f"{metrics.epoch:.2f}"))
+        pairs.append(("tokens", axis.short_number(metrics.tokens)))
+        pairs.append(("trained", axis.duration(metrics.elapsed)))
+    result = Content("")
+    for name, value in pairs:
+        piece = Content.assemble((f"{name} ", _MUTED), value)
+        longer = result + Content("  ") + piece if result else piece
+        if longer.cell_length > width:
+            break
+        result = longer
+    if short and (rest := width - result.cell_length - 3) > 20:
+        result += Content.styled("   " + _planned(history)[:rest], _MUTED)
+    return result
+
+
+def _planned(history: History) -> str:
+    plan = history.planned
+    if plan is None:
+        return ""
+    compiled = ", compiled" if plan.compiled else ""
+    return (
+        f"{axis.short_number(plan.parameters)} parameters on {line(plan.device)}"
+        f" ({line(plan.precision)}{compiled})"
+    )
+
+
+def log_page(history: History, log: str) -> Content:
+    """What the run warned of, then the end of its log."""
+    parts: list[str | tuple[str, str]] = []
+    tints = {"warning": "$warning", "error": "$error"}
+    if isinstance(history.end, Failed):
+        parts += [("failed: ", "bold $error"), plain(history.end.message), "\n\n"]
+    for record in history.notices:
+        level, message = record.event.level, record.event.message  # type: ignore[attr-defined]
+        moment = time.strftime("%H:%M:%S", time.localtime(record.time))
+        parts += [(f"{moment} {level}: ", tints.get(level, "")), f"{plain(message)}\n"]
+    if history.notices and log:
+        parts.append("\n")
+    parts.append(plain(log).rstrip("\n") or ("" if parts else "The log is empty."))
+    return Content.assemble(*parts)
+
+
+def config_page(
+    config: str, configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]
+) -> Content:
+    """How the run's settings differ from those of the runs laid over it, then its config.toml.
+    `configs` has the run's own first; `letters` are the others'."""
+    text = Content(plain(config).rstrip("\n") or "There is no config.")
+    others = [name for name in configs if name in letters]
+    if not others:
+        return text
+    return differences(configs, letters) + Content("\n\n") + text
+
+
+def differences(configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]) -> Content:
+    """A table of the settings in which runs differ, a run a column."""
+    heads = [f"{letters.get(name, '━')} {line(name)}" for name in configs]
+    values = [config.model_dump() if config is not None else {} for config in configs.values()]
+    own_name = ("model_name", "name")
+    keys = dict.fromkeys(key for each in values for key in each if key not in own_name)
+    rows = [
+        [key, *(_value(each, key) for each in values)]
+        for key in keys
+        if len({_value(each, key) for each in values}) > 1
+    ]
+    if not rows:
+        return Content.styled("The settings are the same.", _MUTED)
+    table = [["", *heads], *rows]
+    widths = [min(24, max(len(row[column]) for row in table)) for column in range(len(table[0]))]
+    lines = []
+    for number, row in enumerate(table):
+        cells = [left(cell, width) for cell, width in zip(row, widths, strict=True)]
+        style = "bold" if number == 0 else ""
+        lines.append(Content.assemble((cells[0], _MUTED), "  ", ("  ".join(cells[1:]), style)))
+    return Content("\n").join(lines)
+
+
+def _value(values: Mapping[str, object], key: str) -> str:
+    if key not in values:
+        return "–"
+    value = values[key]
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def checkpoint_notes(history: History) -> dict[str, str]:
+    """What is known of checkpoints, by name: size, validation loss, and which has the best."""
+    steps, losses = history.evaluations["step"], history.evaluations["val_loss"]
+    loss_at = {int(step): loss for step, loss in zip(steps, losses, strict=True)}
+    saved = [loss_at.get(item.step, math.nan) for item in history.checkpoints]
+    best = min((loss for loss in saved if math.isfinite(loss)), default=math.nan)
+    notes = {}
+    for item, loss in zip(history.checkpoints, saved, strict=True):
+        note = f"{item.bytes / 1e6:>10,.1f} MB"
+        if not math.isnan(loss):
+            note += f"   validation loss {loss:.3f}"
+        notes[item.directory] = note + ("   best" if loss == best else "")
+    return notes
+
+
+def checkpoint_rows(there: Collection[str], history: History) -> list[tuple[str, Content]]:
+    """Every checkpoint that is still there, newest first: its name and its line."""
+    notes = checkpoint_notes(history)
+    return [
+        (name, Content.assemble((f"{plain(name):<20}", "bold"), notes.get(name, "")))
+        for name in sorted(there, key=step_of, reverse=True)
+    ]

@@ -1,0 +1,67 @@
+"""What has happened to jobs between two looks at the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from talm_core.system.foreign_text import line
+from talm_tui.widgets.status import figure, title
+
+if TYPE_CHECKING:
+    from talm_core.runtime.overview import Overview
+    from talm_tui.services.watcher import Snapshot
+
+
+@dataclass(frozen=True)
+class News:
+    """Something to tell somebody who may be looking elsewhere."""
+
+    text: str
+    severity: Literal["information", "error"] = "information"
+
+
+def news(before: Snapshot, after: Snapshot) -> Iterator[News]:
+    """Jobs that have ended by themselves. A stop was asked for, and needs no telling; stages of a
+    quick start are told of as the quick start."""
+    if not before.complete:
+        return
+    was = {item.artifact: item for item in _jobs(before)}
+    whole = {item.name for item in before.quickstarts if item.status.active}
+    for item in _jobs(after):
+        old = was.get(item.artifact)
+        if old is None or not old.status.active or item.status.active:
+            continue
+        if item.artifact.kind != "quickstart" and quickstart_of(item) in whole:
+            continue
+        if told := _told(item):
+            yield told
+
+
+def quickstart_of(stage: Overview) -> str:
+    """The name of the quick start that an artifact may be a stage of: its own, or that of the
+    dataset without what a source adds to it."""
+    name = stage.name
+    if stage.artifact.kind == "data":
+        source, _, name = name.rpartition("/")
+        if source == "stdlib":
+            name = name.removesuffix("_all")
+    return name
+
+
+def _jobs(snapshot: Snapshot) -> tuple[Overview, ...]:
+    return snapshot.models + snapshot.quickstarts + snapshot.data + snapshot.tokenizers
+
+
+def _told(item: Overview) -> News | None:
+    name = line(title(item))
+    match item.status.value:
+        case "done":
+            said = figure(item)
+            return News(f"{name} is done" + (f": {said}" if said else ""))
+        case "failed":
+            return News(f"{name} failed: {line(item.message[:300])}", "error")
+        case "interrupted":
+            return News(f"{name} was interrupted: its process is gone", "error")
+    return None

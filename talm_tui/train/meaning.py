@@ -1,0 +1,102 @@
+"""What a training run amounts to, from its plan and from the runs before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.overview import Overview
+from talm_core.system.foreign_text import line
+from talm_core.system.hardware import Room
+from talm_core.training.measured import Ran, Speed, key_of, like
+from talm_core.training.plan import Plan, plan
+from talm_core.training.reasons import concerns
+from talm_tui.forms.checker import Findings
+from talm_tui.forms.meaning import Meaning, Part, Row, time_left
+from talm_tui.forms.timeline import of_run
+from talm_tui.widgets.format import count, memory, size
+
+USUAL_VOCABULARY = 4100
+"""Ids of the vocabulary that ships with talm, reckoned with while no dataset is chosen."""
+
+
+def of_training(
+    config: PretrainConfig,
+    findings: Findings | None,
+    models: Iterable[Overview],
+    available: int = 0,
+) -> Meaning:
+    """The consequences of a run's settings. `available` is the memory there is, in bytes."""
+    manifest = findings.manifest if findings else None
+    vocab_size = manifest.tokenizer.n_vocab if manifest else USUAL_VOCABULARY
+    room = findings.room if findings else Room()
+    planned = plan(config, manifest, vocab_size, room)
+    speed = _measured(config, findings, vocab_size) or like(
+        planned.flops_per_token, _ran(models, vocab_size)
+    )
+    used = planned.memory
+    need = memory(used.on_device if room.accelerator else used.total)
+    available = (room.memory or 0) if room.accelerator else available
+    where = f" on {line(room.accelerator)}" if room.accelerator else ""
+    time = time_left(config, speed)
+    rows = [
+        Row(
+            "parameters",
+            f"{planned.parameters.total:,}",
+            f"{count(planned.parameters.total)} parameters",
+        ),
+        Row(
+            "memory",
+            need + (f" of {memory(available)}" if available else "") + where,
+            f"{need} memory",
+        ),
+        Row("steps", f"{config.max_steps:,} of {count(planned.tokens_per_step)} tokens"),
+        _tokens(planned),
+        Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
+    ]
+    if speed is not None:
+        rows.append(Row("", line(speed.source)))
+    disk = size(planned.disk_bytes)
+    rows.append(Row("disk", f"{disk} for {config.keep_checkpoints} checkpoints", f"{disk} on disk"))
+    bar = (
+        Part("weights", used.weights),
+        Part("gradients", used.gradients),
+        Part("optimizer", used.optimizer),
+        Part("activations", used.activations + used.logits),
+        Part("process", 0 if room.accelerator else used.snapshot + used.process),
+    )
+    # What is fatal stands under its field.
+    warnings = [
+        f"{concern.problem.message}: {concern.problem.hint}"
+        for concern in concerns(config, planned, room)
+        if not concern.fatal
+    ]
+    timeline = of_run(config, speed.tokens_per_second if speed else None)
+    return Meaning(tuple(rows), bar, float(available), tuple(warnings), timeline)
+
+
+def _measured(config: PretrainConfig, findings: Findings | None, vocab_size: int) -> Speed | None:
+    """What was found measured, where what it depends on has not been changed since."""
+    if findings is None or findings.speed is None or not isinstance(findings.of, PretrainConfig):
+        return None
+    same = key_of(findings.of, vocab_size) == key_of(config, vocab_size)
+    return findings.speed if same else None
+
+
+def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[Ran]:
+    for overview in models:
+        if overview.metrics is not None and isinstance(overview.config, PretrainConfig):
+            flops = plan(overview.config, None, vocab_size).flops_per_token
+            yield Ran(overview.name, overview.metrics.tokens_per_second, flops)
+
+
+def _tokens(planned: Plan) -> Row:
+    parts = [count(planned.tokens)]
+    brief = f"{parts[0]} tokens"
+    if planned.epochs is not None:
+        epochs = f"{planned.epochs:.2g}" if planned.epochs < 10 else count(planned.epochs)
+        parts.append(f"{epochs} epochs")
+        brief += f" ({epochs} epochs)"
+    ratio = planned.tokens_per_parameter
+    parts.append(f"{f'{ratio:.2g}' if ratio < 10 else count(ratio)} per parameter")
+    return Row("tokens", ", ".join(parts), brief)
