@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textual.message import Message
 
-from talm_tui.services.asking import ask
+from talm_tui.services.clients import ask
 
 COUNT = 5
 """Documents that are drawn at a time."""

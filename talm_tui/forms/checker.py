@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace, there
 from talm_core.system.hardware import Room, room
 from talm_core.training.measured import Speed, measured
+from talm_tui.services.newest import Newest
 
 if TYPE_CHECKING:
     from talm_core.data.manifest import Manifest
@@ -168,11 +168,8 @@ def _manifest(name: str, workspace: Workspace) -> Manifest | None:
 
 
 class Checker:
-    """Looks at the newest config once nothing newer has come for `DELAY`.
-
-    One daemon thread of its own rather than a worker of the app: a path that is being typed may
-    be `/` for a moment, and quitting must not wait until the whole disk was walked.
-    """
+    """Looks at the newest config once nothing newer has come for `DELAY`: a path that is being
+    typed may be `/` for a moment."""
 
     def __init__(
         self,
@@ -180,53 +177,27 @@ class Checker:
         answer: Callable[[Findings | Exception], object],
         delay: float = DELAY,
     ) -> None:
-        """`answer` is called from the thread with what was found, or with the exception of a
+        """`answer` is called from a thread with what was found, or with the exception of a
         look that failed by a bug: let it post a message."""
         self._workspace = workspace
         self._answer = answer
-        self._delay = delay
-        self._changed = threading.Condition()
-        self._wanted: JobConfig | None = None
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._looks: Newest[JobConfig] = Newest("form check", self._look, quiet=delay)
 
     def ask(self, config: JobConfig) -> None:
         """Look at `config` soon; one asked for before and not yet begun is dropped."""
-        with self._changed:
-            self._wanted = config
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="form check")
-                self._thread.start()
-            self._changed.notify()
+        self._looks.ask(config)
 
     def close(self) -> None:
         """Let the thread end; returns at once."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._looks.close()
 
-    def _next(self) -> JobConfig | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._wanted is not None or self._closed)
-            while not self._closed:
-                config, self._wanted = self._wanted, None
-                self._changed.wait_for(
-                    lambda: self._wanted is not None or self._closed, timeout=self._delay
-                )
-                if self._wanted is None and not self._closed:
-                    return config
-        return None
-
-    def _run(self) -> None:
-        while (config := self._next()) is not None:
-            answer: Findings | Exception
-            try:
-                answer = look(config, self._workspace)
-            except Exception as error:  # noqa: BLE001 - a bug there must not silence the form
-                answer = error
-            with self._changed:
-                closed = self._closed
-            # An app that ended in this moment has no loop any more to be told.
-            with contextlib.suppress(RuntimeError):
-                if not closed:
-                    self._answer(answer)
+    def _look(self, config: JobConfig) -> None:
+        answer: Findings | Exception
+        try:
+            answer = look(config, self._workspace)
+        except Exception as error:  # noqa: BLE001 - a bug there must not silence the form
+            answer = error
+        # An app that ended in this moment has no loop any more to be told.
+        with contextlib.suppress(RuntimeError):
+            if not self._looks.closed:
+                self._answer(answer)

@@ -26,7 +26,7 @@ from talm_tui.play.models import (
 from talm_tui.play.request import FIELDS
 from talm_tui.play.sample_grid import SampleGrid, SamplePane
 from talm_tui.play.token_view import Token, TokenView
-from talm_tui.services.play_session import Heard, PlaySession
+from talm_tui.services.clients import Heard, PlaySession
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import Hint, plain_keys
 

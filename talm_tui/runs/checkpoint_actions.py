@@ -21,7 +21,7 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.runs.export_line import ExportLine
 from talm_tui.runs.run_actions import RunActions
 from talm_tui.runs.text import checkpoint_notes
-from talm_tui.services.export_process import ExportProcess
+from talm_tui.services.clients import ExportProcess
 from talm_tui.services.messages import Said, Trouble
 from talm_tui.shell.ask import AskScreen
 

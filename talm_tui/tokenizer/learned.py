@@ -15,7 +15,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from talm_core.system.foreign_text import line, plain
-from talm_tui.services.asking import Said, ask
+from talm_tui.services.clients import Said, ask
 from talm_tui.widgets.hint import plain_keys
 
 

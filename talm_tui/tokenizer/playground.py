@@ -18,7 +18,7 @@ from talm_core.tokenizer.vocabulary import readable
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.tokenizer_options import tokenizer_options
-from talm_tui.services.encode_session import Encoded, EncodeSession
+from talm_tui.services.clients import Encoded, EncodeSession
 from talm_tui.services.messages import OpenForm
 from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles

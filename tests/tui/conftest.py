@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
 from talm_tui.services import watcher
 from talm_tui.widgets import status
 from tests.tui import canned
+from tests.tui.screen_text import Compare, comparing
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +63,9 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     directories = canned.fill(made)
     with Lock.acquire(directories["nano"]):
         yield made
+
+
+@pytest.fixture
+def screen_compare(snapshot: SnapshotAssertion, snap_compare: Callable[..., bool]) -> Compare:
+    """Compares a screen with how it was: as a picture, or its text alone."""
+    return comparing(snapshot, snap_compare)

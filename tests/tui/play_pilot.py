@@ -14,7 +14,7 @@ from talm_tui.app import TalmApp
 from talm_tui.play import screen as play_module
 from talm_tui.play.screen import PlayScreen
 from talm_tui.play.token_view import TokenView
-from talm_tui.services.play_session import PlaySession
+from talm_tui.services.clients import PlaySession
 from tests.tui.app_pilot import until
 
 CHILD = (sys.executable, str(Path(__file__).with_name("fake_player.py")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from talm_tui.forms.tokenizer_options import tokenizer_options
 from talm_tui.train.screen import TrainScreen
 from tests.core.driving import run_events
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
+from tests.tui.screen_text import Compare
 
 
 def test_a_dataset_from_form_to_training(empty_workspace: Workspace, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_documents_can_be_looked_at_at_any_time(prepared: Workspace) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
 def test_a_picture_of_documents(
-    prepared: Workspace, snap_compare: Callable[..., bool], size: tuple[int, int]
+    prepared: Workspace, screen_compare: Compare, size: tuple[int, int]
 ) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         app = pilot.app
@@ -130,7 +130,9 @@ def test_a_picture_of_documents(
         await pilot.press("right")
         await pilot.pause()
 
-    assert snap_compare(app_at(prepared, "data"), terminal_size=size, run_before=before)
+    assert screen_compare(
+        app_at(prepared, "data"), terminal_size=size, run_before=before, picture=size == (80, 24)
+    )
 
 
 def test_a_large_screen_looks_into_the_newest_dataset(prepared: Workspace) -> None:

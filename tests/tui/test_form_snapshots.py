@@ -14,9 +14,9 @@ from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.train.screen import TrainScreen
 from tests.tui.form_pilot import add_manifest, app_at, settled, until
+from tests.tui.screen_text import Compare
 
 SIZES = [(80, 24), (120, 40)]
-SnapCompare = Callable[..., bool]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def shown(
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_finding(workspace: Workspace, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+def test_finding(workspace: Workspace, screen_compare: Compare, size: tuple[int, int]) -> None:
     add_manifest(workspace)
 
     async def steps(pilot: Pilot[Any], place: FormPlace) -> None:
@@ -59,13 +59,18 @@ def test_finding(workspace: Workspace, snap_compare: SnapCompare, size: tuple[in
         await settled(pilot, place)
         await pilot.press("slash", *"learn")
 
-    assert snap_compare(app_at(workspace, "train"), terminal_size=size, run_before=shown(steps))
+    assert screen_compare(
+        app_at(workspace, "train"),
+        terminal_size=size,
+        run_before=shown(steps),
+        picture=size == (80, 24),
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_browsing(
     workspace: Workspace,
-    snap_compare: SnapCompare,
+    screen_compare: Compare,
     size: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -88,4 +93,6 @@ def test_browsing(
         await pilot.press("down", "space")
 
     app = app_at(workspace, "tokenizer")
-    assert snap_compare(app, terminal_size=size, run_before=shown(steps))
+    assert screen_compare(
+        app, terminal_size=size, run_before=shown(steps), picture=size == (80, 24)
+    )

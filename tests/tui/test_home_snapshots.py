@@ -11,6 +11,7 @@ from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from tests.tui.app_pilot import until
+from tests.tui.screen_text import Compare
 from tests.tui.test_home import quickstart
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -26,19 +27,23 @@ async def looked(pilot: Pilot[None]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_home_of_an_empty_workspace(
-    snap_compare: Any, empty_workspace: Workspace, size: tuple[int, int]
+    screen_compare: Compare, empty_workspace: Workspace, size: tuple[int, int]
 ) -> None:
-    assert snap_compare(TalmApp(empty_workspace), terminal_size=size, run_before=looked)
+    assert screen_compare(
+        TalmApp(empty_workspace), terminal_size=size, run_before=looked, picture=size == (80, 24)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_home_during_quick_start(
-    snap_compare: Any, workspace: Workspace, size: tuple[int, int]
+    screen_compare: Compare, workspace: Workspace, size: tuple[int, int]
 ) -> None:
     directory = quickstart(workspace)
     data = workspace.directory("data", "stdlib/quickstart_all")
     with Lock.acquire(directory), Lock.acquire(data):
-        assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=looked)
+        assert screen_compare(
+            TalmApp(workspace), terminal_size=size, run_before=looked, picture=size == (80, 24)
+        )
 
 
 def test_log(snap_compare: Any, workspace: Workspace) -> None:

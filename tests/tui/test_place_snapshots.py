@@ -1,11 +1,14 @@
-"""Every place at three sizes, dark, light, and without colour. A changed picture was looked at."""
+"""Every place at three sizes, dark, light, and without colour. A picture or text that changed was
+looked at."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,7 @@ from tests.tui import canned
 from tests.tui.app_pilot import play, screen_text
 from tests.tui.form_pilot import add_manifest, app_at, settled, text_of, type_into, until
 from tests.tui.play_pilot import child, models
+from tests.tui.screen_text import Compare, text_of_screen
 from tests.tui.test_form_snapshots import shown
 from tests.tui.test_home_snapshots import looked
 from tests.tui.test_play_snapshots import prompted
@@ -38,6 +42,7 @@ from tests.tui.test_runs_snapshot import overlaid, runs
 __all__ = ["child", "models"]
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
+PLACE_NAMES = [entry.mode for entry in PLACES]
 
 
 @pytest.fixture
@@ -135,17 +140,40 @@ STORIES: dict[str, Callable[[Pilot[Any]], Awaitable[None]]] = {
 """What is done at a place before it is looked at."""
 
 
-@pytest.mark.parametrize("theme", [DARK, LIGHT])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("place", [entry.mode for entry in PLACES])
+@pytest.mark.parametrize("place", PLACE_NAMES)
 def test_a_place(
-    busy: Workspace, snap_compare: Any, place: str, size: tuple[int, int], theme: str
+    busy: Workspace, screen_compare: Compare, place: str, size: tuple[int, int]
 ) -> None:
     if size == (200, 60) and place in ("tokenizer", "data"):
         look_into(busy)
     app = app_at(busy, place if place in ("tokenizer", "data", "train") else "home")
-    app.theme = theme
-    assert snap_compare(app, terminal_size=size, run_before=STORIES[place])
+    app.theme = DARK
+    picture = size == (120, 40)
+    assert screen_compare(app, terminal_size=size, run_before=STORIES[place], picture=picture)
+
+
+@pytest.mark.parametrize("place", PLACE_NAMES)
+def test_a_place_in_the_light_theme(busy: Workspace, place: str) -> None:
+    app = app_at(busy, place if place in ("tokenizer", "data", "train") else "home")
+    app.theme = LIGHT
+    grounds: Counter[str] = Counter()
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await STORIES[place](pilot)
+        await pilot.pause()
+        for strip in app.screen._compositor.render_strips():
+            for segment in strip:
+                if segment.style is not None and (colour := segment.style.bgcolor) is not None:
+                    red, green, blue = colour.get_truecolor()
+                    ground = "light" if red + green + blue > 600 else "other"
+                    grounds[ground] += segment.cell_length
+
+    text = text_of_screen(app, (80, 24), before)
+    file = Path(__file__).parent / "__snapshots__" / "test_place_snapshots"
+    assert text == (file / f"test_a_place[{place}-80x24].txt").read_text()
+    # Bars, a chosen line and a cursor stand out.
+    assert grounds["light"] > 0.9 * 80 * 24
 
 
 def marks(text: str, *names: str) -> list[str]:

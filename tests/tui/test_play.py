@@ -20,7 +20,7 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.play.alternatives import readout
 from talm_tui.play.screen import PlayScreen
 from talm_tui.play.token_view import Token, TokenView, level, visible
-from talm_tui.services.play_session import Heard, PlaySession
+from talm_tui.services.clients import Heard, PlaySession
 from tests.tui.app_pilot import play, screen_text, until
 from tests.tui.play_pilot import CHILD, TEXT, child, enter, idle, models, shown
 

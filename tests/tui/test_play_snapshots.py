@@ -14,6 +14,7 @@ from talm_tui.forms.editors import PickEditor, TextEditor
 from talm_tui.play.screen import PlayScreen
 from tests.tui.app_pilot import until
 from tests.tui.play_pilot import child, models
+from tests.tui.screen_text import Compare
 
 __all__ = ["child", "models"]
 
@@ -45,15 +46,19 @@ def prompted(samples: int, beside: str = "", keys: tuple[str, ...] = ()) -> Any:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_four_samples(models: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(TalmApp(models), terminal_size=size, run_before=prompted(4))
+def test_four_samples(models: Workspace, screen_compare: Compare, size: tuple[int, int]) -> None:
+    assert screen_compare(
+        TalmApp(models), terminal_size=size, run_before=prompted(4), picture=size == (80, 24)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_two_checkpoints(models: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+def test_two_checkpoints(models: Workspace, screen_compare: Compare, size: tuple[int, int]) -> None:
     (models.directory("pretrain", "nano") / "checkpoint-000200").mkdir()
     before = prompted(2, "step 200", ("tab", "tab", "home", "right"))
-    assert snap_compare(TalmApp(models), terminal_size=size, run_before=before)
+    assert screen_compare(
+        TalmApp(models), terminal_size=size, run_before=before, picture=size == (80, 24)
+    )
 
 
 def test_no_model(empty_workspace: Workspace, snap_compare: Any) -> None:

@@ -27,7 +27,7 @@ from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
 from talm_tui.app import TalmApp
 from talm_tui.data.screen import DataScreen
 from talm_tui.forms.editors import PickEditor
-from talm_tui.services.encode_session import Encoded, EncodeSession
+from talm_tui.services.clients import Encoded, EncodeSession
 from talm_tui.tokenizer.learned import LearnedScreen
 from talm_tui.tokenizer.playground import (
     REACH,

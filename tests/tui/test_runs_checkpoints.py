@@ -22,7 +22,7 @@ from talm_tui.runs.checkpoint_list import CheckpointList
 from talm_tui.runs.export_line import ExportLine
 from talm_tui.runs.screen import RunsScreen
 from talm_tui.runs.text import checkpoint_rows
-from talm_tui.services.export_process import ExportProcess
+from talm_tui.services.clients import ExportProcess
 from talm_tui.shell.ask import AskScreen
 from talm_tui.train.screen import TrainScreen
 from tests.tui import canned

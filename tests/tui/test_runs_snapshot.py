@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -14,9 +13,10 @@ from textual.pilot import Pilot
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
 from talm_tui.runs.screen import RunsScreen
-from talm_tui.shell.theme import LIGHT
+from talm_tui.shell.theme import DARK, LIGHT, series
 from tests.tui import canned
 from tests.tui.app_pilot import until
+from tests.tui.screen_text import Compare, text_of_screen
 from tests.tui.test_runs import say
 
 SIZES = [
@@ -79,30 +79,42 @@ async def overlaid(pilot: Pilot[None]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_runs_laid_over_each_other(
-    workspace: Workspace, snap_compare: Any, size: tuple[int, int]
+    workspace: Workspace, screen_compare: Compare, size: tuple[int, int]
 ) -> None:
-    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=overlaid)
+    assert screen_compare(
+        TalmApp(workspace), terminal_size=size, run_before=overlaid, picture=size == (120, 40)
+    )
 
 
-def test_the_light_theme(workspace: Workspace, snap_compare: Any) -> None:
-    app = TalmApp(workspace)
-    app.theme = LIGHT
-    assert snap_compare(app, terminal_size=(120, 40), run_before=overlaid)
+def test_the_light_theme_changes_colours_alone(workspace: Workspace) -> None:
+    texts, inks = [], []
+    for theme in (DARK, LIGHT):
+        app = TalmApp(workspace)
+        app.theme = theme
+        texts.append(text_of_screen(app, (120, 40), overlaid))
+        colours = series(dark=theme == DARK)
+        inks.append([app.theme_variables[name] for name in colours] == list(colours.values()))
+    assert texts[0] == texts[1]
+    assert inks == [True, True]
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_the_table(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+def test_the_table(workspace: Workspace, screen_compare: Compare, size: tuple[int, int]) -> None:
     async def grouped(pilot: Pilot[None]) -> None:
         await runs(pilot)
         await pilot.press("enter", "slash", *"step>=10 group:status")
         await pilot.press("enter")
         await pilot.pause()
 
-    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=grouped)
+    assert screen_compare(
+        TalmApp(workspace), terminal_size=size, run_before=grouped, picture=size == (80, 24)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_two_accelerators(workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
+def test_two_accelerators(
+    workspace: Workspace, screen_compare: Compare, size: tuple[int, int]
+) -> None:
     events = []
     for second in range(60):
         event = canned.telemetry(gpu=True)
@@ -111,9 +123,13 @@ def test_two_accelerators(workspace: Workspace, snap_compare: Any, size: tuple[i
         idle = replace(device, used=device.used // 2, utilisation=second / 60, power=None)
         events.append(replace(event, devices=[first, idle]))
     say(workspace.directory("pretrain", "nano"), *events)
-    assert snap_compare(TalmApp(workspace), terminal_size=size, run_before=runs)
+    assert screen_compare(
+        TalmApp(workspace), terminal_size=size, run_before=runs, picture=size == (80, 24)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_no_run(empty_workspace: Workspace, snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(TalmApp(empty_workspace), terminal_size=size, run_before=runs)
+def test_no_run(empty_workspace: Workspace, screen_compare: Compare, size: tuple[int, int]) -> None:
+    assert screen_compare(
+        TalmApp(empty_workspace), terminal_size=size, run_before=runs, picture=size == (80, 24)
+    )
