@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from talm_tui.widgets.format import UNITS, elapsed
+
 _CLOCK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
 _DAY = 86400
-_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 Kind = Literal["whole", "number", "clock"]
 """What an axis counts: whole things, anything, seconds."""
@@ -84,7 +85,7 @@ def number_labels(values: Sequence[float]) -> list[str]:
     largest = max(abs(value) for value in values)
     if 0 < largest < 1e-3 or largest >= 1e15:
         return [f"{value:.1e}" if value else "0" for value in values]
-    unit, suffix = next(((u, s) for u, s in _UNITS if largest >= 10_000 and largest >= u), (1, ""))
+    unit, suffix = next(((u, s) for u, s in UNITS if largest >= 10_000 and largest >= u), (1, ""))
     scaled = [value / unit for value in values]
     decimals = max(_decimals(value) for value in scaled)
     if not suffix:
@@ -101,34 +102,7 @@ def _decimals(value: float) -> int:
 
 def clock_labels(values: Sequence[float]) -> list[str]:
     """Labels of a time axis in seconds: `0:30`, `1:05:00`, `2 d 6:00:00`."""
-    return [duration(value) for value in values]
-
-
-def duration(seconds: float) -> str:
-    """`0:48`, `1:04:10`, `3 d 4:00:00`, `–` where there is none."""
-    if not math.isfinite(seconds):
-        return "–"
-    whole = max(0, round(seconds))
-    days, rest = divmod(whole, _DAY)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    text = f"{hours}:{minutes:02}:{rest:02}" if hours or days else f"{minutes}:{rest:02}"
-    return f"{days} d {text}" if days else text
-
-
-def short_number(value: float) -> str:
-    """A number in few cells: `0.71`, `41 k`, `2.1e-3`, `–` where there is none."""
-    if not math.isfinite(value):
-        return "–"
-    size = abs(value)
-    if size and size < 0.01:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    for unit, suffix in _UNITS:
-        if size >= unit * 0.9995 and size >= 9_999.5:
-            scaled = value / unit
-            return f"{scaled:.0f} {suffix}" if abs(scaled) >= 99.95 else f"{scaled:.3g} {suffix}"
-    return f"{value:,.0f}" if size >= 99.95 else f"{value:.3g}"
+    return [elapsed(value) for value in values]
 
 
 STEPS: dict[Kind, StepOf] = {

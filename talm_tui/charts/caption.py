@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from talm_tui.charts import axis, plot
 from talm_tui.charts.plot import Curve, View
+from talm_tui.widgets.format import elapsed, short_number
 
 
 def title(caption: str, view: View) -> str:
@@ -54,5 +55,5 @@ def reading(curves: Sequence[Curve], view: View) -> str:
 
 def _x_text(x: float, kind: axis.Kind) -> str:
     if kind == "clock":
-        return axis.duration(x)
-    return f"{x:,.0f}" if kind == "whole" else axis.short_number(x)
+        return elapsed(x)
+    return f"{x:,.0f}" if kind == "whole" else short_number(x)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from talm_tui.charts.axis import short_number
 from talm_tui.charts.sparkline import course
+from talm_tui.widgets.format import short_number
 
 
 def gutter(values: Sequence[float]) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from talm_tui.charts import axis
 from talm_tui.charts.canvas import Canvas, Layer, Row
 from talm_tui.charts.ink import BRIGHT, MARK, RAW
+from talm_tui.widgets.format import short_number
 
 if TYPE_CHECKING:
     from talm_tui.charts.raster import Floats
@@ -331,5 +332,5 @@ def _legend_row(curve: Curve, view: View) -> str:
     value = ""
     if found:
         number = found[0].y if found[0].average is None else found[0].average
-        value = axis.short_number(number) if abs(number) < 0.01 else f"{number:.4g}"
+        value = short_number(number) if abs(number) < 0.01 else f"{number:.4g}"
     return f"{curve.letter or '━'} {name:<8} {value:>8}"

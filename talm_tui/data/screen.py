@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import on
@@ -30,6 +31,7 @@ class DataScreen(FormPlace):
     MODEL = DataConfig
     NAME_KEY = "dir_prefix"
     OTHER_NAME = "choose a prefix, or another sample"
+    FREE_TEXT: ClassVar[Mapping[str, str]] = {"ds_sample": "a name"}
     ABOUT = (
         "Documents become one long row of tokens in shard files, a part of it kept apart to test"
         " the model on. A model can only be used with the tokenizer its data was prepared with."
@@ -64,9 +66,6 @@ class DataScreen(FormPlace):
     def compose_place(self) -> ComposeResult:
         yield from super().compose_place()
         yield DocumentView()
-
-    def free_text(self, key: str) -> str:
-        return "a name" if key == "ds_sample" else super().free_text(key)
 
     def options(self) -> dict[str, Options]:
         return {

@@ -14,8 +14,8 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left, right
-from talm_tui.widgets.format import count
-from talm_tui.widgets.status import ago, colour, percent, title
+from talm_tui.widgets.format import ago, count, percent
+from talm_tui.widgets.status import colour, title
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview

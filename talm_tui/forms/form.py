@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,7 +15,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.settings.schema import Declared
+from talm_tui.forms.browser import BrowseScreen
 from talm_tui.forms.editors import (
+    BrowseWanted,
     ChoiceEditor,
     Edited,
     EditorDone,
@@ -23,6 +26,8 @@ from talm_tui.forms.editors import (
     TextEditor,
 )
 from talm_tui.forms.field import Editor, Field
+from talm_tui.forms.folder import expanded
+from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.state import FormState
 from talm_tui.forms.suggest import PathSuggester
 from talm_tui.forms.text import show
@@ -102,11 +107,19 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             self.item = item
             super().__init__()
 
-    def __init__(self, state: FormState, options: dict[str, Options] | None = None) -> None:
-        """`options` gives, for the fields that pick from a list, what there is to pick."""
+    def __init__(
+        self,
+        state: FormState,
+        options: dict[str, Options] | None = None,
+        free: Mapping[str, str] | None = None,
+    ) -> None:
+        """`options` gives, for the fields that pick from a list, what there is to pick, and `free`
+        what can be typed instead where that is no path."""
         super().__init__(id="form")
         self.state = state
         self._options = options or {}
+        self._free = free or {}
+        self._folder: Path | None = None
         advanced = [item for item in state.items if item.setting.advanced]
         self._fold = Fold(len(advanced))
         self._advanced: list[Widget] = []
@@ -218,6 +231,55 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             self._advanced = list(self._sections(advanced=True))
             self.mount_all(self._advanced)
         self.sync()
+
+    # --- lists and files -------------------------------------------------------------------
+
+    def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
+        event.stop()
+        editor = event.editor
+        item = self.state.by_key[editor.key]
+        free = self._free.get(editor.key, "" if item.choices else "the path of one")
+
+        def take(value: str | None) -> None:
+            if value is not None:
+                editor.choose(value)
+                self.move(1)
+
+        screen = PickScreen(
+            item.setting.help,
+            editor.options(),
+            text=event.text,
+            current=editor.value,
+            free=free,
+        )
+        self.app.push_screen(screen, take)
+
+    def on_browse_wanted(self, event: BrowseWanted) -> None:
+        event.stop()
+        item = self.state.by_key[event.key]
+        chosen = self.state.values.get(event.key, ())
+
+        def take(paths: tuple[str, ...] | None) -> None:
+            if paths is not None:
+                self._folder = expanded(paths[-1]).parent if paths else self._folder
+                self.state.set_value(event.key, paths)
+                self.sync()
+                self.post_message(self.Changed())
+
+        self.app.push_screen(BrowseScreen(item.setting.help, chosen, self._folder), take)
+
+    def find(self) -> None:
+        """Find a setting by its name or its help."""
+        options = [
+            (item.key, f"{item.setting.section.lower()} · {item.setting.help}")
+            for item in self.state.items
+        ]
+
+        def go(key: str | None) -> None:
+            if key is not None:
+                self.go_to(key)
+
+        self.app.push_screen(PickScreen("Find a setting", options), go)
 
     # --- moving ----------------------------------------------------------------------------
 

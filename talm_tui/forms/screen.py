@@ -24,7 +24,7 @@ from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.checker import Checker, Findings
 from talm_tui.forms.command_preview import CommandPreview
-from talm_tui.forms.editing import FormEditing
+from talm_tui.forms.editing import FormKeys
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.glimpse import Glimpse, Look
@@ -33,8 +33,10 @@ from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.meaning_panel import MeaningPanel
 from talm_tui.forms.script import keep
 from talm_tui.forms.setting_help import SettingHelp
+from talm_tui.forms.state import FormState
 from talm_tui.services.messages import JobRefused, JobStarted, OpenForm
 from talm_tui.services.watcher import Snapshot
+from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
@@ -48,11 +50,12 @@ none has the focus.
 """
 
 
-class FormPlace(FormEditing):
+class FormPlace(Place):
     """What the tokenizer, data and train places have in common."""
 
     CSS_PATH = styles("forms")
 
+    MODEL: ClassVar[type[JobConfig]]
     NAME_KEY: ClassVar[str]
     OTHER_NAME: ClassVar[str] = "choose another name"
     ABOUT: ClassVar[str]
@@ -63,35 +66,13 @@ class FormPlace(FormEditing):
     GLIMPSE: ClassVar[tuple[Look, str, str, str]]
     """How to look into an artifact, and the texts of a `Glimpse`; keys in braces."""
     SHOWS_JOBS: ClassVar[bool] = True
+    FREE_TEXT: ClassVar[Mapping[str, str]] = {}
+    """What can be typed for a field instead of picking from its list, where that is no path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
-        Binding("slash", "find", "find", id="form.find", tooltip="Find a setting"),
-        # The same from inside a field, where a slash is a slash.
-        Binding("ctrl+f", "find", "find", id="form.find_anywhere", priority=True),
+        *FormKeys.BINDINGS,
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
-        Binding("down,enter", "move(1)", "Next field", show=False, id="form.next"),
-        Binding("up", "move(-1)", "Previous field", show=False, id="form.previous"),
-        Binding("pagedown", "move(8)", "Further down", show=False, id="form.page_down"),
-        Binding("pageup", "move(-8)", "Further up", show=False, id="form.page_up"),
-        Binding(
-            "f4",
-            "fold",
-            "Advanced",
-            show=False,
-            id="form.advanced",
-            tooltip="Show or hide the advanced settings",
-        ),
-        Binding("ctrl+z", "undo", "Undo", show=False, id="form.undo", tooltip="Take a change back"),
-        Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo", tooltip="Make it again"),
-        Binding(
-            "f5",
-            "reset",
-            "Reset",
-            show=False,
-            id="form.reset",
-            tooltip="Give the field its default back; with none focused, every field",
-        ),
         Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
         Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
     ]
@@ -109,6 +90,9 @@ class FormPlace(FormEditing):
 
     def __init__(self) -> None:
         super().__init__()
+        self.state = FormState(self.MODEL)
+        self._form: Form | None = None
+        self.have(FormKeys(self, lambda: self.form))
         self.findings: Findings | None = None
         self._checker: Checker | None = None
         self._seen: tuple[tuple[str, Status], ...] = ()
@@ -135,6 +119,12 @@ class FormPlace(FormEditing):
         return next((item.name for item in self.overviews() if item.status is Status.DONE), "")
 
     @property
+    def form(self) -> Form:
+        """The form's fields."""
+        assert self._form is not None, "the place is not composed yet"
+        return self._form
+
+    @property
     def snapshot(self) -> Snapshot:
         """What there is in the workspace, as last seen."""
         return self.talm.snapshot
@@ -154,7 +144,7 @@ class FormPlace(FormEditing):
 
     def compose_place(self) -> ComposeResult:
         self.propose()
-        self._form = Form(self.state, self.options())
+        self._form = Form(self.state, self.options(), self.FREE_TEXT)
         with Horizontal(id="form-head"):
             yield Static(self.MODEL.title, id="form-title", markup=False)
             yield from self.compose_head()
@@ -225,7 +215,7 @@ class FormPlace(FormEditing):
             self.state.tell("workspace", self.findings.problems)
         elif config is not None and self._checker is not None:
             self._checker.ask(config)
-        super().judge()
+        self.form.sync()
         meaning = self.meaning()
         self.query_one(MeaningPanel).show(meaning)
         self.show_more(meaning)
@@ -299,6 +289,11 @@ class FormPlace(FormEditing):
             self._follow_active()
 
     # --- events of the form ----------------------------------------------------------------
+
+    def on_form_focused(self, event: Form.Focused) -> None:
+        event.stop()
+        default = self.state.defaults.get(event.item.key) if event.item else None
+        self.query_one(SettingHelp).explain(event.item, default)
 
     def on_form_changed(self, event: Form.Changed) -> None:
         event.stop()

@@ -250,10 +250,6 @@ class FormState:
         order = {item.key: index for index, item in enumerate(self.items)}
         return sorted(first.values(), key=lambda problem: order.get(problem.key, len(order)))
 
-    def problem_of(self, key: str) -> Problem | None:
-        """What is wrong with one field."""
-        return next((problem for problem in self.problems if problem.key == key), None)
-
     @property
     def changed(self) -> list[str]:
         """The fields that differ from their default or preset, in order; fields without a

@@ -10,11 +10,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from talm_core.system.foreign_text import line
-from talm_tui.charts.axis import short_number
 from talm_tui.widgets.cells import left
-from talm_tui.widgets.format import count, duration, size
+from talm_tui.widgets.format import count, duration, percent, short_number, size
 from talm_tui.widgets.hint import with_keys
-from talm_tui.widgets.status import bar, colour, figure, percent
+from talm_tui.widgets.status import bar, colour, figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview

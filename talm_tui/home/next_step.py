@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from talm_core.system.foreign_text import line
-from talm_tui.widgets.format import duration
-from talm_tui.widgets.status import percent
+from talm_tui.widgets.format import duration, percent
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview

@@ -14,8 +14,8 @@ from talm_core.system.foreign_text import line
 from talm_tui.charts.outline import outline
 from talm_tui.host import host
 from talm_tui.widgets.cells import left
-from talm_tui.widgets.format import count, duration
-from talm_tui.widgets.status import ago, colour, percent
+from talm_tui.widgets.format import ago, count, duration, percent
+from talm_tui.widgets.status import colour
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview

@@ -19,8 +19,8 @@ from textual.visual import RenderOptions
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.host import host
 from talm_tui.widgets.cells import left, right
-from talm_tui.widgets.format import UNKNOWN, count, duration
-from talm_tui.widgets.status import ago, colour, percent
+from talm_tui.widgets.format import ago, brief_loss, brief_rate, count, duration, percent
+from talm_tui.widgets.status import colour
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -199,10 +199,10 @@ def _numbers(run: Overview, columns: Columns) -> Content:
             step = f"{count(metrics.step)}/{count(metrics.max_steps)}"
         if len(step) >= columns.step:
             step = percent(run.fraction)
-        rate = _short(metrics.tokens_per_second)
+        rate = brief_rate(metrics.tokens_per_second)
     elif run.status.active:
         step = percent(run.fraction)
-    loss, bits = _two(run.val_loss), _two(run.bits_per_byte)
+    loss, bits = brief_loss(run.val_loss), brief_loss(run.bits_per_byte)
     return Content.assemble(
         right(step, columns.step),
         right(loss, columns.loss),
@@ -212,24 +212,6 @@ def _numbers(run: Overview, columns: Columns) -> Content:
         (left(sparkline(run.spark, columns.spark), columns.spark), "$series-1"),
         " ",
     )
-
-
-def _two(number: float | None) -> str:
-    """A loss with two digits; one that no table could hold as `1e+09`."""
-    if number is None:
-        return ""
-    return f"{number:.2f}" if not abs(number) >= 1000 else f"{number:.0e}"
-
-
-def _short(number: float) -> str:
-    """`640`, `4.1 k`, `41 k`, `1.2 M`: a rate at a glance."""
-    if not 0 <= number < 1e12:
-        return UNKNOWN
-    for factor, suffix in ((1e6, " M"), (1e3, " k")):
-        if number >= factor:
-            scaled = number / factor
-            return f"{scaled:.1f}{suffix}" if scaled < 10 else f"{scaled:,.0f}{suffix}"
-    return f"{number:.0f}"
 
 
 def _end(run: Overview, key: Callable[[str], str]) -> str:

@@ -11,22 +11,26 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.runtime.events import Event, Failed, Finished, Generated, Sampled, Stopped
 from talm_core.system.foreign_text import plain
 from talm_tui.forms.editors import EditorDone, TextEditor
 from talm_tui.play.alternatives import Alternatives, readout
-from talm_tui.play.kept import PlayKept
+from talm_tui.play.choice import ModelChoice
+from talm_tui.play.kept import Kept
 from talm_tui.play.models import (
     NEWEST,
     step_of,
 )
-from talm_tui.play.request import FIELDS
+from talm_tui.play.prompt import PromptArea
+from talm_tui.play.request import FIELDS, Lane
 from talm_tui.play.sample_grid import SampleGrid, SamplePane
 from talm_tui.play.token_view import Token, TokenView
 from talm_tui.services.clients import Heard, PlaySession
+from talm_tui.services.messages import OpenPlay
+from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import Hint, plain_keys
 
@@ -42,7 +46,7 @@ COMING = (
 )
 
 
-class PlayScreen(PlayKept):
+class PlayScreen(Place):
     """A prompt, how to sample, and the texts as they come."""
 
     HELP = """\
@@ -90,6 +94,11 @@ checkpoint of a run that goes on.
         super().__init__()
         self.session: PlaySession | None = None
         self.following = False
+        self.written: list[Lane] = []
+        self.prompt = PromptArea()
+        self.choice = ModelChoice(lambda: self.prompt.text, self._chosen, self._found)
+        self.kept = Kept(self, self.prompt.take)
+        self.have(self.kept)
         self._numbers = itertools.count(1)
         self._lanes: dict[int, SamplePane] = {}
         self._newest: tuple[str, int] | None = None
@@ -100,31 +109,47 @@ checkpoint of a run that goes on.
     def compose_place(self) -> ComposeResult:
         yield Hint(EMPTY, id="play-empty")
         with Vertical(id="play"):
-            yield from self.compose_choice()
+            yield self.choice
             with Horizontal(id="play-body"):
                 with Vertical(id="play-left"):
-                    prompt = TextArea(
-                        "def ",
-                        id="play-prompt",
-                        soft_wrap=True,
-                        tab_behavior="focus",
-                        compact=True,
-                    )
-                    prompt.border_title = "prompt"
-                    yield prompt
+                    yield self.prompt
                     yield Alternatives()
                 yield SampleGrid()
             yield Static("", id="play-readout", markup=False)
 
     def on_mount(self) -> None:
-        self._prompt.move_cursor((0, 1000))
         self.grid.panes[0].show_state()
         self._show_readout()
-        self.watch(self.app, "snapshot", self._workspace_changed)
+        self.watch(self.app, "snapshot", self.choice.workspace_changed)
 
     def on_unmount(self) -> None:
         if self.session is not None:
             self.session.close()
+
+    def on_screen_resume(self) -> None:
+        # A checkpoint that was copied here is in no journal: nothing else tells of it.
+        self.choice.look()
+        # The prompt has the focus on the first visit. Back from a list, somebody who was in no
+        # field still is in none, and the next key is no letter of the prompt.
+        self.call_after_refresh(setattr, self, "AUTO_FOCUS", "")
+
+    def on_open_play(self, message: OpenPlay) -> None:
+        message.stop()
+        self.choice.choose(message.name, message.step)
+        self.prompt.focus()
+
+    def action_pick(self, key: str) -> None:
+        """Choose a model, a checkpoint, or what to compare with, from a list."""
+        self.choice.picker(key).action_open()
+
+    def _chosen(self) -> None:
+        if self.choice.model is not None:
+            self.prompt.propose(self.choice.model.prompt)
+
+    @property
+    def grid(self) -> SampleGrid:
+        """The texts."""
+        return self.query_one(SampleGrid)
 
     @property
     def generating(self) -> bool:
@@ -139,25 +164,26 @@ checkpoint of a run that goes on.
 
     async def action_generate(self) -> None:
         """Let the model continue the prompt; what it was writing is ended."""
-        request = self.request()
+        request = self.choice.request()
         if request is None:
-            self._check()
-            first = next((p.key for p in self.problems if p.key in FIELDS), None)
+            self.choice.check()
+            first = next((p.key for p in self.choice.problems if p.key in FIELDS), None)
             if first is not None:
                 self.query_one(f"#edit-{first}", TextEditor).focus()
             return
-        self._keep_prompt(self._prompt.text)
+        self.kept.keep_prompt(self.prompt.text)
         await self.grid.have(len(request.lanes), request.columns)
         panes = self.grid.panes
         self._lanes = {next(self._numbers): pane for pane in panes}
         self.written = list(request.lanes)
+        self.kept.settings = [lane.settings for lane in request.lanes]
         for pane, lane in zip(panes, request.lanes, strict=True):
             pane.start(lane.config.prompt, lane.label)
-        model = self.model
+        model = self.choice.model
         self._newest = (model.name, model.steps[0]) if model is not None else None
-        self._again, self.said = False, ""
+        self._again, self.choice.said = False, ""
         self._ask(dict(zip(self._lanes, (lane.config for lane in request.lanes), strict=True)))
-        self._show_note()
+        self.choice.show_note()
         self.refresh_bindings()
 
     def _ask(self, lanes: Mapping[int, SampleConfig]) -> None:
@@ -213,18 +239,18 @@ checkpoint of a run that goes on.
         pane = self._lanes.pop(lane)
         if isinstance(event, Failed):
             pane.finish("✕ failed")
-            self.said = f"✕ {plain(event.message)}"
+            self.choice.said = f"✕ {plain(event.message)}"
         else:
             pane.finish("" if isinstance(event, Finished) else "stopped")
-        self._show_note()
+        self.choice.show_note()
         self.refresh_bindings()
 
     def _end_all(self, why: str, said: str) -> None:
         for pane in self._lanes.values():
             pane.finish(why)
         self._lanes = {}
-        self.said = plain(said)
-        self._show_note()
+        self.choice.said = plain(said)
+        self.choice.show_note()
         self.refresh_bindings()
 
     @on(TokenView.Moved)
@@ -257,22 +283,24 @@ checkpoint of a run that goes on.
         """Write anew whenever the run that is chosen has a newer checkpoint, or no longer."""
         self.following = not self.following
         said = plain_keys(self.app, "{play.follow}  follows the run") if self.following else ""
-        self._prompt.border_subtitle = said
+        self.prompt.border_subtitle = said
         said = "the text is written anew with each checkpoint" if self.following else "no longer"
         self.notify(f"Following: {said}", markup=False)
         if self.following:
-            self._picker("checkpoint").show_text(NEWEST)
+            self.choice.picker("checkpoint").show_text(NEWEST)
 
-    def models_found(self) -> None:
+    def _found(self) -> None:
         """Write anew when the run that is followed has a newer checkpoint."""
-        model = self.model
-        if not self._models:
+        model, models = self.choice.model, self.choice.models
+        self.query_one("#play").display = bool(models)
+        self.query_one("#play-empty").display = not models
+        if not models:
             snapshot = self.talm.snapshot
             coming = any(item.status.active for item in (*snapshot.models, *snapshot.quickstarts))
             self.query_one("#play-empty", Hint).show(COMING if coming else EMPTY)
         if not self.following or model is None or self._newest is None:
             return
-        if step_of(self._picker("checkpoint").value) is not None:
+        if step_of(self.choice.picker("checkpoint").value) is not None:
             return
         name, step = self._newest
         if name == model.name and model.steps[0] > step:

@@ -12,22 +12,11 @@ from talm_core.runtime.events import Record, Telemetry
 from talm_core.system.foreign_text import line
 from talm_core.system.memory import DeviceMemory
 from talm_tui.charts import plot
+from talm_tui.widgets.format import gib, of_total
 
-_GIB = 2**30
 _LABEL = "$foreground 65%"
 _KEY = "█ allocated ▓ reserved ▒ others"
 _KEY_DEVICES = 4
-
-
-def gib(size: float) -> str:
-    """`4.1`, `139`: gibibytes in few cells."""
-    value = size / _GIB
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
-
-
-def of_total(used: float, total: float) -> str:
-    """`4.1/23 GiB`."""
-    return f"{gib(used)}/{total / _GIB:.0f} GiB"
 
 
 def stacked(parts: Sequence[tuple[float, str, str]], total: float, width: int) -> Content:

@@ -22,7 +22,7 @@ from talm_tui.runs.memory import MemoryPanel
 from talm_tui.runs.sample_view import SampleView
 from talm_tui.runs.tile import Tile
 from talm_tui.services.follower import Files
-from talm_tui.widgets import status
+from talm_tui.widgets import format as formats
 from talm_tui.widgets.hint import plain_keys, with_keys
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Monitor(Vertical):
         self._configs = configs
         self.history, self.files, self.others = history, files, others
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
-        now = status.now()
+        now = formats.now()
         head.update(
             run_text.headline(name, state, history, head.size.width, now, self._key),
             layout=False,

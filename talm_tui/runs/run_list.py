@@ -20,11 +20,11 @@ from textual.visual import RenderOptions
 
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
-from talm_tui.charts import axis
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.runs.query import Heading, Query, shown, value_of
 from talm_tui.widgets.cells import left, right
-from talm_tui.widgets.status import ago, colour, percent
+from talm_tui.widgets.format import ago, elapsed, percent, short_number
+from talm_tui.widgets.status import colour
 
 _QUIET = "$foreground 70%"
 _ALL = Query()
@@ -321,7 +321,7 @@ def _cell(run: Overview, column: Column) -> Content:
             text, style = right(_end(run), width), _QUIET
         case "tokens_per_second":
             speed = run.metrics.tokens_per_second if run.metrics else None
-            text = right("" if speed is None else axis.short_number(speed), width)
+            text = right("" if speed is None else short_number(speed), width)
         case key:
             value = value_of(run, key)
             short = (
@@ -344,5 +344,5 @@ def _step(run: Overview, width: int) -> str:
 
 def _end(run: Overview) -> str:
     if run.status.active and run.eta is not None:
-        return f"{axis.duration(run.eta)} left"
+        return f"{elapsed(run.eta)} left"
     return ago(run.updated) if run.updated and not run.status.active else ""

@@ -13,18 +13,21 @@ from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
 from talm_core.errors import InputError
-from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
 from talm_tui.charts.chart import Chart
+from talm_tui.runs.checkpoint_control import CheckpointControl
 from talm_tui.runs.export_line import ExportLine
 from talm_tui.runs.monitor import Monitor
-from talm_tui.runs.monitor_actions import MonitorActions
+from talm_tui.runs.monitor_control import MonitorControl
+from talm_tui.runs.overlay import OverlayRead
 from talm_tui.runs.query import Heading, chosen
-from talm_tui.runs.run_actions import Renamed
+from talm_tui.runs.run_control import RunControl
 from talm_tui.runs.run_filter import RunFilter
 from talm_tui.runs.run_list import RunList
-from talm_tui.services.follower import Files, Follower, Records
+from talm_tui.runs.shown_run import ShownRun
+from talm_tui.services.follower import Follower, Records
 from talm_tui.services.messages import OpenRun
+from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import Hint
 
@@ -39,7 +42,7 @@ EMPTY = (
 )
 
 
-class RunsScreen(MonitorActions):
+class RunsScreen(Place):
     """The list of runs, and of the chosen one: how far it is, its losses, numbers, memory,
     samples, log, settings and checkpoints."""
 
@@ -71,6 +74,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     AUTO_FOCUS = "RunList"
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *RunControl.BINDINGS,
+        *CheckpointControl.BINDINGS,
+        *MonitorControl.BINDINGS,
         Binding(
             "enter", "table", "table", id="runs.table", tooltip="All of the screen for the table"
         ),
@@ -83,10 +89,14 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def __init__(self) -> None:
         super().__init__()
+        self.run = ShownRun()
+        self.control = RunControl(self, self.run, self._renamed)
+        self.charts = MonitorControl(self, self.run, self._list, self.redraw_soon)
+        self.checkpoints = CheckpointControl(self, self.run, self.control)
+        self.have(self.control, self.checkpoints, self.charts)
         self.redraws = 0
-        self._token = 0
-        self._over = True
         self._new = False
+        self._offered: tuple[object, ...] = ()
         self._follower: Worker[None] | None = None
         self._timer: Timer | None = None
 
@@ -105,6 +115,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self.watch(self.app, "snapshot", self._workspace_changed)
         self.watch(self.query_one(RunList), "picked", self._picked, init=False)
 
+    def on_unmount(self) -> None:
+        self.charts.close()
+
     def on_screen_suspend(self) -> None:
         if self._timer is not None:
             self._timer.pause()
@@ -116,55 +129,57 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     # --- which run ---------------------------------------------------------------------------
 
-    def chosen_checkpoint(self) -> str | None:
-        """The checkpoint under the cursor where they are listed; else None."""
-        return self.monitor.checkpoint
+    @property
+    def monitor(self) -> Monitor:
+        """The part that shows the chosen run."""
+        return self.charts.monitor
 
     def _overview(self) -> Overview | None:
         models = self.talm.snapshot.models
-        return next((item for item in models if item.name == self._run), None)
+        return next((item for item in models if item.name == self.run.name), None)
 
     def _workspace_changed(self) -> None:
         models = self.talm.snapshot.models
         runs = self.query_one(RunList)
         self._list()
-        if self._run is None and models:
+        if self.run.name is None and models:
             first = next(iter(runs.names), models[0].name)
             self.open(first)
-        elif self._run is not None and self._run != runs.chosen:
-            runs.choose(self._run)
+        elif self.run.name is not None and self.run.name != runs.chosen:
+            runs.choose(self.run.name)
         overview = self._overview()
-        if self._run is not None and overview is None and self.talm.snapshot.complete:
+        if self.run.name is not None and overview is None and self.talm.snapshot.complete:
             self._forget_missing()
-        elif overview is not None and self._over and self._said_more(overview):
+        elif overview is not None and self.run.is_behind(overview):
             self._follow()
-        self.query_one("#runs").display = self._run is not None
+        self.query_one("#runs").display = self.run.name is not None
         # Before the first look is complete nobody can say that there is nothing.
-        self.query_one("#runs-empty").display = self._run is None and self.talm.snapshot.complete
+        self.query_one("#runs-empty").display = (
+            self.run.name is None and self.talm.snapshot.complete
+        )
 
     def _list(self) -> None:
         """Show the runs the filter leaves, and forget overlaid ones that are gone."""
         models = self.talm.snapshot.models
-        if self.talm.snapshot.complete and self.overlaid.keys() - {item.name for item in models}:
-            self._overlay({item.name for item in models} & self.overlaid.keys())
+        names, overlaid = {item.name for item in models}, self.charts.overlaid
+        if self.talm.snapshot.complete and overlaid.keys() - names:
+            self.charts.overlay(names & overlaid.keys())
+            overlaid = self.charts.overlaid
         question = self.query_one(RunFilter)
         rows = chosen(question.query_now, models)
-        letters = {item.name: (item.letter, f"${item.ink}") for item in self.overlaid.values()}
+        letters = {item.name: (item.letter, f"${item.ink}") for item in overlaid.values()}
         runs = self.query_one(RunList)
         runs.show(rows, question.query_now, letters)
-        if self._run is not None and runs.chosen is None:
+        if self.run.name is not None and runs.chosen is None:
             # A filter had left it out for a moment.
-            runs.choose(self._run)
+            runs.choose(self.run.name)
         question.say(sum(isinstance(row, Heading) is False for row in rows), len(models))
-
-    def _said_more(self, overview: Overview) -> bool:
-        return overview.status.active or overview.updated > self.history.last_time
 
     def _forget_missing(self) -> None:
         """The chosen run's directory is gone: choose another."""
-        if self._directory is not None and self._directory.is_dir():
+        if self.run.directory is not None and self.run.directory.is_dir():
             return
-        self._run = self._directory = None
+        self.run.close()
         if self._follower is not None:
             self._follower.cancel()
         names = self.query_one(RunList).names
@@ -174,7 +189,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     @property
     def chosen(self) -> str | None:
         """The name of the run that is monitored."""
-        return self._run
+        return self.run.name
 
     def open(self, name: str) -> None:
         """Monitor the run of this model from the beginning of its journal."""
@@ -183,22 +198,20 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         except InputError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self._run, self._directory = name, directory
+        self.run.name, self.run.directory = name, directory
         self.query_one(RunList).choose(name)
         self.monitor.begin()
         self.query_one("#runs").display = True
         self.query_one("#runs-empty").display = False
         overview = self._overview()
-        self.status = overview.status if overview else Status.RUNNING
+        self.run.status = overview.status if overview else Status.RUNNING
         self._follow()
 
     def _follow(self) -> None:
-        assert self._directory is not None
-        self._token += 1
-        self._over = False
-        self.history, self.coming, self.files = History(), None, Files()
+        _, directory = self.run.place
+        self.run.begin()
         self._changed()
-        self._follower = self._read(self._token, self._directory)
+        self._follower = self._read(self.run.token, directory)
 
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _read(self, token: int, directory: Path) -> None:
@@ -218,45 +231,29 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     def _take(self, message: Records) -> None:
         message.stop()
         self.call_after_refresh(message.taken.set)
-        if message.token != self._token:
-            return
-        changed = self._take_in(message)
-        if message.status is not None and message.status is not self.status:
-            self.status, changed = message.status, True
-        if message.files is not None and message.files != self.files:
-            self.files, changed = message.files, True
-        if message.over:
-            self._over = changed = True
-        if changed:
+        if message.token == self.run.token and self.run.take(message):
             self._changed()
 
-    def _take_in(self, message: Records) -> bool:
-        """Add records to what is shown, or to what is read behind a sketch; whether the first has
-        changed."""
-        if message.sketch:
-            self.coming = self.coming or History()
-            return self.history.extend(message.records)
-        if self.coming is None:
-            return self.history.extend(message.records)
-        self.coming.extend(message.records)
-        if message.whole:
-            self.history, self.coming = self.coming, None
-        return message.whole
-
-    def on_renamed(self, message: Renamed) -> None:
+    @on(OverlayRead)
+    def _take_overlaid(self, message: OverlayRead) -> None:
         message.stop()
-        if message.name in self.overlaid:
-            self._overlay(self.overlaid.keys() - {message.name})
-        if message.name in (self._run, self._moving):
-            self.open(message.new)
-        self._moving = None
+        self.charts.take(message)
+        self._changed()
+
+    def _renamed(self, name: str, new: str) -> None:
+        overlaid, moving = self.charts.overlaid, self.control.moving
+        if name in overlaid:
+            self.charts.overlay(overlaid.keys() - {name})
+        if name in (self.run.name, moving):
+            self.open(new)
+        self.control.moving = None
 
     def on_open_run(self, message: OpenRun) -> None:
         message.stop()
         self.open(message.name)
 
     def _picked(self, name: str) -> None:
-        if name != self._run:
+        if name != self.run.name:
             self.open(name)
 
     def on_run_list_opened(self, message: RunList.Opened) -> None:
@@ -306,20 +303,32 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self._changed()
         self.call_after_refresh(self._tick)
 
+    def redraw_soon(self) -> None:
+        """Something is asked to be seen: draw without waiting for the timer."""
+        self._changed()
+        self._tick()
+
     def _redraw(self) -> None:
         self._new = False
-        if self._run is None:
+        run, others = self.run, self.charts.others()
+        if run.name is None:
             return
         self.redraws += 1
-        others = self._others()
         configs = {item.name: item.config for item in self.talm.snapshot.models}
-        known = {name: configs.get(name) for name in (self._run, *(item.name for item in others))}
-        self.monitor.sketch = self.coming is not None
-        self.monitor.draw(self._run, self.status, self.history, self.files, others, known)
-        offered = (self.status, bool(self.files.checkpoints), self._held)
+        known = {name: configs.get(name) for name in (run.name, *(item.name for item in others))}
+        self.monitor.sketch = run.coming is not None
+        self.monitor.draw(run.name, run.status, run.history, run.files, others, known)
+        self._offer((run.status, bool(run.files.checkpoints), self.charts.held))
+
+    def _offer(self, offered: tuple[object, ...]) -> None:
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
+
+    def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
+        message.stop()
+        if self._offered:
+            self._offer((*self._offered[:-1], self.charts.held))
 
     def on_monitor_view_opened(self, message: Monitor.ViewOpened) -> None:
         message.stop()
@@ -331,7 +340,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this run now is offered."""
         if action in _OF_A_RUN:
-            return self._run is not None
+            return self.run.name is not None
         return super().check_action(action, parameters)
 
     def action_leave_field(self) -> None:

@@ -15,9 +15,9 @@ from talm_core.runtime.history import History, fraction_trained
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_core.training.checkpoint import step_of
-from talm_tui.charts import axis
 from talm_tui.widgets.cells import left
-from talm_tui.widgets.status import bar, colour, percent
+from talm_tui.widgets.format import elapsed, percent, short_number
+from talm_tui.widgets.status import bar, colour
 
 if TYPE_CHECKING:
     from talm_core.settings.schema import JobConfig
@@ -47,11 +47,11 @@ def headline(
     end = [percent(fraction)]
     if phase:
         end.append(phase)
-    end.append(f"{axis.short_number(metrics.tokens_per_second)} tokens/s")
+    end.append(f"{short_number(metrics.tokens_per_second)} tokens/s")
     if metrics.mfu is not None:
         end.append(f"MFU {metrics.mfu * 100:.0f} %")
     if metrics.eta is not None and status is Status.RUNNING:
-        end.append(f"{axis.duration(metrics.eta)} left, {clock(now + metrics.eta, now)}")
+        end.append(f"{elapsed(metrics.eta)} left, {clock(now + metrics.eta, now)}")
     return _with_bar(start, fraction, end, width)
 
 
@@ -115,7 +115,7 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
 def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
-        parts.append(f"{metrics.step:,} steps in {axis.duration(metrics.elapsed)}")
+        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}")
     if history.last_evaluated is not None:
         parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
     return ", ".join(parts)
@@ -148,12 +148,12 @@ def numbers(history: History, width: int, *, short: bool = False) -> Content:
             pairs.append(("bits/byte", f"{evaluated.bits_per_byte:.3f}"))
     if metrics is not None:
         if not short:
-            pairs.append(("lr", axis.short_number(metrics.learning_rate)))
-            pairs.append(("grad", axis.short_number(metrics.grad_norm)))
-            pairs.append(("tok/s", axis.short_number(metrics.tokens_per_second)))
+            pairs.append(("lr", short_number(metrics.learning_rate)))
+            pairs.append(("grad", short_number(metrics.grad_norm)))
+            pairs.append(("tok/s", short_number(metrics.tokens_per_second)))
         pairs.append(("epoch", f"{metrics.epoch:.2f}"))
-        pairs.append(("tokens", axis.short_number(metrics.tokens)))
-        pairs.append(("trained", axis.duration(metrics.elapsed)))
+        pairs.append(("tokens", short_number(metrics.tokens)))
+        pairs.append(("trained", elapsed(metrics.elapsed)))
     result = Content("")
     for name, value in pairs:
         piece = Content.assemble((f"{name} ", _MUTED), value)
@@ -172,7 +172,7 @@ def _planned(history: History) -> str:
         return ""
     compiled = ", compiled" if plan.compiled else ""
     return (
-        f"{axis.short_number(plan.parameters)} parameters on {line(plan.device)}"
+        f"{short_number(plan.parameters)} parameters on {line(plan.device)}"
         f" ({line(plan.precision)}{compiled})"
     )
 

@@ -12,7 +12,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from talm_tui.charts import axis, plot
+from talm_tui.charts import plot
+from talm_tui.widgets.format import short_number
 
 if TYPE_CHECKING:
     from talm_tui.charts.series import Trace
@@ -65,7 +66,7 @@ class Tile(Widget):
         self._xs, self._values = xs, values
         self._trace = (self._trace or Trace()).keep(sign)
         newest = next((value for value in reversed(values) if math.isfinite(value)), math.nan)
-        text = axis.short_number(newest)
+        text = short_number(newest)
         if text != self._text:
             self._text = text
             # By its public name it would have all of the tile painted again.

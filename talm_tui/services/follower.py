@@ -220,11 +220,6 @@ class Follower:
         return self._log
 
 
-def has_checkpoint(directory: Path) -> bool:
-    """Whether a model that can be prompted lies in a run's directory."""
-    return bool(_checkpoints(directory))
-
-
 def _checkpoints(directory: Path) -> list[str]:
     try:
         return [

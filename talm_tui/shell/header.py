@@ -11,12 +11,10 @@ from textual.widget import Widget
 from talm_core.system.foreign_text import line
 from talm_tui.host import Host, host
 from talm_tui.shell.places import PLACES
-from talm_tui.widgets.status import percent
+from talm_tui.widgets.format import percent, share_of_memory
 
 if TYPE_CHECKING:
     from talm_tui.services.watcher import Snapshot
-
-_GIB = 2**30
 
 
 def pulse(snapshot: Snapshot, width: int) -> str:
@@ -34,9 +32,12 @@ def pulse(snapshot: Snapshot, width: int) -> str:
         parts.append(f"{first.status.glyph} {name}{share}{others}")
     if machine.memory_total:
         of_host = "host " if machine.device_total else ""
-        parts.insert(0, of_host + _share(machine.memory_used, machine.memory_total))
+        parts.insert(0, of_host + share_of_memory(machine.memory_used, machine.memory_total))
     if machine.name:
-        memory = machine.device_total and f" {_share(machine.device_used, machine.device_total)}"
+        memory = (
+            machine.device_total
+            and f" {share_of_memory(machine.device_used, machine.device_total)}"
+        )
         parts.insert(0, f"{line(machine.name)}{memory or ''}")
     if machine.host:
         parts.insert(0, line(machine.host))
@@ -44,10 +45,6 @@ def pulse(snapshot: Snapshot, width: int) -> str:
     while parts and len(" · ".join(parts)) > width:
         del parts[0]
     return " · ".join(parts)
-
-
-def _share(used: int, total: int) -> str:
-    return f"{used / _GIB:.1f}/{total / _GIB:.0f} GiB"
 
 
 class HeaderLine(Widget):

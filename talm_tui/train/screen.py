@@ -178,9 +178,6 @@ class TrainScreen(FormPlace):
         self._pick_preset()
 
     def on_pick_editor_opened(self, event: PickEditor.Opened) -> None:
-        if event.editor.key in self.state.by_key:
-            super().on_pick_editor_opened(event)
-            return
         event.stop()
         self._pick_preset(event.text)
 

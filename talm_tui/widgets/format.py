@@ -1,9 +1,16 @@
-"""Numbers as somebody reads them at a glance."""
+"""Numbers as somebody reads them at a glance: counts, sizes, shares, durations, times."""
 
 from __future__ import annotations
 
+import math
+import time
+
 UNKNOWN = "?"
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+GIB = 2**30
 _LARGEST = 1e18
+_EVER = 1e11
+_DAY = 86400
 
 
 def count(number: float) -> str:
@@ -48,6 +55,94 @@ def duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60} min"
     hours = minutes // 60
     return f"{hours // 24} d {hours % 24} h"
+
+
+def short_number(value: float) -> str:
+    """A number in few cells: `0.71`, `41 k`, `2.1e-3`, `–` where there is none."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size and size < 0.01:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    for unit, suffix in UNITS:
+        if size >= unit * 0.9995 and size >= 9_999.5:
+            scaled = value / unit
+            return f"{scaled:.0f} {suffix}" if abs(scaled) >= 99.95 else f"{scaled:.3g} {suffix}"
+    return f"{value:,.0f}" if size >= 99.95 else f"{value:.3g}"
+
+
+def brief_loss(number: float | None) -> str:
+    """A loss with two digits; one that no table could hold as `1e+09`."""
+    if number is None:
+        return ""
+    return f"{number:.2f}" if not abs(number) >= 1000 else f"{number:.0e}"
+
+
+def brief_rate(number: float) -> str:
+    """`640`, `4.1 k`, `41 k`, `1.2 M`: a rate at a glance."""
+    if not 0 <= number < 1e12:
+        return UNKNOWN
+    for factor, suffix in ((1e6, " M"), (1e3, " k")):
+        if number >= factor:
+            scaled = number / factor
+            return f"{scaled:.1f}{suffix}" if scaled < 10 else f"{scaled:,.0f}{suffix}"
+    return f"{number:.0f}"
+
+
+def gib(size: float) -> str:
+    """`4.1`, `139`: gibibytes in few cells."""
+    value = size / GIB
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
+
+
+def of_total(used: float, total: float) -> str:
+    """`4.1/23 GiB`."""
+    return f"{gib(used)}/{total / GIB:.0f} GiB"
+
+
+def share_of_memory(used: int, total: int) -> str:
+    """`4.1/23 GiB`, with a digit however much it is."""
+    return f"{used / GIB:.1f}/{total / GIB:.0f} GiB"
+
+
+def percent(fraction: float | None) -> str:
+    """`46 %`; what is not done never reads 100; empty where it is not known."""
+    if fraction is None or math.isnan(fraction):
+        return ""
+    return f"{100 if fraction >= 1 else min(99, int(100 * fraction + 0.5))} %"
+
+
+def elapsed(seconds: float) -> str:
+    """`0:48`, `1:04:10`, `3 d 4:00:00`, `–` where there is none."""
+    if not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    days, rest = divmod(whole, _DAY)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    text = f"{hours}:{minutes:02}:{rest:02}" if hours or days else f"{minutes}:{rest:02}"
+    return f"{days} d {text}" if days else text
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+def ago(then: float) -> str:
+    """When something was: `just now`, `5 min ago`, `3 h ago`, `yesterday`, `12 days ago`."""
+    seconds = now() - then
+    if not abs(seconds) < _EVER:
+        return ""
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    if seconds < 20 * 3600:
+        return f"{int(seconds // 3600)} h ago"
+    days = max(1, round(seconds / 86400))
+    return "yesterday" if days == 1 else f"{days:,} days ago"
 
 
 def _sayable(number: float) -> bool:

@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from talm_core.runtime.lock import Lock
 from talm_core.storage.workspace import Workspace
 from talm_tui.services import watcher
-from talm_tui.widgets import status
+from talm_tui.widgets import format as formats
 from tests.tui import canned
 from tests.tui.screen_text import Compare, comparing
 
@@ -36,7 +36,7 @@ def hardware(monkeypatch: pytest.MonkeyPatch) -> watcher.Machine:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> float:
     """The time at which `ago` looks."""
-    monkeypatch.setattr(status, "now", lambda: canned.NOW)
+    monkeypatch.setattr(formats, "now", lambda: canned.NOW)
     return canned.NOW
 
 

@@ -41,7 +41,7 @@ async def enter(app: TalmApp, pilot: Pilot[None], prompt: str = "def ") -> PlayS
     await pilot.press("6")
     screen = app.screen
     assert isinstance(screen, PlayScreen)
-    await until(pilot, lambda: screen._models)
+    await until(pilot, lambda: screen.choice.models)
     screen.query_one("#play-prompt", TextArea).text = prompt
     return screen
 

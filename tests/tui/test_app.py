@@ -30,7 +30,8 @@ from talm_tui.shell.help import HelpScreen
 from talm_tui.shell.places import PLACES
 from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import DARK, LIGHT, SERIES, themes
-from talm_tui.widgets.status import ago, bar, percent
+from talm_tui.widgets.format import ago, percent
+from talm_tui.widgets.status import bar
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
 

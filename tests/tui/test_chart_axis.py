@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talm_tui.charts import axis
+from talm_tui.widgets.format import elapsed, short_number
 
 
 @pytest.mark.parametrize(
@@ -78,11 +79,11 @@ def test_labels_share_unit_and_decimals() -> None:
     ],
 )
 def test_short_number(value: float, text: str) -> None:
-    assert axis.short_number(value) == text
+    assert short_number(value) == text
 
 
 def test_duration() -> None:
-    assert [axis.duration(s) for s in (0, 48, 3850, 273_600)] == [
+    assert [elapsed(s) for s in (0, 48, 3850, 273_600)] == [
         "0:00",
         "0:48",
         "1:04:10",

@@ -10,6 +10,11 @@ from talm_core.settings.schema import JobConfig
 from talm_tui.forms.state import EVERY, FormState
 
 
+def problem_of(state: FormState, key: str) -> Problem | None:
+    """What is wrong with one field."""
+    return next((problem for problem in state.problems if problem.key == key), None)
+
+
 def train_form() -> FormState:
     state = FormState(PretrainConfig)
     state.set_text("model_name", "a")
@@ -44,7 +49,7 @@ def test_a_wrong_value_is_told_under_its_field() -> None:
     state = train_form()
     state.set_text("n_layer", "200")
     assert state.config is None
-    problem = state.problem_of("n_layer")
+    problem = problem_of(state, "n_layer")
     assert problem is not None
     assert problem.message == "must be a whole number, 1 to 128"
     assert problem.value == 200
@@ -54,11 +59,11 @@ def test_fields_that_contradict_each_other_are_told_with_the_nearest_values() ->
     state = train_form()
     state.set_text("n_head", "4")
     state.set_text("n_embd", "130")
-    problem = state.problem_of("n_embd")
+    problem = problem_of(state, "n_embd")
     assert problem is not None
     assert problem.hint == "128 or 136"
     state.set_text("n_embd", "")
-    problem = state.problem_of("n_embd")
+    problem = problem_of(state, "n_embd")
     assert problem is not None
     assert "must be a whole number" in problem.message
 
@@ -66,7 +71,7 @@ def test_fields_that_contradict_each_other_are_told_with_the_nearest_values() ->
 def test_a_quote_that_is_not_closed_is_told() -> None:
     state = train_form()
     state.set_text("sample_prompt", '"def ')
-    problem = state.problem_of("sample_prompt")
+    problem = problem_of(state, "sample_prompt")
     assert problem is not None
     assert "not closed" in problem.message
     state.set_text("sample_prompt", "")
@@ -117,7 +122,7 @@ def test_proposals_give_way_to_what_is_typed() -> None:
 def test_a_choice_that_needs_another_field() -> None:
     state = FormState(DataConfig)
     state.set_value("source", "text")
-    problem = state.problem_of("path")
+    problem = problem_of(state, "path")
     assert problem is not None
     assert "at least one" in problem.message
 

@@ -150,8 +150,8 @@ def test_runs(workspace: Workspace, folder: Path) -> None:
         await pilot.press("5")
         screen = app.screen
         assert isinstance(screen, RunsScreen)
-        await until(pilot, lambda: len(screen.history.metrics))
-        await until(pilot, lambda: screen.files.config)
+        await until(pilot, lambda: len(screen.run.history.metrics))
+        await until(pilot, lambda: screen.run.files.config)
         await pilot.pause()
         screen._changed()
         screen._tick()
@@ -166,8 +166,8 @@ def test_play(models: Workspace, folder: Path) -> None:
         await pilot.press("6")
         screen = app.screen
         assert isinstance(screen, PlayScreen)
-        await until(pilot, lambda: screen._models)
-        screen._prompt.text = "class Queue:"
+        await until(pilot, lambda: screen.choice.models)
+        screen.prompt.text = "class Queue:"
         screen.query_one("#edit-samples", TextEditor).value = "2"
         screen.query_one("#edit-beside", PickEditor).choose("step 200")
         await pilot.press("ctrl+r")

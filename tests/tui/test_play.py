@@ -182,7 +182,7 @@ def test_a_wrong_setting_is_told_and_nothing_starts(
         field.value = "1"
         await pilot.pause()
         assert "✕" not in screen_text(app)
-        request = screen.request()
+        request = screen.choice.request()
         assert request is not None
         assert getattr(request.lanes[0].config, key) == 1
 
@@ -195,8 +195,8 @@ def test_the_model_can_be_chosen(models: Workspace) -> None:
         await pilot.pause()
         screen = app.screen
         assert isinstance(screen, PlayScreen)
-        await until(pilot, lambda: screen._models)
-        assert [model.name for model in screen._models] == ["nano", "talm-1"]
+        await until(pilot, lambda: screen.choice.models)
+        assert [model.name for model in screen.choice.models] == ["nano", "talm-1"]
         assert screen.query_one("#edit-model", PickEditor).value == "talm-1"
         await pilot.press("escape", "m")
         await until(pilot, lambda: app.screen is not screen)

@@ -169,7 +169,7 @@ def test_a_new_checkpoint_is_followed_when_asked(models: Workspace) -> None:
             with (directory / "events.jsonl").open("a") as journal:
                 journal.write(to_json(canned.metrics(step, 900), time=canned.NOW + step) + "\n")
             app.refresh_workspace()
-            await until(pilot, lambda: screen.model and screen.model.steps[0] == step)
+            await until(pilot, lambda: screen.choice.model and screen.choice.model.steps[0] == step)
 
         await saves(420)
         # Nobody asked for it.
@@ -196,7 +196,7 @@ def test_prompts_are_kept_for_the_next_time(models: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot, "class A:\n    def ")
         for prompt in ("class A:\n    def ", "import "):
-            screen._prompt.text = prompt
+            screen.prompt.text = prompt
             await pilot.press("ctrl+r")
             await until(pilot, lambda: idle(screen))
         await pilot.press("f3")
@@ -205,7 +205,7 @@ def test_prompts_are_kept_for_the_next_time(models: Workspace) -> None:
         assert text.index("import") < text.index("class A: def")
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is screen)
-        assert screen._prompt.text == "import "
+        assert screen.prompt.text == "import "
 
     async def later(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot, "")
@@ -213,8 +213,8 @@ def test_prompts_are_kept_for_the_next_time(models: Workspace) -> None:
         await until(pilot, lambda: app.screen is not screen)
         await pilot.press("c", "l", "a", "enter")
         await until(pilot, lambda: app.screen is screen)
-        assert screen._prompt.text == "class A:\n    def "
-        assert screen.focused is screen._prompt
+        assert screen.prompt.text == "class A:\n    def "
+        assert screen.focused is screen.prompt
 
     play(models, story)
     play(models, later)

@@ -33,7 +33,7 @@ def prompted(samples: int, beside: str = "", keys: tuple[str, ...] = ()) -> Any:
         await pilot.press("6")
         screen = app.screen
         assert isinstance(screen, PlayScreen)
-        await until(pilot, lambda: screen._models)
+        await until(pilot, lambda: screen.choice.models)
         screen.query_one("#edit-samples", TextEditor).value = str(samples)
         screen.query_one("#edit-beside", PickEditor).choose(beside)
         await pilot.press("ctrl+r")

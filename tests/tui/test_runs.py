@@ -67,7 +67,7 @@ async def enter(app: TalmApp, pilot: Pilot[None]) -> RunsScreen:
     await pilot.press("5")
     screen = app.screen
     assert isinstance(screen, RunsScreen)
-    await until(pilot, lambda: len(screen.history.metrics))
+    await until(pilot, lambda: len(screen.run.history.metrics))
     await drawn(pilot, screen)
     return screen
 
@@ -97,7 +97,7 @@ def test_the_running_run_is_chosen_and_shown(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         assert screen.chosen == "nano"
-        assert screen.status is Status.RUNNING
+        assert screen.run.status is Status.RUNNING
         text = screen_text(app)
         assert head(app).startswith("nano  ▶ running  412/900 ")
         assert head(app).endswith("46 %  40.8 k tokens/s  0:49 left, 14:14:08")
@@ -132,7 +132,7 @@ def test_names_of_small_charts_are_never_cut(workspace: Workspace, width: int, s
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        await until(pilot, lambda: screen.history.step == 420)
+        await until(pilot, lambda: screen.run.history.step == 420)
         await drawn(pilot, screen)
         await pilot.pause()
         (names,) = (row for row in screen_text(app).splitlines() if "─ lr ─" in row)
@@ -152,17 +152,17 @@ def test_new_lines_of_the_journal_appear_and_only_then_is_anything_drawn(
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         say(nano, canned.metrics(420, 900, eta=40.0), at=canned.NOW + 1)
-        await until(pilot, lambda: screen.history.step == 420)
+        await until(pilot, lambda: screen.run.history.step == 420)
         await drawn(pilot, screen)
         assert "420/900" in head(app)
         assert "0:40 left" in head(app)
         say(nano, Paused(), at=canned.NOW + 2)
-        await until(pilot, lambda: screen.status is Status.PAUSED)
+        await until(pilot, lambda: screen.run.status is Status.PAUSED)
         await drawn(pilot, screen)
         assert "‖ paused" in head(app)
         assert "left" not in head(app)
         say(nano, Unpaused(), canned.metrics(430, 900, eta=39.0), at=canned.NOW + 3)
-        await until(pilot, lambda: screen.status is Status.RUNNING)
+        await until(pilot, lambda: screen.run.status is Status.RUNNING)
 
     play(workspace, story)
 
@@ -177,7 +177,7 @@ def test_nothing_is_drawn_while_another_place_is_shown(workspace: Workspace) -> 
         await pilot.pause()
         before = (screen.redraws, chart.redraws)
         say(nano, canned.metrics(420, 900), at=canned.NOW + 1)
-        await until(pilot, lambda: screen.history.step == 420)
+        await until(pilot, lambda: screen.run.history.step == 420)
         await pilot.pause(0.6)
         assert (screen.redraws, chart.redraws) == before
         await pilot.press("5")
@@ -196,7 +196,7 @@ def test_up_and_down_choose_the_run(workspace: Workspace) -> None:
         }
         for name, words in expected.items():
             await pilot.press("down")
-            await until(pilot, lambda: screen._over and len(screen.history.metrics))
+            await until(pilot, lambda: screen.run.over and len(screen.run.history.metrics))
             await drawn(pilot, screen)
             assert screen.chosen == name
             assert head(app).startswith(f"{name}  {words}"[:78].rstrip())
@@ -249,7 +249,7 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        await until(pilot, lambda: len(screen.files.checkpoints) == 2)
+        await until(pilot, lambda: len(screen.run.files.checkpoints) == 2)
         seen = []
         for _ in range(5):
             await pilot.press("v")
@@ -294,13 +294,13 @@ def test_leafed_back_samples_stay_while_new_ones_come(workspace: Workspace) -> N
         await pilot.press("comma", "comma")
         assert view.index == 1
         say(nano, Sampled(step=420, prompt="", text="new"), at=canned.NOW + 1)
-        await until(pilot, lambda: len(screen.history.samples) == 5)
+        await until(pilot, lambda: len(screen.run.history.samples) == 5)
         await drawn(pilot, screen)
         assert view.index == 1
         await pilot.press("full_stop", "full_stop", "full_stop")
         assert view.index == 4
         say(nano, Sampled(step=430, prompt="", text="newer"), at=canned.NOW + 2)
-        await until(pilot, lambda: len(screen.history.samples) == 6)
+        await until(pilot, lambda: len(screen.run.history.samples) == 6)
         await drawn(pilot, screen)
         assert view.index == 5
 
@@ -329,7 +329,7 @@ def test_the_charts_keys_work_from_the_list(workspace: Workspace) -> None:
 def test_validation_has_the_tokens_and_seconds_of_its_step(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        _, marks = Curves().of("nano", screen.history, LOSS)
+        _, marks = Curves().of("nano", screen.run.history, LOSS)
         assert list(marks.xs["step"]) == [100, 200, 300, 400]
         assert list(marks.xs["tokens"]) == [2048 * step for step in (100, 200, 300, 400)]
         assert list(marks.xs["time"]) == pytest.approx([5, 10, 15, 20])
@@ -363,7 +363,7 @@ def test_space_lets_a_paused_run_go_on(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        await until(pilot, lambda: screen.status is Status.PAUSED)
+        await until(pilot, lambda: screen.run.status is Status.PAUSED)
         await pilot.press("space")
         await until(pilot, lambda: commands(nano))
         assert type(commands(nano)[0]).__name__ == "Unpause"
@@ -398,7 +398,7 @@ def test_only_what_can_be_done_is_offered(workspace: Workspace) -> None:
         offers = {}
         for name in ("nano", "try-3", "talm-1", "try-2"):
             screen.open(name)
-            await until(pilot, lambda: len(screen.history.metrics) and screen.files.config)
+            await until(pilot, lambda: len(screen.run.history.metrics) and screen.run.files.config)
             actions = ("pause", "stop", "checkpoint", "sample", "resume", "play")
             offers[name] = [x for x in actions if screen.check_action(x, ())]
         live = ["pause", "stop", "checkpoint", "sample"]
@@ -423,7 +423,7 @@ def test_resume_starts_the_stored_run(
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         screen.open("try-3")
-        await until(pilot, lambda: screen.status is Status.INTERRUPTED)
+        await until(pilot, lambda: screen.run.status is Status.INTERRUPTED)
         await pilot.press("r")
         await until(pilot, lambda: started)
         ((config, resume),) = started
@@ -439,7 +439,7 @@ def test_play_takes_the_model_along(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         screen.open("talm-1")
-        await until(pilot, lambda: screen.files.checkpoints)
+        await until(pilot, lambda: screen.run.files.checkpoints)
         await pilot.press("p")
         await until(pilot, lambda: app.current_mode == "play")
 
@@ -455,7 +455,7 @@ def test_a_run_that_dies_and_one_that_goes_on(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         screen.open("try-3")
-        await until(pilot, lambda: screen._over and screen.status is Status.INTERRUPTED)
+        await until(pilot, lambda: screen.run.over and screen.run.status is Status.INTERRUPTED)
         with Lock.acquire(try_3):
             say(
                 try_3,
@@ -463,13 +463,13 @@ def test_a_run_that_dies_and_one_that_goes_on(workspace: Workspace) -> None:
                 canned.metrics(310, 2000, eta=99.0),
             )
             app.refresh_workspace()
-            await until(pilot, lambda: screen.history.step == 310)
-            assert screen.status is Status.RUNNING
+            await until(pilot, lambda: screen.run.history.step == 310)
+            assert screen.run.status is Status.RUNNING
             say(try_3, Failed(message="disk full"))
-        await until(pilot, lambda: screen.status is Status.FAILED)
+        await until(pilot, lambda: screen.run.status is Status.FAILED)
         await drawn(pilot, screen)
         assert "at step 310 of 2,000: disk full   l log   r resume" in head(app)
-        steps = list(screen.history.metrics["step"])
+        steps = list(screen.run.history.metrics["step"])
         assert steps == sorted(set(steps))
 
     play(workspace, story)
@@ -484,7 +484,7 @@ def test_open_run_shows_one_that_the_list_does_not_know_yet(workspace: Workspace
             await pilot.pause()
             screen = app.screen
             assert isinstance(screen, RunsScreen)
-            await until(pilot, lambda: screen.history.step == 30)
+            await until(pilot, lambda: screen.run.history.step == 30)
             assert screen.chosen == "fresh"
             app.refresh_workspace()
             await until(pilot, lambda: "fresh" in screen.query_one(RunList).names)
@@ -499,7 +499,7 @@ def test_a_run_that_is_deleted_gives_way_to_another(workspace: Workspace) -> Non
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         screen.open("try-3")
-        await until(pilot, lambda: screen._over)
+        await until(pilot, lambda: screen.run.over)
         for file in gone.iterdir():
             file.unlink()
         gone.rmdir()
@@ -518,8 +518,8 @@ def test_a_long_journal_is_read_to_its_end(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         screen.open("long")
-        await until(pilot, lambda: screen._over)
-        assert len(screen.history.metrics) == 5_000
+        await until(pilot, lambda: screen.run.over)
+        assert len(screen.run.history.metrics) == 5_000
 
     play(workspace, story)
 
@@ -605,7 +605,7 @@ def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> Non
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen._token, screen.history = 1_000, History()
+        screen.run.token, screen.run.history = 1_000, History()
         directory = workspace.directory("pretrain", "nano")
 
         async def tell(records: list[Record], *, sketch: bool = False, whole: bool = False) -> str:
@@ -617,14 +617,14 @@ def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> Non
 
         assert "sketch" in await tell(few, sketch=True)
         assert "sketch" in await tell(many[:200])
-        assert [*screen.history.metrics["step"]] == [*range(1, 413, 50)]
-        screen.action_export()
+        assert [*screen.run.history.metrics["step"]] == [*range(1, 413, 50)]
+        screen.charts.action_export()
         await pilot.pause()
         assert said(app) == ["Not all of the run is read yet: in a moment"]
         assert "sketch" not in await tell(many[200:], whole=True)
-        assert [*screen.history.metrics["step"]] == [*range(1, 413)]
+        assert [*screen.run.history.metrics["step"]] == [*range(1, 413)]
         await tell([Record(canned.NOW, canned.metrics(413, 900))])
-        assert screen.history.step == 413
+        assert screen.run.history.step == 413
 
     play(workspace, story, size=(120, 40))
 

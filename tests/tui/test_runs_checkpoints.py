@@ -17,7 +17,7 @@ from talm_tui.app import TalmApp
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.picker import PickScreen
 from talm_tui.play.screen import PlayScreen
-from talm_tui.runs import checkpoint_actions
+from talm_tui.runs import export_line
 from talm_tui.runs.checkpoint_list import CheckpointList
 from talm_tui.runs.export_line import ExportLine
 from talm_tui.runs.screen import RunsScreen
@@ -45,7 +45,7 @@ def saved(workspace: Workspace) -> Workspace:
 async def listed(app: TalmApp, pilot: Pilot[None]) -> RunsScreen:
     """Runs, with the checkpoints of `nano` listed."""
     screen = await enter(app, pilot)
-    await until(pilot, lambda: len(screen.files.checkpoints) == len(STEPS))
+    await until(pilot, lambda: len(screen.run.files.checkpoints) == len(STEPS))
     screen.monitor.open_view("checkpoints")
     await drawn(pilot, screen)
     return screen
@@ -81,7 +81,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch, how: str) -> list[ExportProcess]:
         made.append(ExportProcess(config, root, command=(sys.executable, FAKE, how)))
         return made[-1]
 
-    monkeypatch.setattr(checkpoint_actions, "ExportProcess", process)
+    monkeypatch.setattr(export_line, "ExportProcess", process)
     return made
 
 
@@ -108,18 +108,18 @@ def test_the_chosen_checkpoint_stays_chosen_while_others_come(saved: Workspace) 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await listed(app, pilot)
         shown = screen.query_one(CheckpointList)
-        assert screen.chosen_checkpoint() == "checkpoint-000400"
+        assert screen.checkpoints.chosen() == "checkpoint-000400"
         await pilot.press("comma", "comma", "comma", "full_stop")
-        assert screen.chosen_checkpoint() == "checkpoint-000300"
+        assert screen.checkpoints.chosen() == "checkpoint-000300"
         (nano / "checkpoint-000410").mkdir()
-        await until(pilot, lambda: len(screen.files.checkpoints) == 4)
+        await until(pilot, lambda: len(screen.run.files.checkpoints) == 4)
         await drawn(pilot, screen)
         assert shown.option_count == 4
-        assert screen.chosen_checkpoint() == "checkpoint-000300"
+        assert screen.checkpoints.chosen() == "checkpoint-000300"
         await pilot.click(CheckpointList, offset=(5, 4))
-        assert screen.chosen_checkpoint() == "checkpoint-000200"
+        assert screen.checkpoints.chosen() == "checkpoint-000200"
         await pilot.press("v")
-        assert screen.chosen_checkpoint() is None
+        assert screen.checkpoints.chosen() is None
         screen.monitor.begin()
         assert shown.chosen == "checkpoint-000410"
 
@@ -133,9 +133,9 @@ def test_the_newest_is_chosen_until_somebody_chooses(saved: Workspace) -> None:
         (nano / "checkpoint-000410").mkdir()
         saved_410 = Checkpointed(step=410, directory="checkpoint-000410", bytes=1, seconds=1)
         say(nano, saved_410, at=canned.NOW + 1)
-        await until(pilot, lambda: len(screen.files.checkpoints) == 4)
+        await until(pilot, lambda: len(screen.run.files.checkpoints) == 4)
         await drawn(pilot, screen)
-        assert screen.chosen_checkpoint() == "checkpoint-000410"
+        assert screen.checkpoints.chosen() == "checkpoint-000410"
 
     play(saved, story)
 
@@ -151,8 +151,8 @@ def test_play_takes_the_chosen_checkpoint_along(saved: Workspace) -> None:
         screen = app.screen
         assert isinstance(screen, PlayScreen)
         at = screen.query_one("#edit-checkpoint", PickEditor)
-        await until(pilot, lambda: screen._models and at.value == "step 300")
-        request = screen.request()
+        await until(pilot, lambda: screen.choice.models and at.value == "step 300")
+        request = screen.choice.request()
         assert request is not None
         assert request.lanes[0].config.model.endswith("nano/checkpoint-000300")
         # From the chart it is the newest, whichever that will be.
@@ -176,7 +176,7 @@ def test_a_branch_begins_at_the_chosen_checkpoint(saved: Workspace) -> None:
 def test_elsewhere_a_branch_asks_for_the_checkpoint(saved: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        await until(pilot, lambda: len(screen.files.checkpoints) == len(STEPS))
+        await until(pilot, lambda: len(screen.run.files.checkpoints) == len(STEPS))
         await pilot.press("b")
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
         assert "Branch nano at" in screen_text(app)
@@ -219,7 +219,7 @@ def test_a_checkpoint_is_exported_by_a_process_of_its_own(saved: Workspace) -> N
         await pilot.press("comma", "E")
         await picked(app, pilot, *"hugging")
         await placed(app, pilot)
-        await until(pilot, lambda: screen._exporting is None, seconds=120)
+        await until(pilot, lambda: screen.query_one(ExportLine).process is None, seconds=120)
         await told(app, pilot, f"Exported: {target}")
         assert str(screen.query_one(ExportLine).content) == (
             "● nano step 300 as huggingface is exported   X closes this\n"
@@ -248,7 +248,7 @@ def test_an_export_is_stopped(saved: Workspace, monkeypatch: pytest.MonkeyPatch)
         await told(app, pilot, "One export at a time: this one is still being written.")
         await pilot.press("X")
         await told(app, pilot, "The export is stopped; nothing was written.")
-        assert screen._exporting is None
+        assert screen.query_one(ExportLine).process is None
         assert not screen.query_one(ExportLine).display
         assert len(made) == 1
 
@@ -264,7 +264,7 @@ def test_an_export_goes_where_somebody_says(
         made.append(config)
         return ExportProcess(config, root, command=(sys.executable, FAKE, "die"))
 
-    monkeypatch.setattr(checkpoint_actions, "ExportProcess", process)
+    monkeypatch.setattr(export_line, "ExportProcess", process)
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await listed(app, pilot)
@@ -277,14 +277,14 @@ def test_an_export_goes_where_somebody_says(
         await pilot.press("enter")
         await until(pilot, lambda: "it exists already" in screen_text(app))
         await placed(app, pilot, str(tmp_path / "out"))
-        await until(pilot, lambda: made and screen._exporting is None)
+        await until(pilot, lambda: made and screen.query_one(ExportLine).process is None)
         # Left by escape, nothing is exported.
         await pilot.press("X", "E")
         await picked(app, pilot)
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
-        assert screen._exporting is None
+        assert screen.query_one(ExportLine).process is None
 
     play(saved, story, size=(120, 40))
     (config,) = made
@@ -302,7 +302,7 @@ def test_why_an_export_failed_is_told(saved: Workspace, monkeypatch: pytest.Monk
         await placed(app, pilot)
         problem = "output = '[b]x[/]': exists already"
         await told(app, pilot, f"Not exported: {problem}")
-        assert screen._exporting is None
+        assert screen.query_one(ExportLine).process is None
         assert (
             f"✕ nano step 400 as gguf f16 is not exported: {problem}   X closes this"
             in " ".join(str(screen.query_one(ExportLine).content).split("\n"))
@@ -317,7 +317,7 @@ def test_a_program_that_cannot_be_started(
     saved: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        checkpoint_actions,
+        export_line,
         "ExportProcess",
         lambda config, root: ExportProcess(config, root, command=("/nowhere/python",)),
     )
@@ -328,7 +328,7 @@ def test_a_program_that_cannot_be_started(
         await picked(app, pilot)
         await placed(app, pilot)
         await until(pilot, lambda: any("cannot be started" in text for text in said(app)))
-        assert screen._exporting is None
+        assert screen.query_one(ExportLine).process is None
 
     play(saved, story)
 

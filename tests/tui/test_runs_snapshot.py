@@ -43,8 +43,8 @@ async def runs(pilot: Pilot[None]) -> None:
     screen = app.screen
     assert isinstance(screen, RunsScreen)
     if app.snapshot.models:
-        await until(pilot, lambda: len(screen.history.metrics))
-        await until(pilot, lambda: screen.files.config)
+        await until(pilot, lambda: len(screen.run.history.metrics))
+        await until(pilot, lambda: screen.run.files.config)
         await pilot.pause()
         screen._changed()
         screen._tick()
@@ -52,11 +52,11 @@ async def runs(pilot: Pilot[None]) -> None:
 
 
 def _overlays(screen: RunsScreen, count: int) -> bool:
-    return len(screen.overlaid) == count
+    return len(screen.charts.overlaid) == count
 
 
 def _left(screen: RunsScreen, run: str | None) -> bool:
-    return screen._run != run
+    return screen.run.name != run
 
 
 async def overlaid(pilot: Pilot[None]) -> None:
@@ -66,12 +66,12 @@ async def overlaid(pilot: Pilot[None]) -> None:
     for number in range(1, 4):
         await pilot.press("o")
         await until(pilot, partial(_overlays, screen, number))
-        chosen = screen._run
+        chosen = screen.run.name
         await pilot.press("down")
         await until(pilot, partial(_left, screen, chosen))
     await pilot.press("home")
-    await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
-    await until(pilot, lambda: len(screen.history.metrics) == 42 and screen.files.config)
+    await until(pilot, lambda: all(len(x.history.metrics) for x in screen.charts.overlaid.values()))
+    await until(pilot, lambda: len(screen.run.history.metrics) == 42 and screen.run.files.config)
     screen._changed()
     screen._tick()
     await pilot.pause()

@@ -44,8 +44,8 @@ def test_keys_typed_ahead_are_about_the_run_they_were_typed_for(workspace: Works
         screen = await enter(app, pilot)
         for key in ("o", "down", "o", "down", "down", "o"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await until(pilot, lambda: len(screen.overlaid) == 3)
-        assert [*screen.overlaid] == ["nano", "try-3", "try-2"]
+        await until(pilot, lambda: len(screen.charts.overlaid) == 3)
+        assert [*screen.charts.overlaid] == ["nano", "try-3", "try-2"]
         assert screen.chosen == "try-2"
 
     play(workspace, story)
@@ -167,7 +167,7 @@ def test_what_is_typed_right_after_the_key_is_in_the_filter(workspace: Workspace
         screen = await enter(app, pilot)
         await pilot.press("slash", "o", "k")
         assert screen.query_one(RunFilter).text == "ok"
-        assert screen.overlaid == {}
+        assert screen.charts.overlaid == {}
 
     play(workspace, story)
 
@@ -179,10 +179,12 @@ def test_runs_laid_over_each_other_have_letters_in_table_and_chart(workspace: Wo
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("o", "down", "o", "down")
-        await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
-        await until(pilot, lambda: len(screen.history.metrics) == 200)
+        await until(
+            pilot, lambda: all(len(x.history.metrics) for x in screen.charts.overlaid.values())
+        )
+        await until(pilot, lambda: len(screen.run.history.metrics) == 200)
         await drawn(pilot, screen)
-        assert {name: item.letter for name, item in screen.overlaid.items()} == {
+        assert {name: item.letter for name, item in screen.charts.overlaid.items()} == {
             "nano": "a",
             "try-3": "b",
         }
@@ -198,10 +200,10 @@ def test_runs_laid_over_each_other_have_letters_in_table_and_chart(workspace: Wo
         assert "━ talm-1" in text
         await pilot.press("up", "o")
         await drawn(pilot, screen)
-        assert list(screen.overlaid) == ["nano"]
+        assert list(screen.charts.overlaid) == ["nano"]
         await pilot.press("O")
-        assert screen.overlaid == {}
-        await until(pilot, lambda: len(screen.history.metrics) == 30)
+        assert screen.charts.overlaid == {}
+        await until(pilot, lambda: len(screen.run.history.metrics) == 30)
         await drawn(pilot, screen)
         assert [c.label for c in screen.query_one(Chart).curves] == ["loss", "validation"]
 
@@ -218,12 +220,14 @@ def test_an_overlaid_run_grows_and_one_that_is_deleted_goes(workspace: Workspace
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("o", "end", "o", "up")
-        await until(pilot, lambda: all(len(x.history.metrics) for x in screen.overlaid.values()))
+        await until(
+            pilot, lambda: all(len(x.history.metrics) for x in screen.charts.overlaid.values())
+        )
         say(nano, canned.metrics(420, 900), at=canned.NOW + 1)
-        await until(pilot, lambda: len(screen.overlaid["nano"].history.metrics) == 43)
+        await until(pilot, lambda: len(screen.charts.overlaid["nano"].history.metrics) == 43)
         shutil.rmtree(old)
         app.refresh_workspace()
-        await until(pilot, lambda: list(screen.overlaid) == ["nano"])
+        await until(pilot, lambda: list(screen.charts.overlaid) == ["nano"])
 
     play(workspace, story)
 
@@ -267,7 +271,7 @@ def test_the_config_page_says_how_overlaid_runs_differ(workspace: Workspace) -> 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("down", "o", "up")
-        await until(pilot, lambda: len(screen.history.metrics) == 42)
+        await until(pilot, lambda: len(screen.run.history.metrics) == 42)
         for _ in range(3):
             await pilot.press("v")
         await drawn(pilot, screen)
@@ -309,7 +313,7 @@ def test_a_run_is_trained_again_with_other_settings(workspace: Workspace) -> Non
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("end")
-        await until(pilot, lambda: screen._over)
+        await until(pilot, lambda: screen.run.over)
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         place = app.screen
@@ -367,7 +371,7 @@ def test_a_run_is_renamed(workspace: Workspace) -> None:
         screen = await enter(app, pilot)
         assert not screen.check_action("rename", ())
         await pilot.press("end")
-        await until(pilot, lambda: screen._over)
+        await until(pilot, lambda: screen.run.over)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         answer = app.screen.query_one(Input)
@@ -397,7 +401,7 @@ def test_a_run_is_deleted_after_a_question_that_says_what_it_frees(workspace: Wo
         await pilot.press("d")
         assert isinstance(app.screen, RunsScreen)
         screen.open("talm-1")
-        await until(pilot, lambda: screen._over and screen.files.checkpoints)
+        await until(pilot, lambda: screen.run.over and screen.run.files.checkpoints)
         for answer, left in (("n", True), ("y", False)):
             await pilot.press("d")
             await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
@@ -421,7 +425,7 @@ def test_a_branch_is_set_up_in_the_form(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        await until(pilot, lambda: len(screen.files.checkpoints) == 1)
+        await until(pilot, lambda: len(screen.run.files.checkpoints) == 1)
         await pilot.press("b")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen))
         await until(pilot, lambda: "--init-from nano/checkpoint-000400" in screen_text(app))

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.binding import Binding, BindingType
 
 from talm_core.runtime.history import History
 from talm_tui.charts.chart import Chart
-from talm_tui.charts.curves import OVERLAID, Curves, Overlaid, Quantity
+from talm_tui.charts.curves import OVERLAID, Curves, Overlaid
 from talm_tui.charts.ink import LETTERS
-from talm_tui.charts.plot import Curve, View
-from talm_tui.runs.checkpoint_actions import CheckpointActions
 from talm_tui.runs.monitor import VIEWS, Monitor
 from talm_tui.runs.overlay import OverlayRead, OverlayReader
-from talm_tui.services.messages import Said, Trouble
+from talm_tui.runs.shown_run import ShownRun
+from talm_tui.services.messages import Said
+from talm_tui.shell.screen import Part, Place
 
 _OF_A_RUN = ("overlay", "overlay_none", "next_quantity", "export")
 
 
-class MonitorActions(CheckpointActions):
-    """A place that shows a run's monitor. The chart's keys work wherever the focus is; a subclass
-    draws."""
+class MonitorControl(Part):
+    """The keys of a run's monitor. Those of the chart work wherever the focus is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "next_view", "view", id="runs.view", tooltip="Chart, sample, log, config"),
@@ -81,39 +80,38 @@ class MonitorActions(CheckpointActions):
         ),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        place: Place,
+        run: ShownRun,
+        listed: Callable[[], object],
+        changed: Callable[[], object],
+    ) -> None:
+        """`listed` shows the letters of the runs in the chart beside their names, `changed` draws
+        the chart."""
+        super().__init__(place)
+        self._run = run
+        self._listed = listed
+        self._changed = changed
         self.overlaid: dict[str, Overlaid] = {}
-        self._overlays = OverlayReader(self.post_message)
-        self._offered: tuple[object, ...] = ()
+        self._overlays = OverlayReader(place.post_message)
 
-    def on_unmount(self) -> None:
+    def close(self) -> None:
+        """Read no more."""
         self._overlays.stop()
 
     @property
     def monitor(self) -> Monitor:
         """The part that shows the chosen run."""
-        return self.query_one(Monitor)
-
-    def _list(self) -> None:
-        """Show the letters of the runs in the chart beside their names."""
-        raise NotImplementedError
-
-    def _changed(self) -> None:
-        """There is something new to draw."""
-        raise NotImplementedError
-
-    def _tick(self) -> None:
-        """Draw what is new."""
-        raise NotImplementedError
+        return self.place.query_one(Monitor)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this run now is offered."""
         if action in _OF_A_RUN:
-            return self._run is not None
+            return self._run.name is not None
         if action == "chart" and parameters == ("follow",):
-            return self.is_mounted and self._held
-        return super().check_action(action, parameters)
+            return self.place.is_mounted and self.held
+        return True
 
     def action_next_view(self) -> None:
         """The next view."""
@@ -129,40 +127,34 @@ class MonitorActions(CheckpointActions):
 
     def action_chart(self, name: str, *arguments: int) -> None:
         """One of the chart's actions, wherever the focus is."""
-        getattr(self.query_one(Chart), f"action_{name}")(*arguments)
+        getattr(self.place.query_one(Chart), f"action_{name}")(*arguments)
 
-    def _others(self) -> list[Overlaid]:
+    def others(self) -> list[Overlaid]:
         """The overlaid runs but the chosen one."""
-        return [item for item in self.overlaid.values() if item.name != self._run]
+        return [item for item in self.overlaid.values() if item.name != self._run.name]
 
     @property
-    def _held(self) -> bool:
+    def held(self) -> bool:
         """Whether the chart does not follow its newest point."""
-        return self.query_one(Chart).view.right is not None
-
-    def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
-        message.stop()
-        if self._offered and self._offered[-1] != self._held:
-            self._offered = (*self._offered[:-1], self._held)
-            self.refresh_bindings()
+        return self.place.query_one(Chart).view.right is not None
 
     # --- other runs in the chart -------------------------------------------------------------
 
     def action_overlay(self) -> None:
         """Lay the chosen run's curves over the others', or take them away."""
-        assert self._run is not None
-        if self._run in self.overlaid:
-            self._overlay(self.overlaid.keys() - {self._run})
+        run, _ = self._run.place
+        if run in self.overlaid:
+            self.overlay(self.overlaid.keys() - {run})
         elif len(self.overlaid) >= len(LETTERS):
-            self.notify(f"{len(LETTERS)} runs is as many as there are letters.", markup=False)
+            self.place.notify(f"{len(LETTERS)} runs is as many as there are letters.", markup=False)
         else:
-            self._overlay([*self.overlaid, self._run])
+            self.overlay([*self.overlaid, run])
 
     def action_overlay_none(self) -> None:
         """Take all other runs' curves away."""
-        self._overlay(())
+        self.overlay(())
 
-    def _overlay(self, names: Collection[str]) -> None:
+    def overlay(self, names: Collection[str]) -> None:
         kept = {name: item for name, item in self.overlaid.items() if name in names}
         for name in names:
             if name not in kept:
@@ -172,16 +164,14 @@ class MonitorActions(CheckpointActions):
         self.overlaid = kept
         folder = self.talm.workspace.folder("pretrain")
         self._overlays.follow({name: folder / name for name in kept})
-        self._list()
+        self._listed()
         self._changed()
-        self._tick()
 
-    def on_overlay_read(self, message: OverlayRead) -> None:
-        message.stop()
+    def take(self, message: OverlayRead) -> None:
+        """More is known of an overlaid run."""
         item = self.overlaid.get(message.name)
         if item is not None:
             self.overlaid[message.name] = replace(item, history=message.history)
-            self._changed()
 
     def action_next_quantity(self) -> None:
         """Another quantity's chart."""
@@ -189,26 +179,28 @@ class MonitorActions(CheckpointActions):
 
     def action_export(self) -> None:
         """Write the chart as it is to files."""
-        assert self._run is not None
-        if self.coming is not None:
-            self.notify("Not all of the run is read yet: in a moment", severity="warning")
+        run, _ = self._run.place
+        if self._run.coming is not None:
+            said = "Not all of the run is read yet: in a moment"
+            self.place.notify(said, severity="warning")
             return
-        own, others = self.history.snapshot(), self._others()
-        curves = Curves().of(self._run, own, self.monitor.quantity, others)
-        view = replace(self.query_one(Chart).view, cursor=None)
-        self._export(self._run, self.monitor.quantity, curves, view)
-
-    @work(thread=True, exclusive=True, group="export", exit_on_error=False)
-    def _export(self, name: str, quantity: Quantity, curves: list[Curve], view: View) -> None:
-        from talm_tui.charts import export as chart_file
-
+        own, quantity = self._run.history.snapshot(), self.monitor.quantity
+        curves = Curves().of(run, own, quantity, self.others())
+        view = replace(self.place.query_one(Chart).view, cursor=None)
         folder = self.talm.workspace.root / "charts"
         kind = "".join(letter if letter.isalnum() else "-" for letter in quantity.name)
-        title = f"{name}: {quantity.title}"
-        try:
-            paths = chart_file.write(folder, f"{name}-{kind}", title, curves, view)
-        except OSError as error:
-            self.app.post_message(Trouble(f"{folder} cannot be written: {error.strerror}"))
-        else:
+
+        def write() -> list[Path]:
+            from talm_tui.charts import export
+
+            title = f"{run}: {quantity.title}"
+            return export.write(folder, f"{run}-{kind}", title, curves, view)
+
+        def written(paths: list[Path]) -> None:
             names = ", ".join(path.name for path in paths)
-            self.app.post_message(Said(f"In {folder}: {names}"))
+            self.place.app.post_message(Said(f"In {folder}: {names}"))
+
+        def failed(error: OSError) -> str:
+            return f"{folder} cannot be written: {error.strerror}"
+
+        self.look("export", write, written, failed=failed)
