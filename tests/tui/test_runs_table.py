@@ -329,13 +329,13 @@ def test_a_config_that_is_no_runs_is_named(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("end")
-        await until(pilot, lambda: screen._over)
-        assert screen._directory is not None
-        file = screen._directory / "config.toml"
+        await until(pilot, lambda: screen.run.over)
+        assert screen.run.directory is not None
+        file = screen.run.directory / "config.toml"
         file.write_text(dumps(TokenizerConfig(name="x")))
         await pilot.press("t")
         await until(pilot, lambda: said(app))
-        assert said(app) == [f"{file} is the config of a tokenizer job, not a run's"]
+        assert said(app) == [f"{file}: is the config of a tokenizer job, not a run's"]
         assert app.screen is screen
 
     play(workspace, story)
