@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from talm_core.tokenizer.compilation import make_ready
@@ -78,7 +78,8 @@ class TokenizerTrainer:
     ) -> None:
         """`name` becomes the file's name, without `.json`."""
         self.name = name
-        self.special_tokens = tuple(dict.fromkeys(special_tokens or ()))
+        self._special_tokens = tuple(dict.fromkeys(special_tokens or ()))
+        self.special_tokens: Collection[str] | None = self._special_tokens
         self.regex_pattern = regex_pattern_string
 
     def train(
@@ -112,9 +113,9 @@ class TokenizerTrainer:
         if vocab_size < SINGLE_BYTES:
             message = f"vocab_size must be at least {SINGLE_BYTES}, not {vocab_size}"
             raise ValueError(message)
-        chunks = _read(files, file_read_chunksize) if files else [text or ""]
+        chunks = read(files, file_read_chunksize) if files else [text or ""]
         tokens = learn(chunks, self.regex_pattern, vocab_size)
-        vocabulary = from_tokens(self.name, self.regex_pattern, tokens, self.special_tokens)
+        vocabulary = from_tokens(self.name, self.regex_pattern, tokens, self._special_tokens)
         reached = len(vocabulary.ranks)
         if reached < vocab_size:
             message = f"The text is too short for {vocab_size} tokens: it gives {reached}"
@@ -123,7 +124,8 @@ class TokenizerTrainer:
         return str(path)
 
 
-def _read(files: Iterable[PathLike], chunksize: int | Sequence[int | None] | None) -> Iterator[str]:
+def read(files: Iterable[PathLike], chunksize: int | Sequence[int | None] | None) -> Iterator[str]:
+    """The text of files, each once, so many characters at a time: for all, or for each."""
     paths = list(dict.fromkeys(files))
     sizes = chunksize if isinstance(chunksize, Sequence) else [chunksize] * len(paths)
     for path, size in zip(paths, sizes, strict=True):

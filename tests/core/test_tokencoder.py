@@ -18,7 +18,10 @@ from typing import Any
 
 import pytest
 import tiktoken
+from hypothesis import given
+from hypothesis import strategies as st
 
+from talm_core import tokencoder
 from talm_core.tokenizer.bpe_trainer import TokenizerTrainer
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN, GPT2_REGEX_PATTERN
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -83,6 +86,64 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         TokenizerTrainer("t").train(vocab_size=300, text=TEXT)
     with pytest.raises(FileNotFoundError):
         Tokenizer.from_file("nowhere")
+
+
+def test_pairs_are_counted_and_merged() -> None:
+    assert tokencoder.TokenizerTrainer.count_pairs([5, 5, 4, 4, 4]) == {
+        (5, 5): 1, (5, 4): 1, (4, 4): 2,
+    }  # fmt: skip
+    counts = {(4, 4): 2}
+    assert tokencoder.TokenizerTrainer.count_pairs([4, 4, 4], counts) is counts
+    assert counts == {(4, 4): 4}
+    merge = tokencoder.TokenizerTrainer.merge
+    assert merge([1, 1, 2, 1, 1, 2], pair=(1, 1), idx=-1) == [-1, 2, -1, 2]
+    assert merge([1, 1, 1], (1, 1), 7) == [7, 1]
+    assert merge([1, 1, 1, 1], (1, 1), 1) == [1, 1]
+    assert merge([], (1, 1), 7) == []
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.tuples(st.integers(0, 2), st.integers(0, 2)))
+def test_a_merge_is_that_of_a_text_in_which_the_pair_is_replaced(
+    tokens: list[int], pair: tuple[int, int]
+) -> None:
+    text = "".join(map(str, tokens)).replace("".join(map(str, pair)), "9")
+    assert tokencoder.TokenizerTrainer.merge(tokens, pair, 9) == [int(digit) for digit in text]
+
+
+def test_files_are_read_in_pieces(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("the café\n")
+    two.write_text("ab12")
+    made = tokencoder.TokenizerTrainer("x")
+    assert [bytes(piece) for piece in made.read_file_chunks(one)] == [
+        b"the", " café".encode(), b"\n",
+    ]  # fmt: skip
+    assert list(made.read_file_chunks(str(one), 4)) == [
+        list(b"the"),
+        list(b" "),
+        list("café".encode()),
+        [10],
+    ]
+    chunks = made.files_to_chunks([one, two, one], [None, 1])
+    assert [bytes(piece) for piece in chunks][3:] == [b"a", b"b", b"1", b"2"]
+    own = tokencoder.TokenizerTrainer("x", regex_pattern_string=r"[a-z]|[^a-z]+")
+    assert [bytes(piece) for piece in own.files_to_chunks({two})] == [b"a", b"b", b"12"]
+
+
+def test_special_tokens_are_a_set_or_none(tmp_path: Path) -> None:
+    texts = ["<|b|>", "<|a|>", "<|c|>", "<|b|>"]
+    made = tokencoder.TokenizerTrainer("mine", texts)
+    assert made.special_tokens == set(texts)
+    path = made.train(text=TEXT, vocab_size=260, save_dir=tmp_path)
+    special = json.loads(Path(path).read_text())["special_tokens"]
+    assert special == {"<|b|>": 260, "<|a|>": 261, "<|c|>": 262}
+    nothing: tuple[Any, ...] = (None, set(), {})
+    for none in nothing:
+        assert tokencoder.TokenizerTrainer("x", none).special_tokens is None
+    tokenizer = tokencoder.Tokenizer.from_file(path)
+    assert isinstance(tokenizer, tiktoken.Encoding)
+    assert tokencoder.DEFAULT_REGEX_PATTERN == DEFAULT_REGEX_PATTERN
+    assert tokencoder.GPT2_REGEX_PATTERN == GPT2_REGEX_PATTERN
 
 
 def ranks(path: Path) -> dict[str, int]:
