@@ -89,14 +89,16 @@ def stream(
         begin = b""
 
 
-def split_prompt(tokenizer: Tokenizer, prompt: str) -> tuple[list[int], bytes]:
+def split_prompt(
+    tokenizer: Tokenizer, prompt: str, *, healing: bool = True
+) -> tuple[list[int], bytes]:
     """The ids of a prompt, and what the first token after it has to start with.
 
     In text a space belongs to the word that follows it, and a model has hardly ever seen one that
-    stands alone before a word. `def ` is therefore read as `def`, to be gone on with by a token
-    that starts with a space.
+    stands alone before a word. With `healing`, `def ` is therefore read as `def`, to be gone on
+    with by a token that starts with a space; without, as every other program reads it.
     """
-    if len(prompt) > 1 and prompt.endswith(" ") and not prompt[-2].isspace():
+    if healing and len(prompt) > 1 and prompt.endswith(" ") and not prompt[-2].isspace():
         return tokenizer.encode_ordinary(prompt[:-1]), b" "
     return tokenizer.encode_ordinary(prompt), b""
 

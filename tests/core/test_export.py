@@ -27,7 +27,7 @@ from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.sample.job import sample
 from talm_core.model import generate, gguf, hf, ollama
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
+from talm_core.runtime.events import Event, Finished, Generated, Notice, Progress, Started
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
@@ -276,6 +276,22 @@ def test_a_model_that_learned_from_conversations_has_one(workspace: Workspace) -
     directory = exported(workspace, format="huggingface")
     assert AutoTokenizer.from_pretrained(directory).chat_template == own
     assert "conversations" in (directory / "README.md").read_text()
+
+
+def test_without_healing_talm_goes_on_as_transformers_does(workspace: Workspace) -> None:
+    """Greedy, from a prompt that ends in a space."""
+    _, source = checkpoint(workspace)
+    inputs = AutoTokenizer.from_pretrained(source)("he ", return_tensors="pt")
+    model = AutoModelForCausalLM.from_pretrained(source).eval()
+    theirs = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=None)[0]
+    asked = {"model": "nano", "prompt": "he ", "temperature": 0, "max_tokens": 6}
+    config = build(SampleConfig, asked | {"token_healing": False})
+    ours = [event.token for event in sample(config, workspace) if isinstance(event, Generated)]
+    assert ours == theirs[inputs["input_ids"].shape[1] :].tolist()[: len(ours)]
+    assert ours
+    healed = build(SampleConfig, asked)
+    [first, *_] = [e.token for e in sample(healed, workspace) if isinstance(e, Generated)]
+    assert first in (32, 259)  # A space, or one with a letter.
 
 
 def test_all_readers_begin_a_text_alike(

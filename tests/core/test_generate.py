@@ -164,6 +164,8 @@ def test_one_token_takes_one_thread_and_gives_the_others_back() -> None:
 def test_a_last_space_is_left_to_the_next_token(prompt: str, expected: tuple[bytes, bytes]) -> None:
     ids, begin = split_prompt(TOKENIZER, prompt)
     assert (TOKENIZER.decode_bytes(ids), begin) == expected
+    ids, begin = split_prompt(TOKENIZER, prompt, healing=False)
+    assert (ids, begin) == (TOKENIZER.encode_ordinary(prompt), b"")
 
 
 def test_the_first_token_starts_as_it_must_and_its_text_goes_on_after_that() -> None:

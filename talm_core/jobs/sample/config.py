@@ -18,6 +18,16 @@ class SampleConfig(JobConfig):
 
     model: Model
     prompt: Annotated[str, Setting("Text", "Text to continue.")] = ""
+    token_healing: Annotated[
+        bool,
+        Setting(
+            "Text",
+            "Leave a space that ends the prompt to the token that comes next.",
+            more="In text a space belongs to the word after it. Other programs read it as a token "
+            "of its own: off continues as they do.",
+            advanced=True,
+        ),
+    ] = True
     max_tokens: Annotated[
         int,
         Field(ge=1, le=1_000_000),

@@ -59,7 +59,7 @@ class Session:
         from talm_core.model.generate import split_prompt, stream
 
         end = loaded.vocabulary.special_tokens.get(END_OF_TEXT)
-        prompt, begin = split_prompt(loaded.tokenizer, config.prompt)
+        prompt, begin = split_prompt(loaded.tokenizer, config.prompt, healing=config.token_healing)
         # Each document begins with the end of the one before: that is how a text starts.
         ids = prompt if end is None else [end, *prompt]
         if not ids:
