@@ -229,7 +229,9 @@ def test_a_checkpoint_is_exported_by_a_process_of_its_own(saved: Workspace) -> N
         assert not screen.query_one(ExportLine).display
 
     play(saved, story, size=(120, 40))
-    assert {file.name for file in target.iterdir()} == {"config.json", "model.safetensors"}
+    assert {file.name for file in target.iterdir()} == {
+        *("README.md", "config.json", "model.safetensors")
+    }
     assert (target / "model.safetensors").read_bytes() == b"weights"
 
 
