@@ -24,7 +24,7 @@ from talm_core.jobs.registry import artifact_of, known, spec_of
 from talm_core.jobs.spec import load
 from talm_core.runtime import control, journal, lock
 from talm_core.runtime.driver import LOG_FILE
-from talm_core.runtime.events import Started, done
+from talm_core.runtime.events import Record, Started, done
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.preflight import check, check_resumed, settle
 from talm_core.settings.schema import JobConfig, build, settings_of
@@ -70,13 +70,15 @@ def open_artifact(
     if problems:
         raise InputError(*problems)
     directory = workspace.directory_of(config)
-    fresh = not directory.is_dir()
+    fresh = artifact_files.vacant(directory)
     if fresh and resume:
         problem = Problem(name_key(config.kind), "there is nothing to resume", config.artifact)
         raise ArtifactError(problem)
     workspace.require_writable()
     require_own_files(directory)
     held = _lock(config, directory, workspace, fresh=fresh)
+    # Looked at again: somebody may have begun, and even finished, until the lock was ours.
+    fresh = artifact_files.vacant(directory)
     try:
         if not fresh:
             if resume and (others := check_resumed(config, workspace)):
@@ -134,6 +136,8 @@ def discard(directory: Path, workspace: Workspace) -> None:
     """Remove a directory in which nothing was made, and folders it leaves empty."""
     with contextlib.suppress(OSError):
         atomic.sweep(directory)
+        if directory.is_symlink():
+            return
         if {entry.name for entry in directory.iterdir()} <= _OWN:
             artifact_files.remove(directory)
             parent = directory.parent
@@ -149,7 +153,7 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     record = journal.last_record(directory)
     spec = spec_of(config.kind)
     if record is not None and done(record.event):
-        if _extends(config, directory):
+        if _extends(config, directory, record):
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
         hint = f"{spec.extending}choose another name"
@@ -166,17 +170,28 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
         check_unchanged(config, directory, override=override)
 
 
+def grows(directory: Path, last: Record) -> bool:
+    """Whether a finished artifact was to be made longer by a process that ended before it had
+    said a word: `last` is from before that."""
+    try:
+        return (directory / FINISHED_FILE).lstat().st_mtime > last.time
+    except OSError:
+        return False
+
+
 def _remember_finished(directory: Path) -> None:
     record = journal.last_record(directory)
-    if record is not None and done(record.event):
+    if record is not None and done(record.event) and not grows(directory, record):
         text = artifact_files.read_text(directory / CONFIG_FILE, most=_MOST_CONFIG)
         atomic.write_text(directory / FINISHED_FILE, text)
 
 
-def _extends(config: JobConfig, directory: Path) -> bool:
-    """Whether a finished artifact is to be made longer."""
+def _extends(config: JobConfig, directory: Path, last: Record) -> bool:
+    """Whether a finished artifact is to be made longer than it is: what `config.toml` asks for is
+    not there before it has been made."""
+    name = FINISHED_FILE if grows(directory, last) else CONFIG_FILE
     try:
-        finished = read_config(directory)
+        finished = read_config(directory, name)
     except InputError:
         return False
     return type(config) is type(finished) and config.extends(finished)
@@ -237,7 +252,7 @@ def _begun_with(directory: Path) -> JobConfig | None:
     return read_config(directory) if artifact_files.occupied(directory / CONFIG_FILE) else None
 
 
-def read_config(directory: Path) -> JobConfig:
+def read_config(directory: Path, name: str = CONFIG_FILE) -> JobConfig:
     """What a job was asked, under the name its directory has now: one that was moved or copied
     is worked in as what it is. A dataset keeps the name it was made by.
 
@@ -245,7 +260,7 @@ def read_config(directory: Path) -> JobConfig:
         ArtifactError: there is no config.
         ConfigError: it cannot be understood.
     """
-    path = directory / CONFIG_FILE
+    path = directory / name
     try:
         text = artifact_files.read_text(path, most=_MOST_CONFIG)
     except UnsafeFileError as error:

@@ -32,6 +32,7 @@ from talm_core.runtime.opening import (
     CONFIG_FILE,
     FINISHED_FILE,
     discard,
+    grows,
     open_artifact,
     read_config,
     resumed_config,
@@ -105,7 +106,7 @@ def status(directory: Path) -> Status:
         return Status.DAMAGED
     record = journal.last_record(directory)
     event = record.event if record else None
-    if done(event):
+    if record is not None and done(event) and not grows(directory, record):
         return Status.DONE
     # And again, for one that began in between.
     if held or (not isinstance(event, ENDS) and lock.held(directory)):
@@ -171,19 +172,19 @@ def run(
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
     finished = directory / FINISHED_FILE
-    grows = finished.exists()
+    growing = finished.exists()
     try:
         job = open_job(config, workspace)
         heard = Inbox([directory, *listen])
-        driver = Driver(config, workspace, directory, heard, on_event, grows=grows)
+        driver = Driver(config, workspace, directory, heard, on_event, grows=growing)
         driver.drive(job)
-        if grows and status(directory) is Status.DONE:
+        if growing and status(directory) is Status.DONE:
             finished.unlink(missing_ok=True)
         return driver.last
     except InputError:
         if fresh:
             discard(directory, workspace)
-        if grows:
+        if growing:
             finished.replace(directory / CONFIG_FILE)
         raise
     finally:

@@ -115,6 +115,18 @@ def occupied(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def vacant(directory: Path) -> bool:
+    """Whether an artifact's directory means nothing: it is not there, or was made by a job that was
+    killed before it wrote down what it was asked."""
+    if not occupied(directory):
+        return True
+    try:
+        with os.scandir(directory) as entries:
+            return all(entry.name == "lock" or entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return False
+
+
 # --- opening ---------------------------------------------------------------------------------
 
 

@@ -450,12 +450,12 @@ _ELSEWHERE = {
     "talm_core.model.hf": "a model's files, looked at before",
     "talm_core.training.origin": "a model's files, looked at before",
     "talm_core.training.trainer": "a checkpoint's files, looked at before",
-    "talm_tui.chart_file": "a chart that is written",
-    "talm_tui.export_process": "a temporary file of its own",
-    "talm_tui.keymap": "the user's keys",
-    "talm_tui.play_files": "what is kept of Play",
-    "talm_tui.preferences": "the user's preferences",
-    "talm_tui.terminal": "the terminal",
+    "talm_tui.charts.export": "a chart that is written",
+    "talm_tui.services.child_process": "a temporary file of its own",
+    "talm_tui.shell.keymap": "the user's keys",
+    "talm_tui.play.files": "what is kept of Play",
+    "talm_tui.shell.preferences": "the user's preferences",
+    "talm_tui.shell.terminal": "the terminal",
 }
 
 

@@ -13,6 +13,7 @@ from talm_core.jobs.quickstart.job import free_name, stages, taken
 from talm_core.jobs.registry import artifact_of
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
+from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Workspace
 
 
@@ -21,7 +22,7 @@ def check(config: QuickstartConfig, workspace: Workspace) -> Iterator[Problem]:
     preset = list(problems_of(lambda: find_preset(workspace, config.preset)))
     yield from preset or problems_of(lambda: stages(config, workspace))
     if not list(problems_of(lambda: workspace.directory_of(config))):
-        begun = workspace.directory_of(config).is_dir()
+        begun = not artifact_files.vacant(workspace.directory_of(config))
         yield from [] if begun else taken(config, workspace)
     if config.name in artifact_of(TokenizerConfig.kind).reserved:
         yield Problem("name", "is taken by the built-in tokenizer", config.name)
@@ -49,7 +50,8 @@ def _begun(workspace: Workspace, name: str) -> bool:
         directory = workspace.directory(QuickstartConfig.kind, name)
     except InputError:
         return False
-    return directory.is_dir() and runner.status(directory) is not runner.Status.DONE
+    begun = not artifact_files.vacant(directory)
+    return begun and runner.status(directory) is not runner.Status.DONE
 
 
 def afterwards(config: QuickstartConfig, workspace: Workspace) -> tuple[str, ...]:

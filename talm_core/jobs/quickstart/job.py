@@ -24,6 +24,7 @@ from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import ENDS, Event, Finished, Stage, Started, Stopped
 from talm_core.runtime.journal import JournalReader
 from talm_core.settings.schema import JobConfig, build
+from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Workspace
 from talm_core.training.checkpoint import checkpoints
 
@@ -76,6 +77,11 @@ def quickstart(ctx: JobContext, config: QuickstartConfig) -> None:
     workspace, own = ctx.workspace, ctx.directory
     first = JournalReader(own).read_new()
     going_on = any(isinstance(record.event, Stage) for record in first)
+    begun_as = next((item.event.name for item in first if isinstance(item.event, Started)), None)
+    if going_on and begun_as not in (None, config.artifact):
+        message = f"was begun as {begun_as}, and its parts are called so"
+        hint = f"give its directory the name {begun_as} again, or begin a new one"
+        raise WorkspaceError(Problem("name", message, config.artifact, hint))
     parts = stages(config, workspace)
     resumed_from = _steps_kept(parts, workspace) if going_on else None
     ctx.emit(Started(job=config.kind, name=config.artifact, resumed_from=resumed_from))
@@ -92,9 +98,11 @@ def quickstart(ctx: JobContext, config: QuickstartConfig) -> None:
             count=len(parts),
         )
         ctx.emit(stage)
-        if directory.is_dir() and runner.status(directory) is runner.Status.DONE:
+        # A kill may have come before a stage wrote down what it was asked.
+        begun = not artifact_files.vacant(directory)
+        if begun and runner.status(directory) is runner.Status.DONE:
             continue
-        resume = part.kind == "pretrain" and directory.is_dir()
+        resume = part.kind == "pretrain" and begun
         last = runner.run(part, workspace, resume=resume, listen=[own], on_event=_told(ctx))
         if isinstance(last, Finished):
             summary |= {f"{part.kind}_{key}": value for key, value in last.summary.items()}
@@ -112,12 +120,14 @@ def _told(ctx: JobContext) -> Callable[[Event], None]:
 def free_name(workspace: Workspace, stem: str = "quickstart") -> str:
     """`stem`, or the first of `stem-2`, `stem-3` … under which nothing exists yet."""
     names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-    return next(name for name in names if not any(map(Path.exists, _places(name, workspace))))
+    return next(name for name in names if all(map(artifact_files.vacant, _places(name, workspace))))
 
 
 def taken(config: QuickstartConfig, workspace: Workspace) -> list[Problem]:
     """What is wrong with the name of a quick start that has not begun: something is there."""
-    places = [place for place in _places(config.name, workspace)[1:] if place.exists()]
+    places = [
+        place for place in _places(config.name, workspace)[1:] if not artifact_files.vacant(place)
+    ]
     if not places:
         return []
     message = f"is taken: {', '.join(map(workspace.relative, places))}"
