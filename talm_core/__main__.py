@@ -22,6 +22,7 @@ from talm_core.runtime.kinds import open_job, share_cores
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import check_unchanged, require_own_files
 from talm_core.runtime.process import leave
+from talm_core.runtime.render import plain
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = options.directory.absolute()
         return _work(directory, options.workspace, options.lock_fd, override=options.override)
     except TalmError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{plain(str(error))}\n")
         return 2 if isinstance(error, InputError) else 1
 
 

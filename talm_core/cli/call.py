@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from talm_core.cli.options import Flag, Given
 from talm_core.errors import InputError, Problem
+from talm_core.runtime.render import plain
 from talm_core.storage.workspace import Workspace
 
 DONE, FAILED, INVALID, STOPPED = 0, 1, 2, 130
@@ -44,13 +45,14 @@ class Call:
             raise InputError(*found)
 
     def tell(self, text: str) -> None:
-        """Say something that is no result: on stderr, so that stdout stays clean."""
-        sys.stderr.write(f"talm: {text}\n")
+        """Say something that is no result: on stderr, so that stdout stays clean. Control codes of
+        names and of what files say are taken out, as in all that is said."""
+        sys.stderr.write(f"talm: {plain(text)}\n")
         sys.stderr.flush()
 
     def say(self, text: str) -> None:
         """Say a result: a line on stdout."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(plain(text) + "\n")
         sys.stdout.flush()
 
     def command_line(self, *words: str) -> str:
@@ -63,7 +65,7 @@ def complain(problems: Sequence[Problem], flags: Sequence[Flag]) -> None:
     """Say on stderr what is wrong, a line each."""
     sys.stdout.flush()
     for problem in problems:
-        sys.stderr.write(f"talm: {problem_line(problem, flags)}\n")
+        sys.stderr.write(f"talm: {plain(problem_line(problem, flags))}\n")
 
 
 def problem_line(problem: Problem, flags: Sequence[Flag]) -> str:

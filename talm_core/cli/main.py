@@ -156,6 +156,7 @@ def _main(words: list[str]) -> int:
     from talm_core.cli.call import FAILED, INVALID, Call, complain
     from talm_core.cli.parser import parse
     from talm_core.errors import InputError, Problem, TalmError, nearest
+    from talm_core.runtime.render import plain
     from talm_core.storage.workspace import Workspace
 
     if not words or words[0] in ("-h", "--help"):
@@ -176,7 +177,7 @@ def _main(words: list[str]) -> int:
         complain(error.problems, flags)
         return INVALID
     except TalmError as error:
-        sys.stderr.write(f"talm: {error}\n")
+        sys.stderr.write(f"talm: {plain(str(error))}\n")
         return FAILED
 
 

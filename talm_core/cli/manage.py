@@ -10,7 +10,7 @@ from talm_core.errors import BusyError, Problem
 from talm_core.jobs.registry import artifact_of
 from talm_core.runtime import lock, upkeep
 from talm_core.runtime.artifacts import full_name, resolve
-from talm_core.runtime.render import one_line, size
+from talm_core.runtime.render import one_line, plain, size
 from talm_core.storage import artifact_files, atomic
 from talm_core.storage.workspace import Artifact
 
@@ -85,6 +85,6 @@ def _agreed(call: Call, artifact: Artifact, name: str) -> bool:
     if not sys.stdin.isatty():
         hint = frees[0].lower() + frees[1:].removesuffix(".")
         call.require([Problem("yes", "must be given where nobody can be asked", hint=hint)])
-    sys.stderr.write(f"Delete {name} for good? {frees} [y/N] ")
+    sys.stderr.write(plain(f"Delete {name} for good? {frees} [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

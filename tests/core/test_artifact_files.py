@@ -544,3 +544,36 @@ def test_a_config_is_that_of_its_directory(workspace: Workspace) -> None:
     config = runner.read_config(workspace.directory("pretrain", "x"))
     assert isinstance(config, PretrainConfig)
     assert config.model_name == "x"
+
+
+# --- names -----------------------------------------------------------------------------------
+
+HOSTILE = "e\x1b]0;mine\x07\x1b[31mvil\x9b2J"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("show", HOSTILE),
+        ("show", "zzzzzzzz"),
+        ("export", HOSTILE),
+        ("sample", HOSTILE),
+        ("rename", HOSTILE, HOSTILE),
+        ("delete", HOSTILE),
+        ("stop", HOSTILE),
+        ("delete", "models/" + HOSTILE, "--yes"),
+        ("train-model", "-n", HOSTILE, "--resume"),
+    ],
+    ids=lambda words: " ".join(words).encode("unicode_escape").decode(),
+)
+def test_escape_codes_of_names_never_reach_the_terminal(
+    workspace: Workspace, words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_run(workspace, "other").rename(workspace.folder("pretrain") / HOSTILE)
+    put("pipe", workspace.folder("pretrain") / HOSTILE / "log.txt")
+    talm(workspace, *words)
+    said = capfd.readouterr()
+    assert said.out or said.err
+    for text in (said.out, said.err):
+        assert not {*text} & {"\x1b", "\x07", "\x9b", "\r"}, text
