@@ -23,11 +23,11 @@ from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
-from talm_core.training.machine import choose, prepare
-from talm_core.training.optimizer import Optimizers
-from talm_core.training.plan import plan
-from talm_core.training.saver import Saver
-from talm_core.training.trainer import Snapshot
+from talm_core.training.checkpointer import CheckpointWriter
+from talm_core.training.device import choose, prepare
+from talm_core.training.estimate import plan
+from talm_core.training.optim import Optimizers
+from talm_core.training.snapshot import Snapshot
 
 
 class Run:
@@ -73,7 +73,7 @@ def main() -> None:
     alone, beside, copies, writes = [], [], [], []
     size = 0
     with tempfile.TemporaryDirectory() as directory:
-        saver = Saver(Path(directory), keep=1, expected_bytes=expected)
+        saver = CheckpointWriter(Path(directory), keep=1, expected_bytes=expected)
         for number in range(1, options.rounds + 1):
             alone += [run.step() for _ in range(3)]
             began = time.perf_counter()

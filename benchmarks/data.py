@@ -223,7 +223,7 @@ def step_tokens() -> float:
     from talm_core.jobs.pretrain.presets import find_preset
     from talm_core.model.transformer import ModelConfig, Transformer
     from talm_core.settings.schema import build
-    from talm_core.training.machine import choose, prepare
+    from talm_core.training.device import choose, prepare
 
     values = dict(find_preset(Workspace(), "gpt2-124m").values)
     config = build(PretrainConfig, values | {"model_name": "x", "data_dir": "x"})

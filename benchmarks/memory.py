@@ -24,9 +24,9 @@ from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
-from talm_core.training.machine import choose, prepare
-from talm_core.training.optimizer import Optimizers
-from talm_core.training.plan import Plan, plan
+from talm_core.training.device import choose, prepare
+from talm_core.training.estimate import Plan, plan
+from talm_core.training.optim import Optimizers
 
 # GPT-2's own, rounded; the others' are small.
 VOCABULARIES = {"gpt2-124m": 50_304}
@@ -70,7 +70,7 @@ def measure(preset: str) -> int:
     batch = torch.randint(vocabulary_of(preset), (config.batch_size, config.context_len + 1))
     copies: list[Tensor] = []
     for step in range(_STEPS):
-        for _ in range(config.passes):
+        for _ in range(config.micro_batches):
             loss = model.loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
             torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -37,8 +37,8 @@ from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
-from talm_core.training.machine import choose, prepare
-from talm_core.training.optimizer import Optimizers
+from talm_core.training.device import choose, prepare
+from talm_core.training.optim import Optimizers
 
 
 class Shape(NamedTuple):

@@ -14,9 +14,9 @@ from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.settings.schema import build
 from talm_core.system import hardware
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
-from talm_core.training.measured import like, measured, ran
-from talm_core.training.plan import Plan, plan
-from talm_core.training.reasons import Concern, Reason, concerns, reasons
+from talm_core.training.concerns import Concern, Reason, concerns, reasons
+from talm_core.training.estimate import Plan, plan
+from talm_core.training.throughput import like, measured, ran
 
 _ANY = {"model_name": "model", "data_dir": "data"}
 """Stand-ins for what a plan does without."""

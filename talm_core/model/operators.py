@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Elements of logits that are alive at once (a plan counts them: `talm_core.training.plan`). On a
-# CPU 8 MB of them stay in the caches of usual machines; a GPU wants large products, and 1 GB there
-# is little.
+# Elements of logits that are alive at once (a plan counts them: `talm_core.training.estimate`). On
+# a CPU 8 MB of them stay in the caches of usual machines; a GPU wants large products, and 1 GB
+# there is little.
 CPU_LOGITS = 2 * 1024 * 1024
 DEVICE_LOGITS = 256 * 1024 * 1024
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.model.config import ArchitectureConfig
 from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
 
 
@@ -45,7 +45,7 @@ class ModelConfig:
         return self.n_embd // self.n_head
 
     @classmethod
-    def of(cls, config: PretrainConfig, vocab_size: int) -> ModelConfig:
+    def of(cls, config: ArchitectureConfig, vocab_size: int) -> ModelConfig:
         """The shape a run asks for."""
         return cls(
             vocab_size=vocab_size,

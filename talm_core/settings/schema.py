@@ -104,8 +104,8 @@ class Declared:
         return f"{above}, {below}" if low else below
 
 
-class JobConfig(BaseModel):
-    """The settings of one job. `kind` names the job in files and events."""
+class Component(BaseModel):
+    """Settings that belong together. Jobs that need them inherit them."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -115,6 +115,22 @@ class JobConfig(BaseModel):
         # A command builds the validators of the one or two configs it uses.
         defer_build=True,
     )
+
+    order: ClassVar[tuple[str, ...]] = ()
+    """All fields in the order in which forms, files and pages show them, where it is not the order
+    in which they were declared: components that are composed stand among each other."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.order:
+            fields = cls.__pydantic_fields__
+            assert sorted(cls.order) == sorted(fields)
+            cls.__pydantic_fields__ = {key: fields[key] for key in cls.order}
+
+
+class JobConfig(Component):
+    """The settings of one job. `kind` names the job in files and events."""
 
     kind: ClassVar[str]
     title: ClassVar[str]

@@ -159,6 +159,11 @@ def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def open_folder(path: Path) -> int:
+    """A descriptor of a directory that is to be locked; nothing is read through it."""
+    return os.open(path, _DIRECTORY)
+
+
 def reading(path: Path) -> IO[bytes]:
     """An artifact's own file, open to be read. Raises as `open_own`."""
     return os.fdopen(open_own(path), "rb")

@@ -12,7 +12,7 @@ on one machine: the second takes what the first found.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.runtime.events import Event, Progress, Tried, Tuned
-from talm_core.training.machine import (
+from talm_core.training.config import ModelTrainingConfig
+from talm_core.training.device import (
     Machine,
     computes_bf16,
     largest_divisor,
-    peak_of,
+    peak_flops,
     prepare,
     set_attention,
 )
-from talm_core.training.measured import Choice, key_of, recall, remember
-from talm_core.training.optimizer import Optimizers
-from talm_core.training.plan import Plan
-from talm_core.training.shortage import out_of_memory
+from talm_core.training.estimate import Plan
+from talm_core.training.oom import is_out_of_memory
+from talm_core.training.optim import Optimizers
+from talm_core.training.throughput import Choice, key_of, recall, remember
 
 # A run that takes less than this, at the speed to be expected, is not worth the search.
 _WORTHWHILE_SECONDS = 600.0
@@ -60,16 +60,17 @@ class Trial:
 
 
 def tune(
-    config: PretrainConfig,
+    config: ModelTrainingConfig,
     plan: Plan,
     shape: ModelConfig,
     start: Machine,
     root: Path,
+    say: Callable[[Event], None],
     *,
     processes: int = 1,
-) -> Generator[Event, None, Machine]:
+) -> Machine:
     """The machine a run should compute on: what was found before for `root`'s workspace, else the
-    fastest of all candidates, each told as it is measured; `start` where the run is too short.
+    fastest of all candidates, each said as it is measured; `start` where the run is too short.
 
     Of several `processes` the first asks for all: it measures its own part of a step while the
     others wait, without what they will have to tell each other.
@@ -81,19 +82,18 @@ def tune(
     found = recalled(root, key, start.device)
     remembered = found is not None
     if found is None:
-        yield Progress(phase="tuning", done=0)
+        say(Progress(phase="tuning", done=0))
         trials = []
         for trial in search(config, shape, start, processes=processes):
             trials.append(trial)
-            yield Tried(
-                **_way(trial.machine), tokens_per_second=trial.tokens_per_second, note=trial.note
-            )
+            speed, note = trial.tokens_per_second, trial.note
+            say(Tried(**_way(trial.machine), tokens_per_second=speed, note=note))
         found = best(trials, start)
         speed = next((t.tokens_per_second for t in trials if t.machine == found), None)
         # What several reach together was not measured.
         remember(root, key, Choice(asdict(found), speed if processes == 1 else None))
     prepare(found)
-    yield Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered)
+    say(Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered))
     return found
 
 
@@ -119,12 +119,14 @@ def _way(machine: Machine) -> dict[str, Any]:
     }
 
 
-def worthwhile(config: PretrainConfig, plan: Plan, machine: Machine, *, processes: int = 1) -> bool:
+def worthwhile(
+    config: ModelTrainingConfig, plan: Plan, machine: Machine, *, processes: int = 1
+) -> bool:
     """Whether a run should be tuned: as the setting says, by default where the run is long enough
     to gain by it."""
     if config.autotune != "auto":
         return config.autotune == "on"
-    fastest = _USUAL_SHARE * peak_of(machine) * processes
+    fastest = _USUAL_SHARE * peak_flops(machine) * processes
     seconds = plan.tokens * plan.flops_per_token / fastest
     if config.minutes is not None:
         seconds = min(seconds, 60 * config.minutes)
@@ -132,10 +134,10 @@ def worthwhile(config: PretrainConfig, plan: Plan, machine: Machine, *, processe
 
 
 def search(
-    config: PretrainConfig, shape: ModelConfig, start: Machine, *, processes: int = 1
+    config: ModelTrainingConfig, shape: ModelConfig, start: Machine, *, processes: int = 1
 ) -> Iterator[Trial]:
     """Every candidate as it was measured, `start` first; the fastest is `best` of them all."""
-    windows = config.passes * config.batch_size // processes
+    windows = config.sequences_per_step // processes
     bench = _Bench(config, shape, start, windows)
     size = largest_divisor(windows, config.batch_size)
     best = bench.measure(replace(start, batch_size=size, compiled=False))
@@ -173,7 +175,7 @@ def _better(first: Trial, second: Trial) -> Trial:
     return second if second.tokens_per_second > _CLEARLY * first.tokens_per_second else first
 
 
-def _formats(config: PretrainConfig, bench: _Bench, machine: Machine) -> Iterator[Trial]:
+def _formats(config: ModelTrainingConfig, bench: _Bench, machine: Machine) -> Iterator[Trial]:
     if config.precision == "auto" and computes_bf16(machine.device):
         other = "fp32" if machine.precision == "bf16" else "bf16"
         yield bench.measure(replace(machine, precision=other))
@@ -210,7 +212,7 @@ class _Bench:
     """Computes passes of a run's shape, one candidate after the other, on one set of weights."""
 
     def __init__(
-        self, config: PretrainConfig, shape: ModelConfig, machine: Machine, windows: int
+        self, config: ModelTrainingConfig, shape: ModelConfig, machine: Machine, windows: int
     ) -> None:
         self._context = config.context_len
         self._windows = windows
@@ -246,7 +248,7 @@ class _Bench:
             step = passes * self._seconds(one_pass) + self._update_seconds()
             return Trial(machine, self._windows * self._context / step)
         except (RuntimeError, MemoryError, OSError, ImportError) as error:
-            why = "not enough memory" if out_of_memory(error) else _first_line(error)
+            why = "not enough memory" if is_out_of_memory(error) else _first_line(error)
             return Trial(machine, None, why)
         finally:
             set_attention(self._attention)

@@ -10,6 +10,8 @@ Nothing here loads torch: who lists checkpoints must not wait for it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import math
@@ -17,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,6 +169,31 @@ def verify(path: Path) -> dict[str, Any]:
     return state
 
 
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep a checkpoint, or any model's directory, for as long as it is read: its run does not
+    prune it meanwhile. Any number of readers may hold one.
+
+    Raises:
+        ArtifactError: it is not there, or not any more.
+    """
+    try:
+        descriptor = artifact_files.open_folder(path)
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+    try:
+        # Some network file systems have no locks; there, it is read without one.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # The run may have taken it away after it was found and before it was held.
+        if not path.is_dir():
+            message = "has just been removed by its run"
+            raise ArtifactError(Problem(str(path), message, hint="take a newer one"))
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def require_own(path: Path, workspace: Workspace) -> Path:
     """The same directory of a model, once it is known that everything in it is its own; of one
     that talm did not write and that lies elsewhere nothing is asked: people link to downloads.
@@ -307,10 +334,25 @@ def _prune(directory: Path, step: int, keep: int) -> None:
     leader = best(directory) or (0, 0.0)
     old = [path for number, path in known if number <= step][:-keep]
     for path in later + [path for path in old if path.name != name_of(leader[0])]:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, unless somebody holds it: then it is for the next time."""
+    descriptor = artifact_files.open_folder(path)
+    try:
+        # Some network file systems have no locks; there, nobody can hold one either.
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
         # Renamed first: what is half removed must not look like a checkpoint.
-        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=directory))
+        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=path.parent))
         path.rename(aside / path.name)
-        artifact_files.remove(aside)
+    finally:
+        os.close(descriptor)
+    artifact_files.remove(aside)
 
 
 def _sha256(file: Path) -> str:

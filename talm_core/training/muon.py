@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from talm_core.training.parts import part_like, whole
+from talm_core.training.parallel import full_tensor, shard_like
 
 # A fifth-order polynomial that drives singular values towards 1, fast rather than exactly.
 _LINEAR, _CUBIC, _QUINTIC = 3.4445, -4.7750, 2.0315
@@ -75,12 +75,12 @@ class Muon(torch.optim.Optimizer):
             gradient = self._allowed(parameter.grad)
             state["momentum"].lerp_(gradient, 1 - momentum)
             # Nesterov's look ahead.
-            directions.append(whole(gradient.lerp(state["momentum"], momentum)))
+            directions.append(full_tensor(gradient.lerp(state["momentum"], momentum)))
         rows, columns = parameters[0].shape
         steps = orthogonal(torch.stack(directions)) * (rate * 0.2 * math.sqrt(max(rows, columns)))
         for parameter, step in zip(parameters, self._allowed(steps), strict=True):
             decay = self._allowed(parameter * (rate * weight_decay))
-            parameter.sub_(decay + part_like(step, parameter))
+            parameter.sub_(decay + shard_like(step, parameter))
 
     def _allowed(self, values: Tensor) -> Tensor:
         if self.found_inf is None:

@@ -3,33 +3,46 @@ talks about it."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from talm_core.data.dataloader import TokenLoader
 from talm_core.errors import ArtifactError, NonFiniteError, Problem, RunError
-from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model import hf
-from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.model.transformer import Transformer
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.training.batches import Batches
-from talm_core.training.machine import Machine, largest_divisor
-from talm_core.training.optimizer import Optimizers
-from talm_core.training.parts import part_like, whole
-from talm_core.training.ranks import Ranks
+from talm_core.training.config import TrainingConfig
+from talm_core.training.device import Machine, largest_divisor
+from talm_core.training.distributed import World
+from talm_core.training.optim import Optimizers
+from talm_core.training.parallel import (
+    Gradients,
+    Loss,
+    full_parameters,
+    full_tensor,
+    shard_like,
+    wrap_ddp,
+    wrap_fsdp,
+)
+from talm_core.training.snapshot import (
+    TENSORS,
+    Snapshot,
+    copied,
+    of_rank,
+    placed,
+    random_states,
+    restore_random_states,
+)
+from talm_core.training.task import Forward, Task
 
-if TYPE_CHECKING:
-    from talm_core.training.parallel import Gradients, Loss
-
-TENSORS = "training.safetensors"
 EMA_DECAY = 0.98
 
 
@@ -44,74 +57,55 @@ class Readings:
     grad_norm: float
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A run at one step, copied to the host's memory: what the model and what exact resumption
-    needs besides it. `chat`: the run learns from conversations."""
-
-    parameters: dict[str, Tensor]
-    training: dict[str, Tensor]
-    shape: ModelConfig
-    vocabulary: Vocabulary
-    chat: bool = False
-
-    def write(self, directory: Path) -> None:
-        """Write it into an existing directory."""
-        hf.save_named(self.parameters, self.shape, self.vocabulary, directory, chat=self.chat)
-        save_file(self.training, directory / TENSORS)
-
-
 class Trainer:
     """Takes optimizer steps. Numbers stay on the device until `read` asks for them."""
 
     def __init__(
         self,
-        config: PretrainConfig,
-        shape: ModelConfig,
+        config: TrainingConfig,
         machine: Machine,
-        dataset: Path,
-        ranks: Ranks | None = None,
+        task: Task[Any],
+        world: World | None = None,
     ) -> None:
         self.config = config
         self.machine = machine
-        self.ranks = ranks or Ranks()
-        self.sharded = not self.ranks.alone and config.parallel == "fsdp"
+        self.task = task
+        self.world = world or World()
+        self.sharded = not self.world.is_single and config.parallel == "fsdp"
         self.device = torch.device(machine.device)
         # What dropout leaves out is another part on each process.
-        torch.manual_seed(config.seed + self.ranks.rank)
-        self.model = Transformer(shape, dtype=machine.dtype, dropout=config.dropout)
-        self.model.initialise(config.seed)
+        torch.manual_seed(config.seed + self.world.rank)
+        self.model = task.model(machine)
         self.model.to(self.device)
         self._hidden = self.model.hidden
         self._loss_of, self._gradients = self._spread()
         self.optimizers = Optimizers(self.model, config)
-        # Windows of one pass, and passes of one step, here: the device's memory decides how a
-        # step is divided.
-        windows = config.passes * config.batch_size // self.ranks.count
-        self.batch_size = largest_divisor(windows, machine.batch_size or config.batch_size)
-        self.passes = windows // self.batch_size
-        loader = TokenLoader(
-            dataset,
-            "train",
-            batch_size=self.batch_size,
-            context_len=config.context_len,
-            seed=config.seed,
-            rank=self.ranks.rank,
-            world_size=self.ranks.count,
-        )
-        self.loader = Batches(loader, self.device)
+        # Sequences of a micro-batch, and micro-batches of a step, here: the device's memory
+        # decides how a step is divided.
+        sequences = config.sequences_per_step // self.world.size
+        self.batch_size = largest_divisor(sequences, machine.batch_size or config.batch_size)
+        self.micro_batches = sequences // self.batch_size
+        self.loader = task.batches(self.device, self.batch_size, self.world)
+        # Of the step in progress: those read already, all its targets, those done, and its loss.
+        self._read: deque[Any] = deque()
+        self._targets = 0
+        self._done = 0
+        self._loss = self._zero()
         self.step = self.tokens = 0
-        # Where the loader was after the last whole step: what a checkpoint needs.
-        self.loader_state = dict(self.loader.state)
-        self.epoch = self.loader.epoch_progress
-        self._passes = 0  # of the step in progress
-        self._loss = self._zero()  # of the step in progress
+        self._begin_step()
         self._losses = self._zero()  # sum over the steps since the last reading
         self._steps = 0
         self._ema = self._zero()
         self._norm = self._zero()
         # Step, loss, rate and norm of the first step that must not be taken; step 0: none.
         self._failure = torch.zeros(4, device=self.device)
+
+    def _begin_step(self) -> None:
+        """Note where loader and random generators are before a step: what a checkpoint needs, which
+        may be asked for in the middle of one."""
+        self.loader_state = dict(self.loader.state)
+        self.epoch = self.loader.epoch_progress
+        self._random = random_states(self.device)
 
     def _zero(self) -> Tensor:
         return torch.zeros((), device=self.device)
@@ -125,26 +119,28 @@ class Trainer:
         self._load_weights(path)
 
     def _load_weights(self, path: Path) -> None:
-        def part(whole: Tensor, like: Tensor) -> Tensor:
-            return part_like(whole.to(self.device), like)
+        def part(tensor: Tensor, like: Tensor) -> Tensor:
+            return shard_like(tensor.to(self.device), like)
 
         named: dict[str, Tensor] = dict(self.model.named_parameters())
         hf.load_weights(named, path / hf.WEIGHTS, part=part if self.sharded else None)
 
     def _spread(self) -> tuple[Loss, Gradients]:
-        """Spread the model over all processes; how its loss is computed, and what surrounds a
-        pass."""
-        if self.ranks.alone:
+        """Spread the model over all processes; how the loss of a micro-batch is computed, and what
+        surrounds a micro-batch."""
+        if self.world.is_single:
             return self._own_loss, lambda _: nullcontext()
-        # Not at the top: a run of one process does without the second this takes.
-        from talm_core.training.parallel import replicate, shard
-
         if self.sharded:
-            gradients = shard(self.model, self.ranks.count)
-            return self.model.loss, gradients
-        return replicate(self.model, self._own_loss)
+            return self._own_loss, wrap_fsdp(self.model, self.world.size)
+        return wrap_ddp(self.model, self._own_loss)
 
-    def _own_loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+    def _own_loss(self, batch: Any) -> Tensor:
+        return self.task.loss(Forward(self.model, self._hidden, self._loss_of_tokens), batch)
+
+    def _loss_of_tokens(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        if self.sharded:
+            # The parts are put together for this method of the whole model.
+            return self.model.loss(tokens, targets)
         return self.model.loss_of(self._hidden(tokens), targets)
 
     @property
@@ -156,44 +152,67 @@ class Trainer:
     def compile(self) -> str:
         """Compile the model and try it; returns why that failed, or nothing. Random generators are
         as before: where a run goes on, they stand where it was."""
-        tokens = torch.zeros(
-            self.batch_size, self.config.context_len, dtype=torch.int64, device=self.device
-        )
-        before, states = self._hidden, _random_states(self.device)
+        before = self._hidden
         if self.sharded:
             for block in self.model.blocks:
                 block.compile()
         else:
             self._hidden = torch.compile(self.model.hidden)
         try:
-            torch.autograd.backward(self._loss_of(tokens, tokens))
+            torch.autograd.backward(self._loss_of(self.loader.next_batch()))
             return ""
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:
             self._hidden = before
+            for block in self.model.blocks:
+                # `compile()` has put what failed in the place of the block's own forward.
+                block._compiled_call_impl = None  # noqa: SLF001
             return str(error).strip().split("\n", 1)[0]
         finally:
-            self.optimizers.zero_grad()
-            _restore_random_states(states, 0)
+            self._restart_step()
 
     def forward_backward(self) -> bool:
-        """One pass over the next batch; returns whether a whole step's passes are done."""
-        batch = self.loader.next_batch()
-        tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
-        with self._gradients(self._passes + 1 == self.passes):
-            loss = self._loss_of(tokens, targets) / self.passes
+        """Forward and backward of the next micro-batch; returns whether it was the step's last."""
+        batch = self._next_batch()
+        targets = self.task.targets(batch)
+        with self._gradients(self._done + 1 == self.micro_batches):
+            loss = self._loss_of(batch)
+            # Its share of the step. World are averaged afterwards, hence times their number.
+            share = targets * self.world.size
+            loss = loss / (self._targets / share) if share else loss * 0.0
             torch.autograd.backward(loss)
         self._loss += loss.detach()
-        self._passes += 1
-        return self._passes == self.passes
+        self._done += 1
+        return self._done == self.micro_batches
 
-    def take_less(self) -> None:
-        """After running out of memory: smaller passes, and more of them, from the beginning of
-        the step in progress.
+    def _next_batch(self) -> Any:
+        """The next micro-batch; before a step's first, all its targets are counted."""
+        if not self._done:
+            if self.task.uniform:
+                self._read.append(self.loader.next_batch())
+                every = self.micro_batches * self.world.size
+                self._targets = self.task.targets(self._read[0]) * every
+            else:
+                self._read.extend(self.loader.next_batch() for _ in range(self.micro_batches))
+                counts = [float(self.task.targets(batch)) for batch in self._read]
+                self._targets = int(self.world.sum([sum(counts)])[0])
+        return self._read.popleft() if self._read else self.loader.next_batch()
+
+    def _restart_step(self) -> None:
+        """Forget what was done of a step; the next micro-batch is its first again."""
+        self.optimizers.zero_grad()
+        self.loader.load_state(self.loader_state)
+        restore_random_states(self._random, 0)
+        self._read.clear()
+        self._done, self._loss = 0, self._zero()
+
+    def shrink_micro_batch(self) -> None:
+        """After running out of memory: smaller micro-batches, and more of them, from the beginning
+        of the step in progress.
 
         Raises:
-            RunError: a pass is one window already.
+            RunError: a micro-batch is one sequence already.
         """
         if self.batch_size == 1:
             raise RunError(
@@ -202,35 +221,32 @@ class Trainer:
             )
         divisor = next(d for d in range(2, self.batch_size + 1) if self.batch_size % d == 0)
         self.batch_size //= divisor
-        self.passes *= divisor
+        self.micro_batches *= divisor
         self.machine = replace(self.machine, batch_size=self.batch_size)
-        self.optimizers.zero_grad()
-        self.loader.load_state(self.loader_state)
+        self._restart_step()
         self.loader.divide(self.batch_size)
-        self._passes, self._loss = 0, self._zero()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def skip_to(self, step: int) -> None:
         """Go past the batches of all steps up to `step` without taking them."""
-        self.loader.skip((step - self.step) * self.passes)
-        self.loader_state = dict(self.loader.state)
-        self.epoch = self.loader.epoch_progress
+        self.loader.skip((step - self.step) * self.micro_batches)
+        self._begin_step()
 
     def update(self, rate: float) -> None:
-        """Take the optimizer step of the passes so far.
+        """Take the optimizer step of the micro-batches so far.
 
         Raises:
             NonFiniteError: loss or gradient is not finite; the weights are as they were. On a
                 device that works ahead, the step is skipped there and `read` raises.
         """
-        self._loss = self.ranks.average(self._loss)
+        self._loss = self.world.mean(self._loss)
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         if self.config.grad_clip:
             self._norm = nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)
         else:
             self._norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        self._norm = whole(self._norm)
+        self._norm = full_tensor(self._norm)
         self.optimizers.step(rate, skip=self._refuse_non_finite(rate))
         self.optimizers.zero_grad()
         self._losses += self._loss
@@ -239,9 +255,8 @@ class Trainer:
         self._steps += 1
         self.step += 1
         self.tokens += self.config.tokens_per_step
-        self._passes = 0
-        self.loader_state = dict(self.loader.state)
-        self.epoch = self.loader.epoch_progress
+        self._done = 0
+        self._begin_step()
 
     def _refuse_non_finite(self, rate: float) -> Tensor | None:
         # One sum is not finite if any part of it is not.
@@ -299,28 +314,26 @@ class Trainer:
         self._require_finite()
         tensors = self.optimizers.tensors
         tensors |= {"loop/ema": self._ema, "loop/losses": self._losses}
-        for key, state in _random_states(self.device).items():
-            of_all = self.ranks.everyone(state)
-            tensors |= {_of_rank(key, rank): each for rank, each in enumerate(of_all)}
-        training = _copied(tensors, keep=self.ranks.first)
+        for key, state in self._random.items():
+            of_all = self.world.all_gather(state)
+            tensors |= {of_rank(key, rank): each for rank, each in enumerate(of_all)}
+        training = copied(tensors, keep=self.world.is_main)
         parameters = self._whole_parameters()
-        if not self.ranks.first:
+        if not self.world.is_main:
             return None
-        return Snapshot(_copied(parameters), training, self.model.config, vocabulary)
+        return Snapshot(copied(parameters), training, self.model.config, vocabulary)
 
     def _whole_parameters(self) -> Mapping[str, Tensor]:
         if not self.sharded:
             return dict(self.model.named_parameters())
-        from talm_core.training.parallel import whole_parameters
-
-        return whole_parameters(self.model)
+        return full_parameters(self.model)
 
     def whole_model(self) -> Transformer | None:
         """The model to sample from; None on processes that do not, which must ask nevertheless."""
         if not self.sharded:
-            return self.model if self.ranks.first else None
+            return self.model if self.world.is_main else None
         parameters = self._whole_parameters()
-        if not self.ranks.first:
+        if not self.world.is_main:
             return None
         model = Transformer(self.model.config, dtype=self.model.dtype)
         model.load_state_dict(parameters)
@@ -347,7 +360,7 @@ class Trainer:
             self.optimizers.load(tensors)
             self._ema = tensors["loop/ema"].to(self.device)
             self._losses = tensors["loop/losses"].to(self.device)
-            _restore_random_states(tensors, self.ranks.rank)
+            restore_random_states(tensors, self.world.rank)
             self.loader.load_state(state["loader"])
             self._steps = int(state["unread_steps"])
             self.tokens = int(state.get("tokens", step * self.config.tokens_per_step))
@@ -356,56 +369,7 @@ class Trainer:
                 raise
             raise ArtifactError(Problem(str(path), f"cannot be resumed from: {error}")) from None
         self.step = step
-        # Whatever was begun since is forgotten.
-        self.optimizers.zero_grad()
-        self._passes, self._loss = 0, self._zero()
         self._failure.zero_()
-        self.loader_state = dict(self.loader.state)
-        self.epoch = self.loader.epoch_progress
-
-
-def placed(model: Transformer, device: torch.device) -> Transformer:
-    """A model to sample from, in the number format of its products: on the device, or in the host's
-    memory where the device has no room for all of what others have parts of."""
-    model.to(model.dtype)
-    try:
-        return model.to(device)
-    except torch.OutOfMemoryError:
-        # Slower, but no run ends for a sample.
-        return model.to("cpu")
-
-
-def _copied(tensors: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
-    """Copies in the host's memory, if they are to be kept. Those of which others have a part are
-    put together one after the other: a device never holds more than one whole tensor."""
-    copies = {}
-    for name, tensor in tensors.items():
-        found = whole(tensor.detach())
-        if keep:
-            copies[name] = found.to("cpu", copy=True).contiguous()
-    return copies
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    """Where the generators of this device and of the CPU are."""
-    states = {"random/cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["random/cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["random/mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def _of_rank(key: str, rank: int) -> str:
-    return f"{key}/{rank}" if rank else key
-
-
-def _restore_random_states(tensors: dict[str, Tensor], rank: int) -> None:
-    """Those of this process; without any, where there were fewer, they stay as they are."""
-    states = {key: tensors.get(_of_rank(f"random/{key}", rank)) for key in ("cpu", "cuda", "mps")}
-    if (state := states["cpu"]) is not None:
-        torch.set_rng_state(state)
-    if (state := states["cuda"]) is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state)
-    if (state := states["mps"]) is not None and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(state)
+        self._begin_step()
+        # Whatever was begun since is forgotten.
+        self._restart_step()

@@ -17,7 +17,7 @@ from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace, there
 from talm_core.system.hardware import Room, room
-from talm_core.training.measured import Speed, measured
+from talm_core.training.throughput import Speed, measured
 from talm_tui.services.newest import Newest
 
 if TYPE_CHECKING:

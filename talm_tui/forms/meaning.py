@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.training.measured import Speed
+from talm_core.training.throughput import Speed
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.timeline import Timeline
 from talm_tui.widgets.format import count, duration, size

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.training.schedule import Schedule
+from talm_core.training.lr_schedule import LRSchedule
 
 _POINTS = 240
 
@@ -48,7 +48,7 @@ class Timeline:
 
 def of_run(config: PretrainConfig, tokens_per_second: float | None) -> Timeline:
     """The timeline of a run. A time limit ends it early where the speed is known."""
-    schedule = Schedule.of(config)
+    schedule = LRSchedule.of(config)
     steps, step_seconds = config.max_steps, 0.0
     if tokens_per_second:
         step_seconds = config.tokens_per_step / tokens_per_second

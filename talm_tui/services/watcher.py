@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview, Overviews
-
-from talm_core.storage.workspace import Artifact, Workspace
+    from talm_core.storage.workspace import Artifact, Workspace
 
 LOOK_SECONDS = 1.0
 _SHOW_SECONDS = 0.5

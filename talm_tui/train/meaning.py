@@ -8,9 +8,9 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
 from talm_core.system.hardware import Room
-from talm_core.training.measured import Ran, Speed, key_of, like
-from talm_core.training.plan import Plan, plan
-from talm_core.training.reasons import concerns
+from talm_core.training.concerns import concerns
+from talm_core.training.estimate import Plan, plan
+from talm_core.training.throughput import PastRun, Speed, key_of, like
 from talm_tui.forms.checker import Findings
 from talm_tui.forms.meaning import Meaning, Part, Row, time_left
 from talm_tui.forms.timeline import of_run
@@ -83,11 +83,11 @@ def _measured(config: PretrainConfig, findings: Findings | None, vocab_size: int
     return findings.speed if same else None
 
 
-def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[Ran]:
+def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[PastRun]:
     for overview in models:
         if overview.metrics is not None and isinstance(overview.config, PretrainConfig):
             flops = plan(overview.config, None, vocab_size).flops_per_token
-            yield Ran(overview.name, overview.metrics.tokens_per_second, flops)
+            yield PastRun(overview.name, overview.metrics.tokens_per_second, flops)
 
 
 def _tokens(planned: Plan) -> Row:

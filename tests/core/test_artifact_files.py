@@ -356,7 +356,7 @@ def test_a_checkpoint_of_odd_files_is_used_by_nobody(
     trained: Workspace, tmp_path: Path, name: str, kind: str
 ) -> None:
     from talm_core.jobs.sample.job import find_checkpoint
-    from talm_core.training import checkpoint, origin
+    from talm_core.training import checkpoint, init_from
 
     workspace = Workspace(tmp_path / "w")
     shutil.copytree(trained.root, workspace.root)
@@ -372,7 +372,7 @@ def test_a_checkpoint_of_odd_files_is_used_by_nobody(
     with pytest.raises(ArtifactError):
         checkpoint.verify(newest)
     if kind != "folder":
-        for find in (find_checkpoint, origin.find):
+        for find in (find_checkpoint, init_from.find):
             with pytest.raises(ArtifactError, match="is a "):
                 find(workspace, f"tiny/{newest.name}")
 
@@ -443,12 +443,12 @@ _ELSEWHERE = {
     "talm_core.storage.artifact_files": "the module itself",
     "talm_core.tokenizer.bpe_trainer": "the user's own text",
     "talm_core.tokenizer.vocabulary": "a tokenizer's file that the user names",
-    "talm_core.training.measured": "what autotune found, in the workspace",
+    "talm_core.training.throughput": "what autotune found, in the workspace",
     # Models, of ours or of others: `checkpoint.require_own` and `verify` have looked before.
     "talm_core.jobs.export.job": "a model's files, looked at before",
     "talm_core.model.gguf": "a model's files, looked at before",
     "talm_core.model.hf": "a model's files, looked at before",
-    "talm_core.training.origin": "a model's files, looked at before",
+    "talm_core.training.init_from": "a model's files, looked at before",
     "talm_core.training.trainer": "a checkpoint's files, looked at before",
     "talm_tui.charts.export": "a chart that is written",
     "talm_tui.services.child_process": "a temporary file of its own",

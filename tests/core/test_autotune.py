@@ -13,24 +13,25 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.job import pretrain
 from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import Event, Finished, Planned, Stop, Tried, Tuned
 from talm_core.storage.workspace import Workspace
-from talm_core.training import autotune, checkpoint, machine
+from talm_core.training import autotune, checkpoint, device
 from talm_core.training.autotune import Trial
-from talm_core.training.machine import (
+from talm_core.training.device import (
     Machine,
     computes_bf16,
     makers_peak,
-    peak_of,
+    peak_flops,
     prepare,
     set_attention,
 )
-from talm_core.training.measured import FILE, measured
-from talm_core.training.plan import plan
-from talm_core.training.pretrain import pretrain
+from talm_core.training.estimate import plan
+from talm_core.training.throughput import FILE, measured
+from tests.core.driving import events_of, stepped
 from tests.core.test_pretrain import Ahead, tensors
-from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
+from tests.core.tiny_runs import VOCABULARY, tiny_config, tiny_trainer, tiny_workspace
 
 MACHINE = Machine("cpu", "fp32", compiled=False, threads=1)
 TUNED = {"autotune": "on", "compile": "off"}
@@ -81,12 +82,12 @@ def test_a_makers_peak_is_of_that_very_device(name: str, peak: float | None) -> 
 
 def test_a_device_nobody_knows_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A1000")
-    monkeypatch.setattr(machine, "_measured_peak", lambda device, precision: 17.0)
+    monkeypatch.setattr(device, "_measured_peak", lambda device, precision: 17.0)
     on_gpu = Machine("cuda", "bf16", compiled=False, threads=1)
-    assert peak_of(on_gpu) == 17.0
+    assert peak_flops(on_gpu) == 17.0
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L4")
-    assert peak_of(on_gpu) == 121e12
-    assert peak_of(replace(on_gpu, precision="fp32")) == 17.0
+    assert peak_flops(on_gpu) == 121e12
+    assert peak_flops(replace(on_gpu, precision="fp32")) == 17.0
 
 
 def test_passes_are_doubled_within_what_divides_a_step() -> None:
@@ -188,7 +189,7 @@ def speed_of(trials: list[Event], tuned: Tuned) -> float | None:
 def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace) -> None:
     config = tiny_config(model_name="whole", total_batch_size=1_024, **TUNED)
     assert measured(config, VOCABULARY.n_vocab, workspace.root) is None
-    whole = list(pretrain(config, workspace))
+    whole = events_of(pretrain, config, workspace)
     assert len(said(whole, Tried)) >= 2
     (tuned,) = said(whole, Tuned)
     assert isinstance(tuned, Tuned)
@@ -200,7 +201,7 @@ def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace)
     assert whole.index(tuned) < whole.index(said(whole, Planned)[0])
 
     parted = tiny_config(model_name="parted", total_batch_size=1_024, **TUNED)
-    job = pretrain(parted, workspace)
+    job = stepped(pretrain, parted, workspace)
     events = [next(job)]
     while not (isinstance(events[-1], Planned)):
         events.append(next(job))
@@ -213,7 +214,7 @@ def test_a_run_tells_its_table_and_resumes_with_its_choice(workspace: Workspace)
     events += list(job)
     # What is found later is another's: a resumed run keeps its own.
     (workspace.root / FILE).unlink()
-    resumed = list(pretrain(parted, workspace))
+    resumed = events_of(pretrain, parted, workspace)
     assert not said(resumed, Tuned)
     assert isinstance(resumed[-1], Finished)
     ours, theirs = tensors(workspace, "whole"), tensors(workspace, "parted")
@@ -236,7 +237,7 @@ def test_attention_is_computed_by_the_kernel_that_was_chosen() -> None:
 
 
 def test_a_peak_is_measured_once() -> None:
-    assert peak_of(MACHINE) == peak_of(MACHINE) > 1e8
+    assert peak_flops(MACHINE) == peak_flops(MACHINE) > 1e8
 
 
 ASKING = {Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.__bool__, Tensor.__float__}
@@ -256,7 +257,7 @@ class Asked(TorchFunctionMode):
 
 def test_a_step_that_is_not_logged_never_waits_for_the_device(workspace: Workspace) -> None:
     config = tiny_config(grad_clip=0.5, total_batch_size=256)
-    trainer = Ahead(config, shape_of(config), MACHINE, workspace.directory("data", NAME))
+    trainer = tiny_trainer(config, workspace, kind=Ahead)
     with Asked() as asked:
         for _ in range(4):
             while not trainer.forward_backward():

@@ -188,7 +188,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path: Path) -> None
 
 def test_looking_for_checkpoints_does_not_load_torch() -> None:
     code = (
-        "import sys, talm_core.training.checkpoint, talm_core.training.plan;"
+        "import sys, talm_core.training.checkpoint, talm_core.training.estimate;"
         "sys.exit(any(m in sys.modules for m in ('torch', 'tiktoken', 'numpy', 'numba')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

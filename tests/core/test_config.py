@@ -259,11 +259,11 @@ def test_configs_are_frozen() -> None:
 def test_the_global_batch_says_how_many_passes() -> None:
     shape = MODEL | {"batch_size": 8, "context_len": 128}
     plain = build(PretrainConfig, shape | {"grad_accum_steps": 3})
-    assert (plain.passes, plain.tokens_per_step) == (3, 3_072)
+    assert (plain.micro_batches, plain.tokens_per_step) == (3, 3_072)
     whole = build(PretrainConfig, shape | {"total_batch_size": 4_096})
-    assert (whole.passes, whole.tokens_per_step) == (4, 4_096)
+    assert (whole.micro_batches, whole.tokens_per_step) == (4, 4_096)
     both = build(PretrainConfig, shape | {"total_batch_size": 4_096, "grad_accum_steps": 4})
-    assert both.passes == 4
+    assert both.micro_batches == 4
 
 
 def test_a_global_batch_that_does_not_divide_is_told_with_its_neighbours() -> None:

@@ -14,12 +14,12 @@ import pytest
 from talm_core.data.dataloader import TokenLoader
 from talm_core.data.manifest import Manifest, Shard, TokenizerInfo
 from talm_core.errors import ArtifactError, InputError
+from talm_core.jobs.pretrain.data_identity import DataIdentity
 from talm_core.runtime import runner
 from talm_core.runtime.events import Event, Finished, Metrics, Notice, Started
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training import checkpoint
-from talm_core.training.data_identity import DataIdentity
 from tests.core.driving import run_events, stepped_run
 
 from .test_pretrain import assert_equal, tensors
@@ -261,5 +261,5 @@ def test_a_run_that_has_all_its_steps_takes_none_more(workspace: Workspace, most
     assert checkpoint.latest(directory) == path
     assert_equal(tensors(workspace), before)
     assert runner.status(directory) is runner.Status.DONE
-    # It is judged as any run is at its end.
+    # It is eval_mode as any run is at its end.
     assert "val_loss" in events[-1].summary

@@ -337,6 +337,26 @@ def test_what_exists_is_refused_and_left_as_it_is(workspace: Workspace, tmp_path
     assert exported(workspace, output=str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
 
 
+@pytest.mark.parametrize("format_", ["huggingface", "gguf"])
+def test_a_run_that_goes_on_leaves_what_is_being_exported(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    _, path = checkpoint(workspace)
+    seen = []
+
+    def go_on(*_: object, step: int = 8) -> None:
+        for number in (step, step + 1):
+            write(path.parent, number, lambda at: (at / "x").touch(), {}, keep=2, expected_bytes=1)
+            seen.append(path.is_dir())
+
+    monkeypatch.setattr("talm_core.jobs.export.job._require_space", go_on)
+    exported(workspace, model=str(path), format=format_)
+    assert seen == [True, True]
+    # The next time it is in nobody's way.
+    go_on(step=10)
+    assert not path.exists()
+
+
 def test_a_stop_leaves_nothing(workspace: Workspace) -> None:
     checkpoint(workspace)
     events = export(build(ExportConfig, {"model": "nano"}), workspace)

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from talm_core.errors import ArtifactError, ConfigError, RunError
+from talm_core.jobs.pretrain.job import pretrain
 from talm_core.model.generate import stream
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.runtime import control, runner
@@ -37,9 +38,9 @@ from talm_core.runtime.journal import JournalReader, JournalWriter
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.training import checkpoint
-from talm_core.training.pretrain import pretrain
-from talm_core.training.trainer import Trainer, placed
-from tests.core.driving import run_events, stepped_run
+from talm_core.training.snapshot import placed
+from talm_core.training.trainer import Trainer
+from tests.core.driving import events_of, run_events, stepped, stepped_run
 from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
 
 
@@ -71,7 +72,7 @@ def test_a_disk_that_is_full_during_a_checkpoint(
     config = tiny_config(eval_every=0, sample_every=0)
     filler = small_disk / "filler"
     events: list[Event] = []
-    for event in pretrain(config, workspace):
+    for event in stepped(pretrain, config, workspace):
         if isinstance(event, Checkpointed) and event.step == 4:
             with filler.open("wb") as file:
                 file.write(bytes(shutil.disk_usage(small_disk).free - 40_000))
@@ -95,7 +96,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(
 ) -> None:
     workspace = tiny_workspace(tmp_path)
     config = tiny_config(max_steps=8)
-    list(pretrain(config, workspace))
+    events_of(pretrain, config, workspace)
     file = workspace.directory_of(config) / "checkpoint-000008" / name
     content = bytearray(file.read_bytes())
     if damage == "cut":
@@ -103,7 +104,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(
     else:
         content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    events = list(pretrain(config, workspace))
+    events = events_of(pretrain, config, workspace)
     assert events[0] == Started(job="pretrain", name="tiny", resumed_from=5)
     assert isinstance(events[1], Notice)
     assert str(file) in events[1].message
@@ -117,12 +118,12 @@ def test_out_of_memory_takes_smaller_passes_over_the_same_windows(
     workspace = tiny_workspace(tmp_path)
     settings = {"batch_size": 6, "grad_accum_steps": 2, "eval_every": 0}
     whole = tiny_config(model_name="whole", **settings)
-    expected = [e.loss for e in pretrain(whole, workspace) if isinstance(e, Metrics)]
+    expected = [e.loss for e in events_of(pretrain, whole, workspace) if isinstance(e, Metrics)]
     healthy = Trainer.forward_backward
     sizes = []
 
     def small(self: Trainer) -> bool:
-        if self.step == 5 and self.batch_size > 2 and self._passes == 1:
+        if self.step == 5 and self.batch_size > 2 and self._done == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         sizes.append((self.step, self.batch_size))
         return healthy(self)
@@ -130,7 +131,7 @@ def test_out_of_memory_takes_smaller_passes_over_the_same_windows(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "forward_backward", small)
         config = tiny_config(**settings)
-        events = list(pretrain(config, workspace))
+        events = events_of(pretrain, config, workspace)
     notices = [event.message for event in events if isinstance(event, Notice)]
     assert notices == [
         "out of memory with 6 windows in a pass: goes on with 3, in 4 passes a step",
@@ -176,18 +177,17 @@ def test_no_memory_even_for_one_window_ends_the_run(
     monkeypatch.setattr(Trainer, "forward_backward", never)
     events: list[Event] = []
     with pytest.raises(RunError, match="too little memory even for passes of one window"):
-        events.extend(pretrain(tiny_config(), tiny_workspace(tmp_path)))
+        events.extend(stepped(pretrain, tiny_config(), tiny_workspace(tmp_path)))
 
 
 _STARVED = """
 import resource, sys
 from pathlib import Path
+from talm_core.runtime import runner
 from talm_core.runtime.events import Metrics, Notice, Planned
-from talm_core.training.pretrain import pretrain
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
-settings = dict(n_embd=64, n_hidden=1024, batch_size=256, max_steps=2, eval_every=0, sample_every=0)
-for event in pretrain(tiny_config(**settings), tiny_workspace(Path(sys.argv[1]))):
+def heard(event):
     if isinstance(event, Planned):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + 200_000_000
@@ -196,6 +196,9 @@ for event in pretrain(tiny_config(**settings), tiny_workspace(Path(sys.argv[1]))
         print(event.message)
     if isinstance(event, Metrics):
         print(f"step {event.step}: {event.tokens} tokens")
+
+settings = dict(n_embd=64, n_hidden=1024, batch_size=256, max_steps=2, eval_every=0, sample_every=0)
+runner.run(tiny_config(**settings), tiny_workspace(Path(sys.argv[1])), on_event=heard)
 """
 
 
@@ -395,7 +398,7 @@ def test_a_validation_shard_that_is_missing_is_named_before_the_first_step(
 def test_a_validation_shard_that_goes_missing_later_is_still_read(tmp_path: Path) -> None:
     workspace = tiny_workspace(tmp_path)
     events = []
-    for event in pretrain(tiny_config(), workspace):
+    for event in stepped(pretrain, tiny_config(), workspace):
         events.append(event)
         if isinstance(event, Planned):
             (workspace.directory("data", NAME) / "val_000001.npy").unlink()

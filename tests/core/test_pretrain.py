@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from talm_core.errors import ArtifactError, RunError
+from talm_core.jobs.pretrain.job import pretrain
 from talm_core.model import hf
-from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
@@ -36,11 +36,10 @@ from talm_core.runtime.events import (
 from talm_core.runtime.history import History
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
-from talm_core.training import checkpoint, plan
-from talm_core.training.machine import Machine
-from talm_core.training.pretrain import pretrain
+from talm_core.training import checkpoint, estimate
 from talm_core.training.trainer import Trainer
-from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
+from tests.core.driving import events_of, stepped
+from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_trainer, tiny_workspace
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def drive(
     workspace: Workspace, answer: Callable[[Event], Command | None], **changes: Any
 ) -> list[Event]:
     """All events of a run that is answered."""
-    job = pretrain(tiny_config(**changes), workspace)
+    job = stepped(pretrain, tiny_config(**changes), workspace)
     events = [next(job)]
     try:
         while True:
@@ -78,7 +77,7 @@ def drive(
 
 
 def test_a_run_says_everything_in_order(workspace: Workspace) -> None:
-    events = list(pretrain(tiny_config(), workspace))
+    events = events_of(pretrain, tiny_config(), workspace)
     assert events[0] == Started(job="pretrain", name="tiny", resumed_from=None)
     assert isinstance(events[-1], Finished)
     assert [type(e) for e in events].count(Planned) == 1
@@ -102,7 +101,7 @@ def test_a_run_says_everything_in_order(workspace: Workspace) -> None:
 
 
 def test_its_moving_average_is_debiased(workspace: Workspace) -> None:
-    metrics = [e for e in pretrain(tiny_config(), workspace) if isinstance(e, Metrics)]
+    metrics = [e for e in events_of(pretrain, tiny_config(), workspace) if isinstance(e, Metrics)]
     average = 0.0
     for event in metrics:
         average = 0.98 * average + 0.02 * event.loss
@@ -110,11 +109,11 @@ def test_its_moving_average_is_debiased(workspace: Workspace) -> None:
 
 
 def test_the_summary_is_what_was_reached(workspace: Workspace) -> None:
-    events = list(pretrain(tiny_config(), workspace))
+    events = events_of(pretrain, tiny_config(), workspace)
     last = events[-1]
     evaluated = [e for e in events if isinstance(e, Evaluated)][-1]
     assert isinstance(last, Finished)
-    parameters = plan.plan(tiny_config(), None, 259).parameters.total
+    parameters = estimate.plan(tiny_config(), None, 259).parameters.total
     assert last.summary.pop("elapsed") > 0
     assert last.summary == {
         "step": 12,
@@ -130,7 +129,7 @@ def test_the_summary_is_what_was_reached(workspace: Workspace) -> None:
 
 def test_validation_is_what_the_saved_model_gives(workspace: Workspace) -> None:
     """The loss and the bits per byte, window by window and token by token."""
-    events = list(pretrain(tiny_config(eval_tokens=10**6, dropout=0.5), workspace))
+    events = events_of(pretrain, tiny_config(eval_tokens=10**6, dropout=0.5), workspace)
     evaluated = [e for e in events if isinstance(e, Evaluated)][-1]
     path = checkpoint.latest(workspace.directory("pretrain", "tiny"))
     assert path is not None
@@ -152,7 +151,7 @@ def test_validation_is_what_the_saved_model_gives(workspace: Workspace) -> None:
 
 def test_the_same_seed_gives_the_same_weights(workspace: Workspace) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        list(pretrain(tiny_config(model_name=name, seed=seed, log_every=0), workspace))
+        events_of(pretrain, tiny_config(model_name=name, seed=seed, log_every=0), workspace)
     assert_equal(tensors(workspace, "a"), tensors(workspace, "b"))
     assert not torch.equal(
         tensors(workspace, "a")["model.norm.weight"], tensors(workspace, "c")["model.norm.weight"]
@@ -160,9 +159,9 @@ def test_the_same_seed_gives_the_same_weights(workspace: Workspace) -> None:
 
 
 def test_watching_changes_nothing(workspace: Workspace) -> None:
-    list(pretrain(tiny_config(), workspace))
+    events_of(pretrain, tiny_config(), workspace)
     rarely: dict[str, Any] = {"eval_every": 0, "sample_every": 0, "checkpoint_every": 0}
-    events = list(pretrain(tiny_config(model_name="b", log_every=7, **rarely), workspace))
+    events = events_of(pretrain, tiny_config(model_name="b", log_every=7, **rarely), workspace)
     assert steps_of(events, Metrics) == [7, 12]
     assert [e.steps for e in events if isinstance(e, Metrics)] == [7, 5]
     ours, theirs = tensors(workspace), tensors(workspace, "b")
@@ -179,10 +178,10 @@ def read_back(records: list[Event]) -> History:
 def test_a_run_closed_anywhere_goes_on_exactly(workspace: Workspace, every: int) -> None:
     """Closed at ever later events and resumed, it ends where a run in one go ends."""
     settings: dict[str, Any] = {"log_every": 2, "grad_accum_steps": 2, "dropout": 0.1}
-    whole = list(pretrain(tiny_config(model_name="whole", **settings), workspace))
+    whole = events_of(pretrain, tiny_config(model_name="whole", **settings), workspace)
     said: list[Event] = []
     for limit in range(3, 400, every):
-        job = pretrain(tiny_config(**settings), workspace)
+        job = stepped(pretrain, tiny_config(**settings), workspace)
         for _, event in zip(range(limit), job, strict=False):
             said.append(event)
         job.close()
@@ -203,7 +202,7 @@ def test_a_run_closed_anywhere_goes_on_exactly(workspace: Workspace, every: int)
 
 def test_stop_saves_and_says_so(workspace: Workspace) -> None:
     whole = tiny_config(model_name="whole")
-    list(pretrain(whole, workspace))
+    events_of(pretrain, whole, workspace)
 
     def stop_at_7(event: Event) -> Command | None:
         return Stop() if isinstance(event, Metrics) and event.step == 7 else None
@@ -211,7 +210,7 @@ def test_stop_saves_and_says_so(workspace: Workspace) -> None:
     events = drive(workspace, stop_at_7)
     assert isinstance(events[-1], Checkpointed)
     assert (events[-1].step, events[-1].directory) == (7, "checkpoint-000007")
-    resumed = list(pretrain(tiny_config(), workspace))
+    resumed = events_of(pretrain, tiny_config(), workspace)
     assert resumed[0] == Started(job="pretrain", name="tiny", resumed_from=7)
     assert steps_of(resumed, Metrics) == [8, 9, 10, 11, 12]
     assert_equal(tensors(workspace), tensors(workspace, "whole"))
@@ -221,8 +220,8 @@ def test_stop_during_evaluation_is_heard_and_the_evaluation_done_later(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A sign of life after every batch, as on a slow machine.
-    monkeypatch.setattr("talm_core.training.signs.OFTEN", 0.0)
-    monkeypatch.setattr("talm_core.training.evaluation._CPU_TOKENS", 32)
+    monkeypatch.setattr("talm_core.training.metrics.OFTEN", 0.0)
+    monkeypatch.setattr("talm_core.training.evaluator._CPU_TOKENS", 32)
 
     def stop(event: Event) -> Command | None:
         return Stop() if isinstance(event, Progress) and event.phase == "evaluating" else None
@@ -230,7 +229,7 @@ def test_stop_during_evaluation_is_heard_and_the_evaluation_done_later(
     events = drive(workspace, stop)
     assert steps_of(events, Evaluated) == []
     assert steps_of(events, Checkpointed) == [4, 5]
-    resumed = list(pretrain(tiny_config(), workspace))
+    resumed = events_of(pretrain, tiny_config(), workspace)
     assert steps_of(resumed, Evaluated) == [5, 10, 12]
     assert steps_of(resumed, Metrics) == [6, 7, 8, 9, 10, 11, 12]
 
@@ -266,7 +265,7 @@ def test_the_interval_of_evaluations_changes_while_it_runs(workspace: Workspace)
         "cannot evaluate every -1 steps: 0 or more",
     ]
     # It stays so over a stop, unless the config says something new.
-    assert steps_of(list(pretrain(tiny_config(), workspace)), Evaluated) == [12]
+    assert steps_of(events_of(pretrain, tiny_config(), workspace), Evaluated) == [12]
 
 
 def test_a_changed_interval_is_that_of_a_changed_config(workspace: Workspace) -> None:
@@ -276,16 +275,16 @@ def test_a_changed_interval_is_that_of_a_changed_config(workspace: Workspace) ->
         return Stop() if isinstance(event, Metrics) and event.step == 6 else None
 
     assert steps_of(drive(workspace, command), Evaluated) == []
-    resumed = list(pretrain(tiny_config(eval_every=4), workspace))
+    resumed = events_of(pretrain, tiny_config(eval_every=4), workspace)
     assert steps_of(resumed, Evaluated) == [8, 12]
 
 
 def test_a_damaged_checkpoint_is_passed_over(workspace: Workspace) -> None:
-    list(pretrain(tiny_config(), workspace))
+    events_of(pretrain, tiny_config(), workspace)
     expected = tensors(workspace)
     file = workspace.directory("pretrain", "tiny") / "checkpoint-000012" / "training.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    events = list(pretrain(tiny_config(), workspace))
+    events = events_of(pretrain, tiny_config(), workspace)
     assert events[0] == Started(job="pretrain", name="tiny", resumed_from=10)
     assert isinstance(events[1], Notice)
     assert "checkpoint-000012" in events[1].message
@@ -294,19 +293,19 @@ def test_a_damaged_checkpoint_is_passed_over(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("kept", [None, {"device": "cpu", "words": 3}, "cpu"])
 def test_a_checkpoint_of_another_talm_is_named(workspace: Workspace, kept: object) -> None:
-    list(pretrain(tiny_config(max_steps=4), workspace))
+    events_of(pretrain, tiny_config(max_steps=4), workspace)
     path = workspace.directory("pretrain", "tiny") / "checkpoint-000004"
     checkpoint.amend(path, {"machine": kept, "over": False})
     with pytest.raises(ArtifactError) as caught:
-        list(pretrain(tiny_config(), workspace))
+        events_of(pretrain, tiny_config(), workspace)
     (problem,) = caught.value.problems
     assert problem.key == str(path / "checkpoint.json")
     assert "init_from" in problem.hint
 
 
 def test_a_finished_run_only_says_so_again(workspace: Workspace) -> None:
-    first = list(pretrain(tiny_config(), workspace))[-1]
-    events = list(pretrain(tiny_config(), workspace))
+    first = events_of(pretrain, tiny_config(), workspace)[-1]
+    events = events_of(pretrain, tiny_config(), workspace)
     again = events[-1]
     assert isinstance(first, Finished)
     assert isinstance(again, Finished)
@@ -327,7 +326,7 @@ def test_a_loss_that_is_not_finite_ends_before_the_step(
 
     monkeypatch.setattr(Trainer, "forward_backward", poisoned)
     with pytest.raises(RunError, match=r"step 7 gave a loss of nan .* at learning rate 0\.00"):
-        list(pretrain(tiny_config(), workspace))
+        events_of(pretrain, tiny_config(), workspace)
     found = checkpoint.find(workspace.directory("pretrain", "tiny"))
     assert (found.step, found.damaged) == (5, ())
 
@@ -340,12 +339,7 @@ class Ahead(Trainer):
 
 def test_a_device_that_works_ahead_skips_the_step_and_says_it_later(workspace: Workspace) -> None:
     config = tiny_config(grad_clip=0.5)
-    trainer = Ahead(
-        config,
-        ModelConfig.of(config, 259),
-        Machine("cpu", "fp32", compiled=False, threads=1),
-        workspace.directory("data", NAME),
-    )
+    trainer = tiny_trainer(config, workspace, kind=Ahead)
     for _ in range(2):
         trainer.forward_backward()
         trainer.update(1e-3)
@@ -368,11 +362,11 @@ def test_a_device_that_works_ahead_skips_the_step_and_says_it_later(workspace: W
 
 
 def test_accumulated_passes_are_one_large_batch(workspace: Workspace) -> None:
-    list(pretrain(tiny_config(model_name="a", batch_size=8, max_steps=4), workspace))
+    events_of(pretrain, tiny_config(model_name="a", batch_size=8, max_steps=4), workspace)
     accumulated = tiny_config(model_name="b", batch_size=4, grad_accum_steps=2, max_steps=4)
-    list(pretrain(accumulated, workspace))
+    events_of(pretrain, accumulated, workspace)
     in_tokens = tiny_config(model_name="c", batch_size=4, total_batch_size=256, max_steps=4)
-    list(pretrain(in_tokens, workspace))
+    events_of(pretrain, in_tokens, workspace)
     ours, theirs = tensors(workspace, "a"), tensors(workspace, "b")
     again = tensors(workspace, "c")
     assert all(torch.equal(theirs[name], again[name]) for name in theirs)
@@ -380,18 +374,46 @@ def test_accumulated_passes_are_one_large_batch(workspace: Workspace) -> None:
         torch.testing.assert_close(ours[name].float(), theirs[name].float(), atol=2e-5, rtol=1e-3)
 
 
+def test_a_checkpoint_in_the_middle_of_a_step_is_that_of_its_beginning(
+    workspace: Workspace,
+) -> None:
+    """With dropout, the step draws again what it had drawn."""
+    config = tiny_config(dropout=0.2, grad_accum_steps=3)
+
+    def take(trainer: Trainer, steps: int) -> None:
+        while trainer.step < steps:
+            while not trainer.forward_backward():
+                pass
+            trainer.update(1e-3)
+
+    whole = tiny_trainer(config, workspace)
+    take(whole, 1)
+    assert not whole.forward_backward()
+    snapshot = whole.snapshot(VOCABULARY)
+    assert snapshot is not None
+    path = workspace.root / "middle"
+    path.mkdir()
+    snapshot.write(path)
+    state = whole.state
+    take(whole, 3)
+    resumed = tiny_trainer(config, workspace)
+    resumed.restore(path, 1, state)
+    take(resumed, 3)
+    assert_equal(dict(resumed.model.named_parameters()), dict(whole.model.named_parameters()))
+
+
 def test_time_ends_a_run_with_everything_due(workspace: Workspace) -> None:
-    events = list(pretrain(tiny_config(minutes=1e-6, max_steps=10_000), workspace))
+    events = events_of(pretrain, tiny_config(minutes=1e-6, max_steps=10_000), workspace)
     assert steps_of(events, Metrics) == [1]
     assert steps_of(events, Evaluated) == steps_of(events, Checkpointed) == [1]
     assert isinstance(events[-1], Finished)
     assert isinstance(
-        list(pretrain(tiny_config(minutes=1e-6, max_steps=10_000), workspace))[-1], Finished
+        events_of(pretrain, tiny_config(minutes=1e-6, max_steps=10_000), workspace)[-1], Finished
     )
 
 
 def test_bf16_learns_too(workspace: Workspace) -> None:
-    events = list(pretrain(tiny_config(precision="bf16"), workspace))
+    events = events_of(pretrain, tiny_config(precision="bf16"), workspace)
     losses = [e.loss for e in events if isinstance(e, Metrics)]
     assert losses[-1] < losses[0]
     planned = next(e for e in events if isinstance(e, Planned))
@@ -404,7 +426,7 @@ def test_a_tokenizer_that_is_not_the_datasets_is_refused(workspace: Workspace) -
     directory.mkdir(parents=True)
     other.save(directory / "tokencoder.json")
     with pytest.raises(ArtifactError, match=r"tokenizer_path = 'other': .*other.*tiny") as caught:
-        list(pretrain(tiny_config(tokenizer_path="other"), workspace))
+        events_of(pretrain, tiny_config(tokenizer_path="other"), workspace)
     assert [problem.key for problem in caught.value.problems] == ["tokenizer_path"]
 
 
@@ -416,19 +438,14 @@ def test_too_little_disk_is_said_before_the_first_step(
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage())
     with pytest.raises(RunError, match="a checkpoint takes 2 MB"):
-        list(pretrain(tiny_config(), workspace))
+        events_of(pretrain, tiny_config(), workspace)
 
 
 def test_trying_what_was_compiled_draws_no_random_numbers(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config()
-    trainer = Trainer(
-        config,
-        ModelConfig.of(config, 259),
-        Machine("cpu", "fp32", compiled=True, threads=1),
-        workspace.directory("data", NAME),
-    )
+    trainer = tiny_trainer(config, workspace, compiled=True)
     drawn = []
 
     def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from talm_core.errors import RunError
-from talm_core.model.transformer import ModelConfig
+from talm_core.jobs.pretrain.job import pretrain
 from talm_core.runtime.events import Event, Metrics, Notice, Record, RolledBack
 from talm_core.runtime.history import History
 from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
-from talm_core.training.machine import Machine
-from talm_core.training.pretrain import pretrain
-from talm_core.training.schedule import Schedule
+from talm_core.training.lr_schedule import LRSchedule
 from talm_core.training.trainer import Trainer
+from tests.core.driving import events_of, stepped
 from tests.core.test_pretrain import assert_equal, tensors
-from tests.core.tiny_runs import NAME, VOCABULARY, tiny_config, tiny_workspace
+from tests.core.tiny_runs import tiny_config, tiny_trainer, tiny_workspace
 
 POISON = 24  # windows before the batch of step 7
 
@@ -50,10 +49,8 @@ def poison(monkeypatch: pytest.MonkeyPatch, *, last: int = POISON) -> None:
 def expected(workspace: Workspace) -> dict[str, Tensor]:
     """Five steps, past the batches of two, and seven more: taken one by one."""
     config = tiny_config()
-    schedule = Schedule.of(config)
-    machine = Machine("cpu", "fp32", compiled=False, threads=1)
-    shape = ModelConfig.of(config, VOCABULARY.n_vocab)
-    trainer = Trainer(config, shape, machine, workspace.directory("data", NAME))
+    schedule = LRSchedule.of(config)
+    trainer = tiny_trainer(config, workspace)
     for step in range(12):
         if step == 5:
             trainer.loader.next_batch()
@@ -76,7 +73,7 @@ def test_a_run_goes_back_and_past_those_batches(
 ) -> None:
     with monkeypatch.context() as patched:
         poison(patched)
-        events = list(pretrain(tiny_config(non_finite="rollback"), workspace))
+        events = events_of(pretrain, tiny_config(non_finite="rollback"), workspace)
     back = [e for e in events if isinstance(e, RolledBack)]
     assert [(e.step, e.failed_step) for e in back] == [(5, 7)]
     assert "step 7 gave a loss of" in back[0].reason
@@ -102,7 +99,7 @@ def test_a_device_that_works_ahead_goes_back_to_the_same(
         patched.setattr(Trainer, "_asynchronous", True)
         config = tiny_config(non_finite="rollback", log_every=20, checkpoint_every=20)
         # A checkpoint at step 5, for it is evaluated.
-        events = list(pretrain(config, workspace))
+        events = events_of(pretrain, config, workspace)
     back = [e for e in events if isinstance(e, RolledBack)]
     assert [(e.step, e.failed_step) for e in back] == [(5, 7)]
     assert_as_expected(workspace)
@@ -115,7 +112,7 @@ def test_closed_around_the_way_back_it_ends_the_same(
     with monkeypatch.context() as patched:
         poison(patched)
         config = tiny_config(non_finite="rollback")
-        job = pretrain(config, workspace)
+        job = stepped(pretrain, config, workspace)
         for event in job:
             if isinstance(event, Metrics) and event.step == 6 and before:
                 break
@@ -125,7 +122,7 @@ def test_closed_around_the_way_back_it_ends_the_same(
         if not before:
             state = checkpoint.find(workspace.directory_of(config)).state
             assert (state["rollbacks"], state["loader"]["index"]) == (1, 28)
-        events: list[Event] = list(pretrain(config, workspace))
+        events: list[Event] = events_of(pretrain, config, workspace)
     assert [isinstance(e, RolledBack) for e in events].count(True) == int(before)
     if not before:
         assert_as_expected(workspace)
@@ -134,7 +131,7 @@ def test_closed_around_the_way_back_it_ends_the_same(
     with monkeypatch.context() as patched:
         poison(patched)
         again = tiny_config(model_name="again", non_finite="rollback", checkpoint_every=6)
-        list(pretrain(again, workspace))
+        events_of(pretrain, again, workspace)
     assert_equal(tensors(workspace), tensors(workspace, "again"))
 
 
@@ -145,10 +142,10 @@ def test_it_does_not_go_back_for_ever(
     config = tiny_config(non_finite="rollback", max_rollbacks=2)
     events: list[Any] = []
     with pytest.raises(RunError, match=r"step 6 gave .* The run had gone back 2 times before"):
-        events.extend(pretrain(config, workspace))
+        events.extend(stepped(pretrain, config, workspace))
     # Resumed, it has no more tries than it had.
     with pytest.raises(RunError, match="gone back 2 times"):
-        events.extend(pretrain(config, workspace))
+        events.extend(stepped(pretrain, config, workspace))
     assert checkpoint.find(workspace.directory_of(config)).step == 5
 
 
@@ -158,4 +155,4 @@ def test_without_a_checkpoint_there_is_no_way_back(
     poison(monkeypatch)
     config = tiny_config(non_finite="rollback", checkpoint_every=0, eval_every=0)
     with pytest.raises(RunError, match="no checkpoint yet to go back to"):
-        list(pretrain(config, workspace))
+        events_of(pretrain, config, workspace)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from talm_core.jobs.pretrain.job import pretrain
 from talm_core.runtime.events import Telemetry
 from talm_core.system import hardware
 from talm_core.system.memory import DeviceMemory
-from talm_core.training.pretrain import pretrain
 from talm_core.training.trainer import Trainer
+from tests.core.driving import stepped
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
@@ -32,7 +33,7 @@ def test_at_most_once_a_second_with_what_the_process_holds(
     began = time.monotonic()
     said = [
         event
-        for event in pretrain(tiny_config(max_steps=60), workspace)
+        for event in stepped(pretrain, tiny_config(max_steps=60), workspace)
         if isinstance(event, Telemetry)
     ]
     # Between the first and the last lie whole seconds, however late they are read here.

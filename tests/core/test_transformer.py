@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from talm_core.model import operators
 from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
 from talm_core.model.transformer import Block, ModelConfig, Transformer
-from talm_core.training import plan as planning
-from talm_core.training.plan import Computing
+from talm_core.training import estimate as planning
+from talm_core.training.estimate import Computing
 
 SHAPE = ModelConfig(
     vocab_size=97, n_layer=2, n_head=4, n_kv_head=2, n_embd=32, n_hidden=48, context_len=16

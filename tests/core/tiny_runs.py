@@ -10,10 +10,14 @@ import numpy as np
 
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.inputs import Inputs
+from talm_core.jobs.pretrain.task import PretrainTask
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.vocabulary import Vocabulary
+from talm_core.training.device import Machine
+from talm_core.training.trainer import Trainer
 
 VOCABULARY = Vocabulary(
     name="tiny",
@@ -49,6 +53,18 @@ SETTINGS: dict[str, Any] = {
 def tiny_config(**changes: Any) -> PretrainConfig:
     """A run of a second, with changes."""
     return build(PretrainConfig, SETTINGS | changes)
+
+
+def tiny_trainer(
+    config: PretrainConfig,
+    workspace: Workspace,
+    *,
+    kind: type[Trainer] = Trainer,
+    compiled: bool = False,
+) -> Trainer:
+    """What takes the steps of such a run, on one thread of a CPU."""
+    machine = Machine("cpu", "fp32", compiled=compiled, threads=1)
+    return kind(config, machine, PretrainTask.of(config, Inputs.of(config, workspace)))
 
 
 def tiny_workspace(root: Path) -> Workspace:

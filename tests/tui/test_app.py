@@ -432,9 +432,7 @@ from talm_tui.shell.places import PLACES
 for entry in PLACES:
     entry.open()
 from talm_core.storage.workspace import Workspace
-from talm_core.workspace import Workspace
 from talm_tui.services.watcher import Looker
-from talm_tui.watcher import Looker
 list(Looker(Workspace(sys.argv[1])).snapshots())
 late = {name.split(".")[0] for name in sys.modules}
 print(sorted(early & {"pydantic", "numpy", "psutil"}))

@@ -18,8 +18,8 @@ from talm_core.runtime.runner import Status
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.hardware import Room
-from talm_core.training.measured import Speed
-from talm_core.training.plan import plan
+from talm_core.training.estimate import plan
+from talm_core.training.throughput import Speed
 from talm_tui.forms.checker import Corpus, Findings, look
 from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.meaning import (

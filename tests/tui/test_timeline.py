@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
-from talm_core.training.schedule import Schedule
-from talm_core.training.standing import due_after
+from talm_core.training.lr_schedule import LRSchedule
+from talm_core.training.train_state import due_after
 from talm_tui.forms.screen import FormPlace
 from talm_tui.forms.timeline import Recurring, Timeline, of_run
 from talm_tui.train.screen import TrainScreen
@@ -53,7 +53,7 @@ def test_it_says_what_a_run_does(steps: int, evals: int, samples: int, saves: in
 
 def test_rates_are_those_of_the_schedule() -> None:
     config = run(max_steps=240, warmup_steps=20)
-    schedule = Schedule.of(config)
+    schedule = LRSchedule.of(config)
     told = of_run(config, None)
     assert told.rates == tuple(schedule.rate(step) for step in range(240))
     assert told.seconds is None

@@ -12,7 +12,7 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset, save_preset
 from talm_core.settings.command_line import shell
 from talm_core.storage.workspace import Workspace
-from talm_core.training.plan import plan
+from talm_core.training.estimate import plan
 from talm_tui.forms.command_preview import CommandPreview
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.job_view import JobView

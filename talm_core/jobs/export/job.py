@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from talm_core.errors import ArtifactError, Problem, RunError, WorkspaceError
-from talm_core.export import card
+from talm_core.jobs.export import card
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.sample.job import find_checkpoint, located
 from talm_core.model import hf
@@ -59,7 +59,7 @@ def export(config: ExportConfig, workspace: Workspace) -> Generator[Event, Comma
     yield Started(job=config.kind, name=source.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.new_directory(target) as directory:
+        with checkpoint.held(source.path), atomic.new_directory(target) as directory:
             if config.format == "gguf":
                 summary = yield from _gguf(config, source, directory)
             else:

@@ -9,15 +9,15 @@ from typing import Any
 from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem, problems_of
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.data_identity import compare
 from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import room
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
-from talm_core.training import origin
+from talm_core.training import init_from
 from talm_core.training.checkpoint import checkpoints, glance
-from talm_core.training.data_identity import compare
-from talm_core.training.plan import plan
-from talm_core.training.reasons import Concern, concerns
+from talm_core.training.concerns import Concern, concerns
+from talm_core.training.estimate import plan
 
 
 def given(
@@ -41,7 +41,7 @@ def settle(config: PretrainConfig, workspace: Workspace) -> dict[str, Any]:
     """Weights to begin with by a name that means the same tomorrow."""
     if config.init_from is None:
         return {}
-    return {"init_from": origin.settled(workspace, config.init_from)}
+    return {"init_from": init_from.settled(workspace, config.init_from)}
 
 
 def check(config: PretrainConfig, workspace: Workspace) -> Iterator[Problem]:
@@ -104,7 +104,9 @@ def _origin(
             # It has begun: where from matters no more, and may be gone.
             return
     try:
-        yield from origin.misfits(origin.find(workspace, text), config, manifest)
+        yield from init_from.mismatches(
+            init_from.find(workspace, text), config, manifest, text=text
+        )
     except InputError as error:
         yield from error.problems
 

@@ -1,7 +1,7 @@
 """Recipes: named settings of a training run.
 
-Some are built in; `d1` to `d48` are worked out from a depth (`talm_core.training.dial`). A user's
-own are TOML files in `<workspace>/presets/`:
+Some are built in; `d1` to `d48` are worked out from a depth (`talm_core.training.scaling`). A
+user's own are TOML files in `<workspace>/presets/`:
 
     version = 1
     description = "what it is good for"
@@ -172,7 +172,7 @@ BUILT_IN: dict[str, Preset] = {
                 # which the loss rises again from some 900 steps on.
                 "weight_decay": 0.3,
                 "dropout": 0.1,
-                # Only where it is judged; the best is kept.
+                # Only where it is eval_mode; the best is kept.
                 "eval_every": 200,
                 "sample_every": 0,
                 "sample_prompt": ("ROMEO:",),
@@ -261,7 +261,7 @@ _DIAL = re.compile(r"d([1-9][0-9]{0,3})")
 
 def _of_depth(depth: int, key: str) -> Preset:
     # Not at the top: few ask for it.
-    from talm_core.training.dial import DEEPEST, of_depth
+    from talm_core.training.scaling import DEEPEST, of_depth
 
     if depth > DEEPEST:
         raise ConfigError(Problem(key, "is too deep", f"d{depth}", f"d1 to d{DEEPEST}"))

@@ -19,7 +19,7 @@ SPEC = JobSpec(
         ),
     ),
     config="talm_core.jobs.pretrain.config:PretrainConfig",
-    entry="talm_core.training.pretrain:pretrain",
+    entry="talm_core.jobs.pretrain.job:pretrain",
     artifact=ArtifactSpec(
         folder="models",
         noun="model",

@@ -102,7 +102,7 @@ class Session:
         yield Finished(seconds=time.monotonic() - began, summary=summary)
 
     def _load(self, config: SampleConfig) -> tuple[Path, _Loaded]:
-        from talm_core.training.machine import choose_device
+        from talm_core.training.device import choose_device
 
         device = choose_device(config.device)
         newest = _newest(located(self._workspace, config.model))
@@ -124,8 +124,10 @@ def _read(path: Path, device: str) -> _Loaded:
     from talm_core.model import hf
     from talm_core.tokenizer.tokenizer import Tokenizer
 
-    vocabulary = Vocabulary.load(path / FILE_NAME)
-    model = hf.load(path).to(device)
+    # A run that goes on does not remove it meanwhile.
+    with checkpoint.held(path):
+        vocabulary = Vocabulary.load(path / FILE_NAME)
+        model = hf.load(path).to(device)
     model.requires_grad_(requires_grad=False)
     if vocabulary.n_vocab > model.config.vocab_size:
         message = (
