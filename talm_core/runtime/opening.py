@@ -37,7 +37,9 @@ CONFIG_FILE = "config.toml"
 FINISHED_FILE = "config-finished.toml"
 """What a finished artifact was asked while it is being made longer: taken back when that is
 refused."""
-_MOST_CONFIG = 1 << 20
+# What ten thousands of paths take; and no text of that size may take seconds to be parsed.
+_MOST_CONFIG = 4 << 20
+_MOST_VALUES = 100_000
 _OWN = {CONFIG_FILE, FINISHED_FILE, LOG_FILE, control.FOLDER, journal.FILE_NAME, lock.FILE_NAME}
 
 
@@ -267,6 +269,10 @@ def read_config(directory: Path, name: str = CONFIG_FILE) -> JobConfig:
         raise ArtifactError(Problem(str(path), str(error.strerror))) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    values = sum(map(text.count, ",\n[{"))
+    if values > _MOST_VALUES:
+        message = f"has {values:,} values, no job has more than {_MOST_VALUES:,}"
+        raise ArtifactError(Problem(str(path), message))
     config = loads(text, where=str(path))
     artifact = spec_of(config.kind).artifact
     if artifact is None or artifact.parts > 1:

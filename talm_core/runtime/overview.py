@@ -14,17 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talm_core.errors import (
-    ArtifactError,
-    InputError,
-)
-from talm_core.jobs.registry import (
-    artifact_kinds,
-    spec_of,
-)
-from talm_core.runtime import (
-    journal,
-)
+from talm_core.errors import InputError
+from talm_core.jobs.registry import artifact_kinds, spec_of
+from talm_core.runtime import journal
 from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
 from talm_core.runtime.history import History, fraction_trained
 from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
@@ -102,11 +94,11 @@ class _Watched:
         self.config_fault = ""
         try:
             self.config = read_config(artifact.directory)
-        except ArtifactError as error:
-            self.config_fault = f"{CONFIG_FILE} {error.problems[0].message}"
-        except InputError:
-            # Another version wrote it; what its journal says can be listed all the same.
-            return True
+        except InputError as error:
+            # Where it is TOML, another version wrote it: its journal can be listed all the same.
+            problem = error.problems[0]
+            if problem.key == str(artifact.directory / CONFIG_FILE):
+                self.config_fault = f"{CONFIG_FILE} {problem.message}"
         return True
 
     def fault(self, directory: Path) -> str:

@@ -114,7 +114,7 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
         yield "speed", f"{speed}, {duration(metrics.elapsed)} of training so far"
         yield "seen", f"{count(metrics.tokens)} tokens, {metrics.epoch:.2g} epochs"
     if run.message:
-        yield "failed", line(run.message)
+        yield "damaged" if run.status.value == "damaged" else "failed", line(run.message)
     if run.updated and not run.status.active:
         yield "ended", ago(run.updated)
 

@@ -175,7 +175,7 @@ def _row(run: Overview, columns: Columns, key: Callable[[str], str]) -> Content:
     style = colour(run.status.value)
     middle = columns.step + columns.loss + columns.bits + columns.rate + columns.spark + 2
     numbers: Content
-    if run.status.value == "failed" and run.message:
+    if run.status.value in ("failed", "damaged") and run.message:
         numbers = Content.styled(" " + left(run.message[:1000], middle - 1), "$text-error")
     else:
         numbers = _numbers(run, columns)

@@ -107,6 +107,8 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
         known = {"asked to stop": "", "closed": ""}
         why = known.get(reason, f" ({reason})" if reason else "")
         return _with_keys(f"{at}{why}", key, "runs.resume resume")
+    if status is Status.DAMAGED:
+        return _with_keys("its files are damaged; the list says how", key, "runs.log log")
     saved = history.checkpoints[-1].step if history.checkpoints else None
     kept = f", saved at {saved:,}" if saved is not None else ", nothing saved yet"
     return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")

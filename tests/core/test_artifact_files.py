@@ -283,6 +283,25 @@ def test_a_summary_that_is_no_summary_is_named(workspace: Workspace) -> None:
     assert item.message == "events.jsonl says tokens = 'many'"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "9" * 5000, "config.toml is not valid TOML"),
+        ("a = " + "[" * 9000, "config.toml is not valid TOML"),
+        ("a = [" + "1," * 400_000 + "]", "config.toml has 400,001 values, no job has more than"),
+    ],
+    ids=["digits", "depth", "values"],
+)
+def test_a_config_that_is_none_is_named(workspace: Workspace, text: str, said: str) -> None:
+    (workspace.directory("pretrain", "m") / "config.toml").write_text(text)
+    overviews = Overviews(workspace)
+    for _ in range(2):
+        found = {item.name: item for item in overviews.all("pretrain")}
+        assert found["m"].status is runner.Status.DAMAGED
+        assert found["m"].message.startswith(said)
+        assert found["good"].status is runner.Status.STOPPED
+
+
 def test_a_huge_config_is_damaged_and_not_read(workspace: Workspace) -> None:
     directory = workspace.directory("pretrain", "m")
     with (directory / "config.toml").open("wb") as file:
