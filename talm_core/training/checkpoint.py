@@ -11,6 +11,7 @@ Nothing here loads torch: who lists checkpoints must not wait for it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talm_core.errors import ArtifactError, InputError, Problem, RunError, nearest
+from talm_core.errors import ArtifactError, InputError, Problem, RunError, TalmError, nearest
 from talm_core.storage import artifact_files, atomic
 from talm_core.storage.workspace import Workspace
 
@@ -102,7 +103,11 @@ def latest(directory: Path) -> Path | None:
 
 
 def find(directory: Path) -> Found:
-    """The newest valid checkpoint, and why newer ones were passed over."""
+    """The newest valid checkpoint, and why newer ones were passed over.
+
+    Raises:
+        RunError: the system cannot read one now, which may be in order.
+    """
     damaged: list[Problem] = []
     for step, path in reversed(checkpoints(directory)):
         try:
@@ -133,7 +138,7 @@ def best(directory: Path) -> tuple[int, float] | None:
             state = _index(path)["state"]
             if state["evaluated_step"] == step:
                 scores.append((float(state["evaluated"]["val_loss"]), -step))
-        except (ArtifactError, KeyError, TypeError, ValueError):
+        except (ArtifactError, RunError, KeyError, TypeError, ValueError):
             continue
     loss, step = min((score for score in scores if math.isfinite(score[0])), default=(0.0, 0))
     return (-step, loss) if step else None
@@ -163,7 +168,11 @@ def verify(path: Path) -> dict[str, Any]:
         file = path / name
         if not artifact_files.is_file(file) or file.lstat().st_size != entry["bytes"]:
             raise ArtifactError(Problem(str(file), "is missing or cut short"))
-        if _sha256(file) != entry["sha256"]:
+        try:
+            found = _sha256(file)
+        except OSError as error:
+            raise _unreadable(file, error) from None
+        if found != entry["sha256"]:
             raise ArtifactError(Problem(str(file), "is damaged: its checksum differs"))
     state: dict[str, Any] = index["state"]
     return state
@@ -234,7 +243,7 @@ def _index(path: Path) -> dict[str, Any]:
             if not isinstance(index["state"], dict):
                 raise ValueError("its state is no JSON object")
     except OSError as error:
-        raise ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}")) from None
+        raise _unreadable(file, error) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "delete this checkpoint; a run goes on from the one before"
         raise ArtifactError(Problem(str(file), f"is damaged: {_why(error)}", hint=hint)) from None
@@ -251,6 +260,17 @@ def _why(error: Exception) -> str:
     if isinstance(error, TypeError | AttributeError):
         return "an entry is of the wrong kind"
     return str(error)
+
+
+# What says nothing of a file: with more descriptors, memory or rights it can be read.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES)
+
+
+def _unreadable(file: Path, error: OSError) -> TalmError:
+    """A checkpoint that only cannot be read now must not be passed over for an older one."""
+    if error.errno in _PASSING:
+        return RunError(f"{file} cannot be read now: {error.strerror}")
+    return ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}"))
 
 
 def write(

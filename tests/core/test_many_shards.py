@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from talm_core.data.shards import maps_at_once, open_shard
 from talm_core.errors import RunError
 from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Workspace
+from talm_core.training import checkpoint
+from tests.core.driving import run_events
 
-from .tiny_runs import VOCABULARY
+from .tiny_runs import VOCABULARY, tiny_config, tiny_workspace
 
 _TOKENS = 40
 
@@ -173,6 +176,27 @@ def test_shards_that_cannot_be_read_now_are_not_made_again(
     monkeypatch.setattr(artifact_files, "reading", refuse)
     with pytest.raises(RunError, match="Too many open files; allow more open files with: ulimit"):
         position.complete(directory)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM])
+@pytest.mark.parametrize("name", ["checkpoint.json", "model.safetensors"])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_passed_over(
+    tmp_path: Path, name: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tiny_workspace(tmp_path)
+    run_events(tiny_config(max_steps=8, eval_every=0, sample_every=0), workspace)
+    directory = workspace.directory("pretrain", "tiny")
+    newest = checkpoint.checkpoints(directory)[-1][1] / name
+    reading = artifact_files.reading
+
+    def refuse(path: Path) -> IO[bytes]:
+        if path == newest:
+            raise OSError(number, os.strerror(number), str(path))
+        return reading(path)
+
+    monkeypatch.setattr(artifact_files, "reading", refuse)
+    with pytest.raises(RunError, match=f"{name} cannot be read now: {os.strerror(number)}"):
+        checkpoint.find(directory)
 
 
 def test_a_loader_of_many_shards_visits_each_window_once(
