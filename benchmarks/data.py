@@ -39,6 +39,7 @@ from talm_core.data.dataloader import TokenLoader
 from talm_core.data.local.corpus import open_corpus
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.job import Preparation
+from talm_core.runtime.context import Unheard
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import cores
 from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
@@ -73,10 +74,14 @@ def config_of(folder: Path) -> DataConfig:
     return DataConfig(source="text", path=(str(folder),), ds_sample="x", shard_size=SHARD_TOKENS)
 
 
+def _prepare(folder: Path, workspace: Workspace) -> None:
+    config = config_of(folder)
+    Preparation(config, workspace).run(Unheard(workspace, workspace.directory_of(config)))
+
+
 def talm(folder: Path, scratch: Path) -> Callable[[], None]:
     def work() -> None:
-        for _ in Preparation(config_of(folder), Workspace(scratch)).events():
-            pass
+        _prepare(folder, Workspace(scratch))
 
     return work
 
@@ -196,8 +201,7 @@ def tokenizing(folder: Path, rounds: int) -> None:
 
 def loading(folder: Path, scratch: Path) -> None:
     config, workspace = config_of(folder), Workspace(scratch)
-    for _ in Preparation(config, workspace).events():
-        pass
+    _prepare(folder, workspace)
     directory = workspace.directory_of(config)
     eaten = step_tokens()
     print(f"loading; a step of gpt2-124m eats {eaten:,.0f} tokens/s here")

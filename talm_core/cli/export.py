@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import time
-from contextlib import closing
 from typing import Any
 
 from talm_core.cli.call import DONE, STOPPED, Call
-from talm_core.cli.output import output
+from talm_core.cli.output import Delayed, output
 from talm_core.errors import InputError
 from talm_core.jobs.export.commands import following
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.runtime import control
-from talm_core.runtime.events import Event, Finished, Record
+from talm_core.runtime.context import Foreground
+from talm_core.runtime.events import Event, Finished
 from talm_core.runtime.kinds import share_cores
 from talm_core.settings.schema import build
 
@@ -31,21 +30,21 @@ def export(call: Call) -> int:
     from talm_core.jobs.export.job import export as job
 
     control.stop_on_signals()
-    event: Event | None = None
-    with closing(job(config, call.workspace)) as events:
-        # What is wrong is said plainly, before the screen is touched.
-        first = next(events)
-        with output(as_json=call.as_json) as screen:
-            screen.show(Record(time.time(), first))
-            for event in events:
-                screen.show(Record(time.time(), event))
-                if control.stop_reason() is not None and not isinstance(event, Finished):
-                    break
-    if not isinstance(event, Finished):
+    last: Event | None = None
+
+    def told(event: Event) -> None:
+        nonlocal last
+        last = event
+        show(event)
+
+    with Delayed(lambda: output(as_json=call.as_json)) as show:
+        context = Foreground(call.workspace, call.workspace.root, told)
+        context.drive(lambda ctx: job(ctx, config))
+    if not isinstance(last, Finished):
         call.tell("stopped; nothing was written")
         return STOPPED
     if not call.as_json:
-        _tell_next(call, event.summary)
+        _tell_next(call, last.summary)
     return DONE
 
 

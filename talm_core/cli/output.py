@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from talm_core.runtime import render
 from talm_core.runtime.events import (
     Evaluated,
+    Event,
     Finished,
     Generated,
     Metrics,
@@ -52,6 +55,41 @@ def output(*, as_json: bool, stream: TextIO | None = None) -> Output:
     if as_json:
         return JsonOutput(stream)
     return BarOutput(stream) if in_terminal(stream) else PlainOutput(stream)
+
+
+class Delayed:
+    """Shows events once the first `after` have come: what is wrong before that is said plainly, on
+    a screen that was not touched yet. Used in a `with` block, a listener of jobs."""
+
+    def __init__(self, make: Callable[[], Output], *, after: int = 1) -> None:
+        """`make` gives what shows them."""
+        self._make = make
+        self._after = after
+        self._first: list[Record] = []
+        self._opened = ExitStack()
+        self._output: Output | None = None
+
+    def __call__(self, event: Event) -> None:
+        record = Record(time.time(), event)
+        if self._output is not None:
+            self._output.show(record)
+            return
+        self._first.append(record)
+        if len(self._first) == self._after:
+            self._output = self._opened.enter_context(self._make())
+            for known in self._first:
+                self._output.show(known)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
 
 
 def in_terminal(stream: TextIO) -> bool:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from talm_core.cli.call import DONE, STOPPED, Call
-from talm_core.cli.output import Output, output
+from talm_core.cli.output import Delayed, output
 from talm_core.errors import InputError, Problem, UnforeseenError
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import control, runner
-from talm_core.runtime.events import Checkpointed, Event, Finished, Record
+from talm_core.runtime.events import Checkpointed, Event, Finished
 from talm_core.settings.command_line import command_line
 from talm_core.settings.schema import JobConfig, build
 from talm_core.settings.toml import config_class
@@ -98,32 +96,21 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool
     return STOPPED
 
 
-class _Shown:
-    """What a job says, on the screen, from its first event on: what is wrong before that is said
-    plainly."""
-
-    def __init__(self, opened: ExitStack, *, as_json: bool) -> None:
-        self.saved: Checkpointed | None = None
-        self._opened = opened
-        self._as_json = as_json
-        self._screen: Output | None = None
-
-    def __call__(self, event: Event) -> None:
-        if self._screen is None:
-            self._screen = self._opened.enter_context(output(as_json=self._as_json))
-        self._screen.show(Record(time.time(), event))
-        if isinstance(event, Checkpointed):
-            self.saved = event
-
-
 def _run(
     call: Call, config: JobConfig, *, resume: bool, override: bool
 ) -> tuple[Event | None, Checkpointed | None]:
     """Run the job here; its last event, and what it saved last."""
-    with ExitStack() as opened:
-        shown = _Shown(opened, as_json=call.as_json)
-        last = runner.run(config, call.workspace, resume=resume, override=override, on_event=shown)
-    return last, shown.saved
+    saved: Checkpointed | None = None
+
+    def told(event: Event) -> None:
+        nonlocal saved
+        show(event)
+        if isinstance(event, Checkpointed):
+            saved = event
+
+    with Delayed(lambda: output(as_json=call.as_json)) as show:
+        last = runner.run(config, call.workspace, resume=resume, override=override, on_event=told)
+    return last, saved
 
 
 def _detached(call: Call, directory: Path, config: JobConfig) -> int:

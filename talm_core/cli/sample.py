@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from contextlib import closing
 
 from talm_core.cli.call import DONE, STOPPED, Call
-from talm_core.cli.output import JsonOutput, Output, TextOutput
+from talm_core.cli.output import Delayed, JsonOutput, Output, TextOutput
 from talm_core.errors import ConfigError, InputError, Problem
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.runtime import control
-from talm_core.runtime.events import Finished, Record
+from talm_core.runtime.context import Foreground
 from talm_core.runtime.kinds import share_cores
 from talm_core.settings.schema import build
 
@@ -31,22 +29,15 @@ def sample(call: Call) -> int:
     from talm_core.jobs.sample.job import sample as job
 
     control.stop_on_signals()
-    screen: Output | None = None
-    with closing(job(config, call.workspace)) as events:
-        # The model is found and loaded before anything is printed.
-        records = (Record(time.time(), event) for event in events)
-        first = [next(records), next(records)]
-        screen = JsonOutput(sys.stdout) if call.as_json else TextOutput(sys.stdout, config.prompt)
-        with screen:
-            for record in first:
-                screen.show(record)
-            for record in records:
-                screen.show(record)
-                if isinstance(record.event, Finished):
-                    return DONE
-                if control.stop_reason() is not None:
-                    return STOPPED
-    return STOPPED
+
+    def screen() -> Output:
+        return JsonOutput(sys.stdout) if call.as_json else TextOutput(sys.stdout, config.prompt)
+
+    # The model is found and loaded before anything is printed.
+    with Delayed(screen, after=2) as show:
+        context = Foreground(call.workspace, call.workspace.root, show)
+        finished = context.drive(lambda ctx: job(ctx, config))
+    return DONE if finished else STOPPED
 
 
 def _from_stdin() -> str:

@@ -7,11 +7,11 @@ character; of another the first text tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from talm_core.data.local.corpus import byte_length
 from talm_core.data.resume_state import Located
-from talm_core.runtime.events import Notice
+from talm_core.runtime.events import Event, Notice
 from talm_core.tokenizer.patterns import CUTTABLE
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -47,8 +47,8 @@ class Coverage:
         self.text_bytes += size
         self.lost += size - int(self._tokenizer.lengths[self._tokenizer.ids(text)].sum())
 
-    def told(self, *, complete: bool = False) -> Iterator[Notice]:
-        """A warning, once, when enough was seen, or all there is, and some of it is lost."""
+    def report(self, report: Callable[[Event], None], *, complete: bool = False) -> None:
+        """Warn, once, when enough was seen, or all there is, and some of it is lost."""
         if self.lost and not self._told and (complete or not self._left):
             self._told = True
             share = f"{self.lost / self.text_bytes:.1%}"
@@ -57,4 +57,4 @@ class Coverage:
                 f"the tokenizer's regular expression leaves out {share} of the text: {what};"
                 " choose a tokenizer whose expression matches every character"
             )
-            yield Notice(message=message, level="warning")
+            report(Notice(message=message, level="warning"))

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from talm_core.runtime.control import stop_reason
 from talm_core.runtime.events import Command, Event, Started, Stop
 from talm_core.storage.workspace import Workspace
 
@@ -47,6 +48,16 @@ class JobContext(ABC):
             StopRequested: a stop was asked for; again at every call until the job has ended.
         """
 
+    def report(self, event: Event) -> None:
+        """Say what happened, then listen: for a job that takes no command of its own, at every
+        place where it can wait or end.
+
+        Raises:
+            StopRequested: as `emit` and `poll`.
+        """
+        self.emit(event)
+        self.poll()
+
 
 class Unheard(JobContext):
     """The context of a process that works beside the one that has the journal: what it says is
@@ -61,6 +72,44 @@ class Unheard(JobContext):
 
     def poll(self) -> Command | None:
         """There is no command."""
+        return None
+
+
+class Foreground(JobContext):
+    """The context of a job without journal and commands, which ends with the command that asked
+    for it: what it says goes to `listener`, a signal stops it."""
+
+    def __init__(
+        self, workspace: Workspace, directory: Path, listener: Callable[[Event], object]
+    ) -> None:
+        self.workspace = workspace
+        self.directory = directory
+        self._listener = listener
+        self._deaf: Exception | None = None
+
+    def drive(self, job: Callable[[JobContext], None]) -> bool:
+        """Do the job; whether it came to its end, rather than was stopped. Raises what the job
+        raises, or the listener."""
+        try:
+            job(self)
+        except StopRequested:
+            if self._deaf is not None:
+                raise self._deaf from None
+            return False
+        return True
+
+    def emit(self, event: Event) -> None:
+        """Tell the listener. Its error is none of the job's, which might take it for its own."""
+        try:
+            self._listener(event)
+        except Exception as error:  # noqa: BLE001 - raised again once the job has ended
+            self._deaf = error
+            raise StopRequested(heard=False) from None
+
+    def poll(self) -> Command | None:
+        """There is no command but a signal."""
+        if stop_reason() is not None:
+            raise StopRequested
         return None
 
 

@@ -1,7 +1,7 @@
 """What a job can say, and what can be said to a job.
 
-A job is a generator that yields the frozen dataclasses below. Each becomes one line of
-`events.jsonl` and one line of `--json` output: `{"event": "Progress", "time": 1790000000.0, ...}`
+A job says the frozen dataclasses below by its context. Each becomes one line of `events.jsonl` and
+one line of `--json` output: `{"event": "Progress", "time": 1790000000.0, ...}`
 with the fields as they stand here. Times are seconds since the epoch, durations seconds, memory
 bytes, losses nats per token unless a name says otherwise.
 

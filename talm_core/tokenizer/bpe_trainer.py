@@ -9,7 +9,7 @@ from pathlib import Path
 
 from talm_core.tokenizer.compilation import make_ready
 from talm_core.tokenizer.counting import Part, count_pieces
-from talm_core.tokenizer.merging import Merge, Merger, Pieces
+from talm_core.tokenizer.merging import Merge, Merger
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
 from talm_core.tokenizer.vocabulary import Vocabulary
 
@@ -38,12 +38,7 @@ def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
 def learn_parts(parts: Iterable[Part], pattern: str, vocab_size: int) -> list[bytes]:
     """The same from texts in parts, as `Corpus.parts` gives them."""
     make_ready(pattern)
-    counting = count_pieces(parts, pattern)
-    try:
-        while True:
-            next(counting)
-    except StopIteration as done:
-        pieces: Pieces = done.value
+    pieces = count_pieces(parts, pattern)
     tokens = single_bytes()
     for merges in Merger(pieces, vocab_size - SINGLE_BYTES).run():
         extend(tokens, merges)

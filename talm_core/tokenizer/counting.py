@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 from talm_core.system.hardware import cores
 from talm_core.tokenizer.merging import Pieces
-from talm_core.tokenizer.pieces import FastCounter, PieceCounter, RegexCounter, piece_counter
+from talm_core.tokenizer.pieces import FastCounter, RegexCounter, piece_counter
 
 Part = tuple[bool, str]
 """Some text, and whether it begins a document or goes on with the part before."""
@@ -42,11 +42,15 @@ T = TypeVar("T")
 
 
 def count_pieces(
-    parts: Iterable[Part], pattern: str, *, threads: int | None = None
-) -> Generator[int, None, Pieces]:
-    """Count the pieces of documents. Yields the bytes counted since the last time, many times a
-    second, 0 for a moment of waiting; returns the pieces. `threads` is one for each core by
-    default.
+    parts: Iterable[Part],
+    pattern: str,
+    *,
+    counted: Callable[[int], None] = lambda _: None,
+    threads: int | None = None,
+) -> Pieces:
+    """Count the pieces of documents. `counted` is called with the bytes counted since the last
+    time, many times a second, 0 for a moment of waiting; what it raises ends the counting.
+    `threads` is one for each core by default.
 
     Raises:
         UnicodeEncodeError: a text has a lone surrogate.
@@ -55,28 +59,33 @@ def count_pieces(
     if not isinstance(counter, RegexCounter):
         pool = ThreadPoolExecutor(threads or min(cores(), MOST_THREADS), thread_name_prefix="count")
         try:
-            return (yield from _count_fast(parts, pattern, pool))
+            return _count_fast(parts, pattern, pool, counted)
         finally:
             # What is being counted now is short; nobody waits for it.
             pool.shutdown(wait=False, cancel_futures=True)
-    yield from _count_whole(parts, counter)
+    # An unknown pattern can be cut nowhere: document after document.
+    for text in _whole(parts):
+        for size in counter.add(text):
+            counted(size)
     return counter.pieces()
 
 
-def _count_whole(parts: Iterable[Part], counter: PieceCounter) -> Iterator[int]:
-    """An unknown pattern can be cut nowhere: document after document."""
+def _whole(parts: Iterable[Part]) -> Iterator[str]:
     text: list[str] = []
     for begins, part in parts:
         if begins and text:
-            yield from counter.add("".join(text))
+            yield "".join(text)
             text.clear()
         text.append(part)
-    yield from counter.add("".join(text))
+    yield "".join(text)
 
 
 def _count_fast(
-    parts: Iterable[Part], pattern: str, pool: ThreadPoolExecutor
-) -> Generator[int, None, Pieces]:
+    parts: Iterable[Part],
+    pattern: str,
+    pool: ThreadPoolExecutor,
+    counted: Callable[[int], None],
+) -> Pieces:
     own = threading.local()
     counters: list[FastCounter] = []
 
@@ -85,36 +94,34 @@ def _count_fast(
         if not hasattr(own, "counter"):
             own.counter = FastCounter(pattern)
             counters.append(own.counter)
-        counted, place = 0, number * _PLACES
+        size, place = 0, number * _PLACES
         for text in texts:
-            counted += sum(own.counter.add(text, place=place + counted))
-        return counted
+            size += sum(own.counter.add(text, place=place + size))
+        return size
 
     waiting: deque[Future[int]] = deque()
     for number, batch in enumerate(_batches(_cut(parts))):
         waiting.append(pool.submit(count, number, batch))
-        yield 0  # many are read before the first is waited for
+        counted(0)  # many are read before the first is waited for
         while len(waiting) > _BATCHES_AHEAD * pool._max_workers:  # noqa: SLF001
-            yield from _waited(waiting[0])
-            yield waiting.popleft().result()
+            counted(_result(waiting[0], counted))
+            waiting.popleft()
     for future in waiting:
-        yield from _waited(future)
-        yield future.result()
+        counted(_result(future, counted))
     counters = counters or [FastCounter(pattern)]
     joined = pool.submit(lambda: FastCounter.joined(counters).pieces())
-    yield from _waited(joined)
-    return joined.result()
+    return _result(joined, counted)
 
 
-def _waited(future: Future[T]) -> Iterator[int]:
-    """Moments of waiting until something is done."""
+def _result(future: Future[T], counted: Callable[[int], None]) -> T:
+    """What was done; every moment of waiting for it is told as nothing counted."""
     while True:
         try:
             future.exception(_WAIT_SECONDS)
         except FutureTimeoutError:
-            yield 0
+            counted(0)
         else:
-            return
+            return future.result()
 
 
 def _cut(parts: Iterable[Part]) -> Iterator[str]:

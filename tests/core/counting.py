@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -15,11 +15,10 @@ from talm_core.errors import InputError, Problem, RunError
 from talm_core.jobs import registry
 from talm_core.jobs.registry import VARIABLE
 from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
+from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.events import (
     Checkpoint,
     Checkpointed,
-    Command,
-    Event,
     Finished,
     Metrics,
     Sample,
@@ -28,10 +27,8 @@ from talm_core.runtime.events import (
     Stop,
 )
 from talm_core.settings.schema import JobConfig, Setting
-from talm_core.storage.workspace import Workspace
 
 STATE = "state.json"
-Talk = Generator[Event, Command | None, None]
 
 
 class CountConfig(JobConfig):
@@ -56,39 +53,41 @@ class PlainConfig(CountConfig):
     kind: ClassVar[str] = "plain"
 
 
-def count(config: CountConfig, workspace: Workspace) -> Talk:
-    """Takes Checkpoint, Sample and Stop; goes on from what it saved."""
-    directory = workspace.directory_of(config)
-    step = _saved(directory)
-    yield Started(job=config.kind, name=config.artifact, resumed_from=step or None)
+def count(ctx: JobContext, config: CountConfig) -> None:
+    """Takes Checkpoint and Sample, says what it saved when it is stopped; goes on from there."""
+    step = _saved(ctx.directory)
+    ctx.emit(Started(job=config.kind, name=config.artifact, resumed_from=step or None))
     try:
         while step < config.steps:
             time.sleep(config.pause)
             step += 1
             _go_wrong(config, step)
-            command = yield metrics(step, config.steps)
-            while command is not None:
+            ctx.emit(metrics(step, config.steps))
+            while (command := ctx.poll()) is not None:
                 if isinstance(command, Sample):
-                    command = yield Sampled(step=step, prompt=command.prompt, text=str(step))
+                    ctx.emit(Sampled(step=step, prompt=command.prompt, text=str(step)))
                     continue
-                _save(directory, step)
-                saved = Checkpointed(step=step, directory=STATE, bytes=1, seconds=0.0)
-                if isinstance(command, Stop):
-                    yield saved
-                    return
-                yield metrics(step, config.steps)
-                command = yield saved
-    except GeneratorExit:
-        _save(directory, step)
+                _save(ctx.directory, step)
+                # Something comes before what a paused job is waited for.
+                ctx.report(metrics(step, config.steps))
+                ctx.emit(_checkpointed(step))
+    except StopRequested as stop:
+        _save(ctx.directory, step)
         if config.wrong == "closing":
             raise RunError("cannot be closed") from None
+        if stop.heard and type(config) is CountConfig:
+            ctx.emit(_checkpointed(step))
         raise
-    yield Finished(seconds=0.0, summary={"step": step})
+    ctx.emit(Finished(seconds=0.0, summary={"step": step}))
 
 
-def count_plainly(config: PlainConfig, workspace: Workspace) -> Talk:
-    """Takes no command; saves when it is closed."""
-    yield from count(config, workspace)
+def count_plainly(ctx: JobContext, config: PlainConfig) -> None:
+    """Takes no command; saves when it is stopped, and does not say so."""
+    count(ctx, config)
+
+
+def _checkpointed(step: int) -> Checkpointed:
+    return Checkpointed(step=step, directory=STATE, bytes=1, seconds=0.0)
 
 
 def metrics(step: int, steps: int = 100, loss: float = 1.0) -> Metrics:

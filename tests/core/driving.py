@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.dataset.job import Preparation
+from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime import runner
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.events import Command, Event, Stop
@@ -17,7 +21,7 @@ Stepped = Generator[Event, Command | None, None]
 
 
 def stepped_run(config: JobConfig, workspace: Workspace, **options: Any) -> Stepped:
-    """`jobs.run`, an event at a time: the job waits until the next one is asked for. Closing this
+    """`runner.run`, an event at a time: the job waits until the next one is asked for. Closing this
     is a listener that fails."""
     yield from _steps(
         lambda told: runner.run(config, workspace, on_event=lambda event: told(event), **options)
@@ -48,10 +52,30 @@ def run_events(config: JobConfig, workspace: Workspace, **options: Any) -> list[
     return events
 
 
+def preparing(config: DataConfig, workspace: Workspace, **options: Any) -> Stepped:
+    """A data preparation with options of its own, an event at a time."""
+    return stepped(_preparation(workspace, options), config, workspace)
+
+
+def prepared(config: DataConfig, workspace: Workspace, **options: Any) -> list[Event]:
+    """Everything a data preparation with options of its own says."""
+    return events_of(_preparation(workspace, options), config, workspace)
+
+
+def _preparation(
+    workspace: Workspace, options: dict[str, Any]
+) -> Callable[[JobContext, DataConfig], None]:
+    return lambda ctx, config: Preparation(config, workspace, **options).run(ctx)
+
+
+def _directory(workspace: Workspace, config: JobConfig) -> Path:
+    return workspace.directory_of(config) if config.kind in artifact_kinds() else workspace.root
+
+
 class _Collecting(JobContext):
     def __init__(self, workspace: Workspace, config: JobConfig, events: list[Event]) -> None:
         self.workspace = workspace
-        self.directory = workspace.directory_of(config)
+        self.directory = _directory(workspace, config)
         self._events = events
 
     def emit(self, event: Event) -> None:
@@ -66,7 +90,7 @@ class _Direct(JobContext):
         self, workspace: Workspace, config: JobConfig, told: Callable[[Event], Command | None]
     ) -> None:
         self.workspace = workspace
-        self.directory = workspace.directory_of(config)
+        self.directory = _directory(workspace, config)
         self._told = told
         self._command: Command | None = None
 

@@ -105,14 +105,9 @@ def counted_in_parts(
             size = source.randint(0, 500)
             parts.append((begins, text[at : at + size]))
             begins, at = False, at + size
-    counting_ = count_pieces(parts, pattern, threads=threads)
-    sizes = 0
-    try:
-        while True:
-            sizes += next(counting_)
-    except StopIteration as done:
-        pieces: Pieces = done.value
-    assert sizes == sum(len(text.encode()) for text in documents)
+    sizes: list[int] = []
+    pieces = count_pieces(parts, pattern, counted=sizes.append, threads=threads)
+    assert sum(sizes) == sum(len(text.encode()) for text in documents)
     ends = np.cumsum(pieces.lengths)
     found = {
         pieces.data[end - length : end].tobytes(): int(count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,8 @@ from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import control
 from talm_core.runtime.artifacts import full_name, resolve
-from talm_core.runtime.events import (
-    Command,
-    Evaluated,
-    Event,
-    Failed,
-    Finished,
-    Sampled,
-    Started,
-    Stopped,
-)
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import Evaluated, Event, Failed, Finished, Sampled, Started, Stopped
 from talm_core.runtime.journal import JournalWriter
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import read_config
@@ -327,8 +318,8 @@ def test_bad_words(talm: Talm, words: list[str], said: str) -> None:
     assert not talm.workspace.root.exists()
 
 
-def broken(config: TokenizerConfig, _: Workspace) -> Generator[Event, Command | None, None]:
-    yield Started(job=config.kind, name=config.name)
+def broken(ctx: JobContext, config: TokenizerConfig) -> None:
+    ctx.emit(Started(job=config.kind, name=config.name))
     if config.vocab_size == 300:
         raise RunError("no room") from OSError("ENOSPC")
     raise ZeroDivisionError("oh no")

@@ -11,10 +11,10 @@ import regex
 from talm_core.data import tokenizer_coverage
 from talm_core.data.manifest import Manifest
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation
 from talm_core.runtime.events import Notice
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.patterns import DEFAULT
+from tests.core.driving import prepared
 from tests.core.test_preparation import SMALL
 
 TEXTS = [f"{number} the  thing, näher…\n" for number in range(40)]
@@ -34,7 +34,7 @@ def test_text_that_becomes_no_token_is_told(
         (tmp_path / f"{number:02}.txt").write_text(text)
     paths = tuple(str(path) for path in sorted(tmp_path.glob("*.txt")))
     config = DataConfig(source="text", path=paths, tokenizer_path="other")
-    events = list(Preparation(config, workspace, threads=2).events())
+    events = prepared(config, workspace, threads=2)
     manifest = Manifest.load(workspace.directory_of(config))
     kept = "".join(regex.findall(pattern, "".join(TEXTS)))
     assert manifest.text_bytes == len(kept.encode())

@@ -19,6 +19,7 @@ from talm_core.jobs.dataset.job import prepare_data
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, FILE_NAME, Vocabulary
+from tests.core.driving import events_of
 
 BASE_VOCABULARY = Vocabulary.load(BASE)
 ENCODER = Tokenizer.from_vocabulary(BASE_VOCABULARY)
@@ -127,7 +128,7 @@ def prepared(tmp_path: Path) -> Workspace:
     folder.mkdir()
     for number in range(10):
         (folder / f"{number}.txt").write_text(f"text number {number}\x1b[2J\n" * 20)
-    list(prepare_data(DataConfig(source="text", path=(str(folder),)), workspace))
+    events_of(prepare_data, DataConfig(source="text", path=(str(folder),)), workspace)
     return workspace
 
 

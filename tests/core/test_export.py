@@ -30,6 +30,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.checkpoint import write
+from tests.core.driving import events_of, stepped
 from tests.core.test_transformer import ready
 
 RANKS = {bytes([i]): i for i in range(256)} | {b"he": 256, b"ll": 257, b"hell": 258, b" w": 259}
@@ -65,7 +66,7 @@ def checkpoint(
 
 
 def run(workspace: Workspace, **values: Any) -> list[Event]:
-    return list(export(build(ExportConfig, {"model": "nano"} | values), workspace))
+    return events_of(export, build(ExportConfig, {"model": "nano"} | values), workspace)
 
 
 def exported(workspace: Workspace, **values: Any) -> Path:
@@ -359,7 +360,7 @@ def test_a_run_that_goes_on_leaves_what_is_being_exported(
 
 def test_a_stop_leaves_nothing(workspace: Workspace) -> None:
     checkpoint(workspace)
-    events = export(build(ExportConfig, {"model": "nano"}), workspace)
+    events = stepped(export, build(ExportConfig, {"model": "nano"}), workspace)
     next(events)
     next(events)
     assert len(list((workspace.root / "exports").iterdir())) == 1

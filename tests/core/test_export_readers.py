@@ -24,6 +24,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import chat_template
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import events_of
 from tests.core.test_export import RANKS, SHAPE, VOCABULARY, checkpoint, exported, run, value
 from tests.core.test_transformer import ready
 
@@ -99,11 +100,17 @@ def test_without_healing_talm_goes_on_as_transformers_does(workspace: Workspace)
     theirs = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=None)[0]
     asked = {"model": "nano", "prompt": "he ", "temperature": 0, "max_tokens": 6}
     config = build(SampleConfig, asked | {"token_healing": False})
-    ours = [event.token for event in sample(config, workspace) if isinstance(event, Generated)]
+    ours = [
+        event.token
+        for event in events_of(sample, config, workspace)
+        if isinstance(event, Generated)
+    ]
     assert ours == theirs[inputs["input_ids"].shape[1] :].tolist()[: len(ours)]
     assert ours
     healed = build(SampleConfig, asked)
-    [first, *_] = [e.token for e in sample(healed, workspace) if isinstance(e, Generated)]
+    [first, *_] = [
+        e.token for e in events_of(sample, healed, workspace) if isinstance(e, Generated)
+    ]
     assert first in (32, 259)  # A space, or one with a letter.
 
 
@@ -120,7 +127,7 @@ def test_all_readers_begin_a_text_alike(
         yield from ()
 
     monkeypatch.setattr(generate, "stream", stream)
-    list(sample(build(SampleConfig, {"model": "nano", "prompt": "hello w"}), workspace))
+    events_of(sample, build(SampleConfig, {"model": "nano", "prompt": "hello w"}), workspace)
     assert read == [ours]
     directory = exported(workspace, format="huggingface")
     for path in (source, directory):

@@ -31,12 +31,11 @@ from talm_core.errors import (
 )
 from talm_core.jobs.dataset import show as dataset_show
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation
 from talm_core.runtime import runner
 from talm_core.runtime.events import Event, Failed, Finished, Notice, Started
 from talm_core.runtime.journal import last_record
 from talm_core.storage.workspace import Workspace
-from tests.core.driving import run_events, stepped_run
+from tests.core.driving import prepared, preparing, run_events, stepped_run
 from tests.core.hub_server import SHA, Fault, HubServer, Repo, parquet, serving
 from tests.core.test_preparation import SMALL, decode, files, ids, read
 
@@ -97,8 +96,7 @@ TRAIN = [text for file in range(3) for text in texts(file)]
 
 
 def prepare(workspace: Workspace, config: DataConfig, **values: Any) -> list[Event]:
-    job = Preparation(config, workspace, threads=2, **({"patience": HASTY} | values))
-    return list(job.events())
+    return prepared(config, workspace, threads=2, **({"patience": HASTY} | values))
 
 
 def stream_of(directory: Path) -> list[int]:
@@ -245,7 +243,7 @@ def test_rows_without_a_text_are_counted_over_interruptions_and_up_to_the_end(
     assert Manifest.load(workspace.directory_of(part)).left_out == 2 * last
     monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     for _ in range(2):
-        job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
+        job = preparing(CONFIG, workspace, threads=2, patience=HASTY)
         before = next(job)
         assert isinstance(before, Started)
         while len(list(workspace.directory_of(CONFIG).glob("*.npy"))) == before.resumed_from:
@@ -454,8 +452,8 @@ def test_a_server_may_name_the_time_it_is_to_be_asked_again(
     server.repos[ID] = some_thing()
     past = "Wed, 21 Oct 2015 07:28:00 GMT"
     server.faults = [Fault(503, headers={"Retry-After": past})]
-    job = Preparation(CONFIG, workspace, patience=Patience(pauses=(3_600,)))
-    told = [event.message for event in job.events() if isinstance(event, Notice)]
+    events = prepared(CONFIG, workspace, patience=Patience(pauses=(3_600,)))
+    told = [event.message for event in events if isinstance(event, Notice)]
     assert any("retrying in 0 s" in message for message in told)
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2, seconds=20), usegmt=True)
     server.faults = [Fault(503, headers={"Retry-After": later})]
@@ -467,10 +465,10 @@ def test_a_host_that_does_not_exist_is_told(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
-    job = Preparation(CONFIG, workspace, patience=Patience(pauses=(0.01,)))
+    job = preparing(CONFIG, workspace, patience=Patience(pauses=(0.01,)))
     events: list[Event] = []
     with pytest.raises(RunError, match=r"hub\.invalid cannot be reached \(.+\), 2 times in a row"):
-        events.extend(job.events())
+        events.extend(job)
 
 
 @pytest.mark.parametrize("fault", [Fault(503, times=99), Fault("stall", times=99)])
@@ -479,7 +477,7 @@ def test_a_stop_is_heard_at_once_whatever_is_waited_for(
 ) -> None:
     server.faults = [dataclasses.replace(fault, path=r"/resolve/.*1\.parquet")]
     patience = Patience(pauses=(3_600,), silence=3_600)
-    job = Preparation(CONFIG, workspace, patience=patience).events()
+    job = preparing(CONFIG, workspace, patience=patience)
     # Until the fault has been met and all that there was is written. What a busy machine adds is
     # little beside an hour.
     quiet, made = 0, -1
@@ -605,7 +603,7 @@ def test_a_hub_that_was_turned_off_is_done_without(
         begun = CONFIG.model_copy(update={"dir_prefix": "begun"})
         with monkeypatch.context() as often:
             often.setattr(progress, "YIELD_SECONDS", 0.0)
-            job = Preparation(begun, workspace, threads=2, patience=HASTY).events()
+            job = preparing(begun, workspace, threads=2, patience=HASTY)
             while len(list(workspace.directory_of(begun).glob("*.npy"))) < 3:
                 next(job)
             job.close()
@@ -724,7 +722,7 @@ def test_a_stop_anywhere_changes_nothing(
     monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     resumed = set()
     for stop in range(1, 60):
-        job = Preparation(CONFIG, workspace, threads=2, patience=HASTY).events()
+        job = preparing(CONFIG, workspace, threads=2, patience=HASTY)
         first = next(job)
         assert isinstance(first, Started)
         resumed.add(first.resumed_from)

@@ -120,7 +120,7 @@ def test_1500_shards_are_trained_on_under_1024_descriptors(tmp_path: Path) -> No
         "config = tiny_config(data_dir='text/many', max_steps=47, batch_size=64, n_embd=8,\n"
         "    n_head=2, n_kv_head=1, n_layer=1, sample_every=0, eval_every=20,\n"
         "    checkpoint_every=0, warmup_steps=2)\n"
-        "last = runner.run(config, Workspace(Path(sys.argv[1])))\n"
+        "last = stepped_run(config, Workspace(Path(sys.argv[1])))\n"
         "assert isinstance(last, Finished), last\n"
         "print('trained')\n"
     )

@@ -16,6 +16,7 @@ from talm_core.runtime.preflight import check, settle
 from talm_core.settings.schema import JobConfig, build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import events_of
 
 TEXT = "to be, or not to be: that is the question\n" * 40
 
@@ -28,8 +29,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         (root / "texts").mkdir(exist_ok=True)
         (root / "texts" / f"{number}.txt").write_text(TEXT)
     workspace = Workspace(root)
-    for _ in prepare_data(DataConfig(source="text", path=(str(root / "texts"),)), workspace):
-        pass
+    events_of(prepare_data, DataConfig(source="text", path=(str(root / "texts"),)), workspace)
     byte_ranks = {bytes([value]): value for value in range(256)}
     other = Vocabulary("other", r"\w+|\W+", byte_ranks, {"<|endoftext|>": 256})
     (root / "tokenizers/other").mkdir(parents=True)

@@ -30,11 +30,12 @@ from talm_core.data.local.corpus import divided_parts, open_corpus
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, CorpusError, RunError, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation, prepare_data
+from talm_core.jobs.dataset.job import prepare_data
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.patterns import DEFAULT
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import events_of, prepared, preparing, stepped
 
 SCRIPTS = (
     "English русский ελληνικά հայերեն עברית العربية ܣܘܪܝܬ"
@@ -80,7 +81,7 @@ def config_of(folder: Path, **values: Any) -> DataConfig:
 
 
 def prepare(workspace: Workspace, config: DataConfig, *, threads: int = 2) -> list[Event]:
-    return list(Preparation(config, workspace, threads=threads).events())
+    return prepared(config, workspace, threads=threads)
 
 
 def read(directory: Path, split: str) -> list[list[int]]:
@@ -287,7 +288,7 @@ def test_less_than_its_bytes_let_expect_is_divided_like_a_small_corpus(
     config = config_of(corpus_of(workspace, texts), shard_size=1000)
     directory = workspace.directory_of(config)
     if stop is not None:
-        job = prepare_data(config, workspace)
+        job = stepped(prepare_data, config, workspace)
         for _ in range(stop):
             assert not isinstance(next(job), Finished)
         job.close()
@@ -342,11 +343,12 @@ def test_progress_goes_on_from_where_a_stopped_run_was(
     workspace: Workspace, calm: tuple[DataConfig, dict[str, str]]
 ) -> None:
     config = calm[0].model_copy(update={"dir_prefix": "again"})
-    job = prepare_data(config, workspace)
+    job = stepped(prepare_data, config, workspace)
     for event in job:
         if isinstance(event, Progress) and event.counts["shards"] == 4:
             job.close()
-    told = [event for event in prepare_data(config, workspace) if isinstance(event, Progress)]
+    events = events_of(prepare_data, config, workspace)
+    told = [event for event in events if isinstance(event, Progress)]
     first, last = told[0].counts, told[-1].counts
     assert (first["tokens"], first["bytes_out"], first["shards"]) == (4000, 8000, 4)
     assert first["documents"] > 0
@@ -379,7 +381,7 @@ def test_after_a_stop_anywhere_the_same_files_come_out(
     directory = workspace.directory_of(config)
     resumed = 0
     for stop in range(1, 40):
-        job = prepare_data(config, workspace)
+        job = stepped(prepare_data, config, workspace)
         first = next(job)
         assert isinstance(first, Started)
         before = len(list(directory.glob("*.npy")))
@@ -407,11 +409,14 @@ def test_after_a_kill_anywhere_the_same_files_come_out(
         "from talm_core.jobs.dataset.config import DataConfig\n"
         "from talm_core.data import encoding, progress\n"
         "from talm_core.jobs.dataset import job\n"
+        "from talm_core.runtime.context import Foreground\n"
         "from talm_core.storage.workspace import Workspace\n"
         "progress.YIELD_SECONDS, encoding.BATCH_CHARACTERS = 0.0, 700\n"
         "config = DataConfig.model_validate_json(sys.argv[1])\n"
-        "for event in job.prepare_data(config, Workspace(sys.argv[2])):\n"
-        "    print(type(event).__name__, flush=True)\n"
+        "workspace = Workspace(sys.argv[2])\n"
+        "told = lambda event: print(type(event).__name__, flush=True)\n"
+        "context = Foreground(workspace, workspace.directory_of(config), told)\n"
+        "context.drive(lambda ctx: job.prepare_data(ctx, config))\n"
     )
     command = [sys.executable, "-c", script, config.model_dump_json(), str(workspace.root)]
     for lines in (4, 9, 6):
@@ -431,7 +436,7 @@ def test_shards_of_another_corpus_or_tokenizer_are_neither_gone_on_with_nor_lost
 ) -> None:
     config = calm[0].model_copy(update={"dir_prefix": "changed"})
     directory = workspace.directory_of(config)
-    job = prepare_data(config, workspace)
+    job = stepped(prepare_data, config, workspace)
     for _ in range(20):
         next(job)
     job.close()
@@ -461,7 +466,7 @@ def test_damaged_leftovers_are_made_again(
 ) -> None:
     config = calm[0].model_copy(update={"dir_prefix": "damaged"})
     directory = workspace.directory_of(config)
-    job = prepare_data(config, workspace)
+    job = stepped(prepare_data, config, workspace)
     for _ in range(20):
         next(job)
     job.close()
@@ -488,7 +493,7 @@ def test_a_stopped_small_corpus_leaves_nothing(
     monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     config = config_of(corpus_of(workspace, ["the text\n" * 30_000] * 10))
     for stop in (1, 3, 8):
-        job = prepare_data(config, workspace)
+        job = stepped(prepare_data, config, workspace)
         for _ in range(stop):
             next(job)
         job.close()
@@ -599,7 +604,7 @@ def test_rows_are_gone_on_with_where_a_shard_ended(
         config = config_of(folder, ds_sample=f"parts{stop_after}", shard_size=1_000)
         resumed = 0
         for _ in range(99):
-            events = Preparation(config, workspace, threads=1).events()
+            events = preparing(config, workspace, threads=1)
             directory = workspace.directory_of(config)
             had = len(list(directory.glob("*.npy")))
             for event in events:

@@ -13,8 +13,8 @@ from talm_core.data import disk_space
 from talm_core.data.hub import blocks
 from talm_core.errors import RunError, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation
 from talm_core.storage.workspace import Workspace
+from tests.core.driving import prepared, preparing
 from tests.core.hub_server import Repo, parquet, serving
 from tests.core.test_preparation import SMALL, files
 
@@ -75,10 +75,10 @@ def test_a_full_disk_keeps_what_is_complete_and_goes_on_after(
             files={"0.parquet": parquet(ROWS[:half]), "1.parquet": parquet(ROWS[half:])}
         )
         calm = workspace_at(tmp_path / "calm")
-        list(Preparation(config, calm).events())
+        prepared(config, calm)
         workspace = workspace_at(disk)
         directory = workspace.directory_of(config)
-        job = Preparation(config, workspace, threads=1).events()
+        job = preparing(config, workspace, threads=1)
         while len(list(directory.glob("[tv]*.npy"))) < 3:
             next(job)
         filler = fill(disk)
@@ -94,7 +94,7 @@ def test_a_full_disk_keeps_what_is_complete_and_goes_on_after(
         assert all(kept[name] == expected[name] for name in shards)
         assert not [name for name in kept if name.startswith(".tmp")]
         filler.unlink()
-        list(Preparation(config, workspace).events())
+        prepared(config, workspace)
         assert files(directory) == expected
 
 
@@ -104,5 +104,5 @@ def test_what_will_not_fit_is_not_begun(disk: Path, tmp_path: Path) -> None:
     config = DataConfig(source="text", path=(str(text),), tokenizer_path="small")
     workspace = workspace_at(disk)
     with pytest.raises(WorkspaceError, match="has 8 MB free, the dataset may need 13 MB"):
-        list(Preparation(config, workspace).events())
-    list(Preparation(config.model_copy(update={"max_tokens": 50_000}), workspace).events())
+        prepared(config, workspace)
+    prepared(config.model_copy(update={"max_tokens": 50_000}), workspace)

@@ -29,10 +29,11 @@ KILLS = {"text": 14, "hub": 8}
 
 CHILD = """
 import json, os, signal, sys
-from talm_core.jobs.dataset.config import DataConfig
 from talm_core.data import encoding, progress
 from talm_core.data.hub import blocks, files, network, parquet
 from talm_core.jobs.dataset import job
+from talm_core.jobs.dataset.config import DataConfig
+from talm_core.runtime.context import Unheard
 from talm_core.storage.workspace import Workspace
 import datasets.data_files, datasets.utils.metadata, fsspec.utils, huggingface_hub.hf_api
 
@@ -65,7 +66,9 @@ for line in sys.stdin:
     pid = os.fork()
     if not pid:
         last = wanted
-        list(job.prepare_data(DataConfig.model_validate(config), Workspace(root)))
+        config, workspace = DataConfig.model_validate(config), Workspace(root)
+        context = Unheard(workspace, workspace.directory_of(config))
+        job.prepare_data(context, config)
         print(counted, flush=True)
         os._exit(0)
     _, status = os.waitpid(pid, 0)

@@ -10,10 +10,10 @@ import pytest
 from talm_core.data.dataloader import TokenLoader
 from talm_core.data.manifest import Manifest
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
+from tests.core.driving import prepared
 from tests.core.hub_server import Repo, parquet, serving
 from tests.core.test_preparation import SCRIPTS
 
@@ -70,7 +70,7 @@ def test_a_hub_dataset_comes_back(
         server.repos["a/b"] = Repo(files={"x.parquet": parquet(texts)})
         config = DataConfig(source="hub", dataset="a/b")
         workspace = Workspace(tmp_path)
-        list(Preparation(config, workspace).events())
+        prepared(config, workspace)
     directory = workspace.directory_of(config)
     assert documents_of(directory) == [text.encode() for text in texts]
     assert_loads(directory)
@@ -85,7 +85,7 @@ def test_files_come_back(tmp_path: Path, shape: str) -> None:
         (corpus / f"{number:04}.txt").write_bytes(text.encode())
     config = DataConfig(source="text", path=(str(corpus),))
     workspace = Workspace(tmp_path / "home")
-    list(Preparation(config, workspace).events())
+    prepared(config, workspace)
     directory = workspace.directory_of(config)
     # A byte order mark is none of a text's characters; one text is divided for validation.
     expected = [text.removeprefix("\ufeff").encode() for text in texts]
@@ -105,7 +105,7 @@ def test_a_document_of_50_megabytes_comes_back(
         server.repos["a/b"] = Repo(files={"x.parquet": parquet([text, "end"])})
         config = DataConfig(source="hub", dataset="a/b", shard_size=5_000_000)
         workspace = Workspace(tmp_path)
-        list(Preparation(config, workspace).events())
+        prepared(config, workspace)
     directory = workspace.directory_of(config)
     manifest = Manifest.load(directory)
     assert manifest.shards[0].documents == 1

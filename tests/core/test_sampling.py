@@ -25,7 +25,7 @@ from talm_core.runtime.events import (
     decode,
 )
 from talm_core.storage.workspace import Workspace
-from tests.core.driving import run_events
+from tests.core.driving import events_of, run_events
 from tests.core.tiny_runs import tiny_config, tiny_workspace
 
 
@@ -41,7 +41,7 @@ def asked(**changes: Any) -> SampleConfig:
 
 
 def test_a_text_comes_token_by_token(workspace: Workspace) -> None:
-    events = list(sample(asked(), workspace))
+    events = events_of(sample, asked(), workspace)
     assert isinstance(events[0], Started)
     generated = [e for e in events if isinstance(e, Generated)]
     sampled, finished = events[-2:]
@@ -55,7 +55,8 @@ def test_a_text_comes_token_by_token(workspace: Workspace) -> None:
 
 
 def text(workspace: Workspace, **changes: Any) -> str:
-    return next(e.text for e in sample(asked(**changes), workspace) if isinstance(e, Sampled))
+    events = events_of(sample, asked(**changes), workspace)
+    return next(e.text for e in events if isinstance(e, Sampled))
 
 
 def test_the_seed_decides(workspace: Workspace) -> None:
@@ -76,12 +77,12 @@ def test_without_a_prompt_it_begins_a_document(workspace: Workspace) -> None:
 
 def test_what_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="there is no such model"):
-        list(sample(asked(model="tinny"), workspace))
+        events_of(sample, asked(model="tinny"), workspace)
     (tmp_path / "new").mkdir()
     with pytest.raises(ArtifactError, match="has no checkpoint yet"):
-        list(sample(asked(model=str(tmp_path / "new")), workspace))
+        events_of(sample, asked(model=str(tmp_path / "new")), workspace)
     with pytest.raises(ConfigError, match="device = 'cuda': is not available here"):
-        list(sample(asked(device="cuda"), workspace))
+        events_of(sample, asked(device="cuda"), workspace)
 
 
 def test_a_damaged_model_is_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_damaged_model_is_refused(workspace: Workspace, tmp_path: Path) -> Non
     for file in copy.glob("checkpoint-*/model.safetensors"):
         file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(ArtifactError, match="has no checkpoint that can be read"):
-        list(sample(asked(model=str(copy)), workspace))
+        events_of(sample, asked(model=str(copy)), workspace)
 
 
 def test_a_session_notices_a_newer_checkpoint(workspace: Workspace, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_several_texts_are_written_in_turn_and_each_as_if_alone(workspace: Works
     assert [record.lane for record in failed] == [8]
     for lane in (7, 9):
         said = [record.event for record in records if record.lane == lane]
-        alone = list(sample(asked_for[lane], workspace))
+        alone = events_of(sample, asked_for[lane], workspace)
         assert written(said) == written(alone)
         assert [type(e) for e in said[-2:]] == [Sampled, Finished]
 

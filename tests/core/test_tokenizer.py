@@ -27,7 +27,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.bpe_trainer import TokenizerTrainer, learn
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
-from tests.core.driving import run_events
+from tests.core.driving import events_of, run_events, stepped
 
 FILES = {"tokencoder.json", "tokenizer.json", "tokenizer_config.json"}
 
@@ -180,7 +180,7 @@ def texts(folder: Path) -> list[str]:
 
 class TestJob:
     def test_what_it_says_and_makes(self, workspace: Workspace, corpus: Path) -> None:
-        events = list(train_tokenizer(config(corpus), workspace))
+        events = events_of(train_tokenizer, config(corpus), workspace)
         size = sum(len(text) for text in texts(corpus))
         assert events[0] == Started(job="tokenizer", name="t")
         progress = [event for event in events if isinstance(event, Progress)]
@@ -217,7 +217,7 @@ class TestJob:
     def test_the_same_text_gives_the_same_files(self, workspace: Workspace, corpus: Path) -> None:
         contents = []
         for name in ("a", "b"):
-            list(train_tokenizer(config(corpus, name=name), workspace))
+            events_of(train_tokenizer, config(corpus, name=name), workspace)
             made = workspace.directory("tokenizer", name)
             contents.append({file.name: file.read_text() for file in made.iterdir()})
         contents[1]["tokencoder.json"] = contents[1]["tokencoder.json"].replace(
@@ -226,7 +226,7 @@ class TestJob:
         assert contents[0] == contents[1]
 
     def test_what_is_held_out_is_not_read(self, workspace: Workspace, corpus: Path) -> None:
-        events = list(train_tokenizer(config(corpus, val_fraction=0.2), workspace))
+        events = events_of(train_tokenizer, config(corpus, val_fraction=0.2), workspace)
         seen = texts(corpus)[:8]
         assert isinstance(events[-1], Finished)
         assert events[-1].summary["bytes"] == sum(len(text) for text in seen)
@@ -240,7 +240,7 @@ class TestJob:
     def test_the_end_of_a_single_document_is_held_out(
         self, workspace: Workspace, corpus: Path
     ) -> None:
-        events = list(train_tokenizer(config(corpus / "0.txt", val_fraction=0.5), workspace))
+        events = events_of(train_tokenizer, config(corpus / "0.txt", val_fraction=0.5), workspace)
         text = texts(corpus)[0]
         assert isinstance(events[-1], Finished)
         assert events[-1].summary["bytes"] == len(text) - round(len(text) / 2)
@@ -269,7 +269,9 @@ class TestJob:
 
         monkeypatch.setattr(DocumentFile, "parts", watched)
         most = before = 0
-        for _ in train_tokenizer(config(path, vocab_size=257, val_fraction=0.4), workspace):
+        for _ in stepped(
+            train_tokenizer, config(path, vocab_size=257, val_fraction=0.4), workspace
+        ):
             most, before = max(most, read - before), read
         # Once to see where the last 40 % begin, then what is learned from, and a part behind it.
         assert len(line) * 1.6 <= read <= len(line) * 1.6 + 2 * PART_BYTES
@@ -280,7 +282,7 @@ class TestJob:
     ) -> None:
         learned, behind = texts(corpus)[0], "".join(texts(corpus)[1:])
         limited = config(corpus, max_bytes=len(learned), vocab_size=400)
-        last = list(train_tokenizer(limited, workspace))[-1]
+        last = events_of(train_tokenizer, limited, workspace)[-1]
         assert isinstance(last, Finished)
         made = workspace.directory("tokenizer", "t") / "tokencoder.json"
         tokenizer = Tokenizer.from_vocabulary(Vocabulary.load(made))
@@ -295,13 +297,15 @@ class TestJob:
         folder.mkdir()
         for index in range(4):
             (folder / f"{index}").write_text("é中 " * 300, encoding="utf-8")
-        events = list(train_tokenizer(config(folder, max_bytes=limit, vocab_size=260), workspace))
+        events = events_of(
+            train_tokenizer, config(folder, max_bytes=limit, vocab_size=260), workspace
+        )
         assert isinstance(events[-1], Finished)
         assert limit - 3 < events[-1].summary["bytes"] <= limit
 
     def test_a_short_text_is_told(self, workspace: Workspace, tmp_path: Path) -> None:
         (tmp_path / "t.txt").write_text("abc")
-        events = list(train_tokenizer(config(tmp_path / "t.txt"), workspace))
+        events = events_of(train_tokenizer, config(tmp_path / "t.txt"), workspace)
         (notice,) = [event for event in events if isinstance(event, Notice)]
         assert notice.message == "The text is too short for 600 tokens: the vocabulary has 258"
         assert notice.level == "warning"
@@ -310,11 +314,11 @@ class TestJob:
 
     def test_binary_files_are_left_out(self, workspace: Workspace, corpus: Path) -> None:
         (corpus / "x.bin").write_bytes(b"\0\1\2" * 9)
-        events = list(train_tokenizer(config(corpus), workspace))
+        events = events_of(train_tokenizer, config(corpus), workspace)
         assert Notice(message="1 binary file was left out") in events
 
     def test_another_pattern(self, workspace: Workspace, corpus: Path) -> None:
-        list(train_tokenizer(config(corpus, pattern="gpt2"), workspace))
+        events_of(train_tokenizer, config(corpus, pattern="gpt2"), workspace)
         vocabulary = Vocabulary.load(workspace.directory("tokenizer", "t") / "tokencoder.json")
         assert vocabulary.pattern == patterns.GPT2
         assert [*vocabulary.ranks] == learn(texts(corpus), patterns.GPT2, 600)
@@ -334,7 +338,7 @@ class TestJob:
     def test_nul_bytes_are_text(self, workspace: Workspace, tmp_path: Path) -> None:
         path = tmp_path / "t.txt"
         path.write_text("text " * 3_000 + "\0\0\0\0" * 3_000)
-        list(train_tokenizer(config(path, vocab_size=262), workspace))
+        events_of(train_tokenizer, config(path, vocab_size=262), workspace)
         vocabulary = Vocabulary.load(workspace.directory("tokenizer", "t") / "tokencoder.json")
         assert b"\0\0" in vocabulary.ranks
 
@@ -369,7 +373,7 @@ class TestJob:
 
 
 def _closed_after(number: int, corpus: Path, workspace: Workspace, name: str) -> list[Event]:
-    job = train_tokenizer(config(corpus, name=name), workspace)
+    job = stepped(train_tokenizer, config(corpus, name=name), workspace)
     events = [event for _, event in zip(range(number), job, strict=False)]
     job.close()
     return events

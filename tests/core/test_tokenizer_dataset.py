@@ -23,6 +23,7 @@ from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
+from tests.core.driving import events_of
 from tests.core.test_documents import dataset as shards_of
 
 TEXTS = [f'the {row} things "in" the\\thing\n é日🎈\n' * (row % 7 + 1) for row in range(60)]
@@ -31,7 +32,7 @@ TEXTS.append("zq" * 900)  # where validation is
 
 def train(workspace: Workspace, **values: Any) -> list[Event]:
     config = build(TokenizerConfig, {"name": "n", "vocab_size": 300} | values)
-    return list(train_tokenizer(config, workspace))
+    return events_of(train_tokenizer, config, workspace)
 
 
 def ranks(workspace: Workspace, name: str) -> dict[bytes, int]:
@@ -48,7 +49,7 @@ def test_a_prepared_dataset_teaches_what_its_training_text_does(
     for row, text in enumerate(texts):
         (corpus / f"{row:03}.txt").write_text(text)
     files = (str(corpus),)
-    list(prepare_data(DataConfig(source="text", path=files, val_fraction=0.25), workspace))
+    events_of(prepare_data, DataConfig(source="text", path=files, val_fraction=0.25), workspace)
     train(workspace, corpus="dataset", data_dir="text/corpus")
     train(workspace, name="files", text_file=files, val_fraction=0.25)
     train(workspace, name="all", text_file=files)
@@ -68,7 +69,7 @@ def test_it_is_measured_on_the_validation_part(tmp_path: Path) -> None:
     for row, text in enumerate(TEXTS):
         (corpus / f"{row:03}.txt").write_text(text)
     files = (str(corpus),)
-    list(prepare_data(DataConfig(source="text", path=files, val_fraction=0.25), workspace))
+    events_of(prepare_data, DataConfig(source="text", path=files, val_fraction=0.25), workspace)
     last = train(workspace, corpus="dataset", data_dir="text/corpus")[-1]
     directory = workspace.directory("tokenizer", "n")
     config = build(TokenizerConfig, {"name": "n", "corpus": "dataset", "data_dir": "text/corpus"})
@@ -95,7 +96,7 @@ def test_a_sample_that_cannot_be_read_is_told(tmp_path: Path, harm: str) -> None
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "a.txt").write_text("".join(TEXTS))
-    list(prepare_data(DataConfig(source="text", path=(str(corpus),)), workspace))
+    events_of(prepare_data, DataConfig(source="text", path=(str(corpus),)), workspace)
     train(workspace, corpus="dataset", data_dir="text/corpus")
     path = workspace.directory("tokenizer", "n") / SAMPLE_FILE
     path.unlink() if harm == "gone" else path.write_text(harm)

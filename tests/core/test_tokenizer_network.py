@@ -10,7 +10,6 @@ import pytest
 from talm_core.data.hub import blocks
 from talm_core.errors import ConfigError, CorpusError, RunError
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.job import Preparation
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.job import train_tokenizer
 from talm_core.jobs.tokenizer.report import report
@@ -18,6 +17,7 @@ from talm_core.runtime.events import Event, Finished, Notice
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import events_of, prepared
 from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
 
 TEXTS = [f"the {row} things in the thing\n\n" * (row % 7 + 1) for row in range(400)]
@@ -25,7 +25,7 @@ TEXTS = [f"the {row} things in the thing\n\n" * (row % 7 + 1) for row in range(4
 
 def train(workspace: Workspace, **values: Any) -> list[Event]:
     config = TokenizerConfig(**{"name": "n", "vocab_size": 300} | values)
-    return list(train_tokenizer(config, workspace))
+    return events_of(train_tokenizer, config, workspace)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_tokenizer_of_a_dataset_is_that_of_its_texts(served: HubServer, tmp_pa
     # The preparation that follows fetches nothing again.
     sent = served.bytes_sent
     data = DataConfig(source="fineweb", tokenizer_path="n")
-    list(Preparation(data, workspace).events())
+    prepared(data, workspace)
     assert served.bytes_sent - sent < 2_000
 
 

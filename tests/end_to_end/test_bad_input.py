@@ -13,6 +13,7 @@ from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.job import prepare_data
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
+from tests.core.driving import events_of
 from tests.end_to_end.talm import TINY, Talm, write_texts
 
 MODEL = ("train-model", "-n", "m", "-d", "texts", *TINY)
@@ -28,8 +29,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "latin.txt").write_bytes(b"caf\xe9 " * 50)
     (root / "file").write_text("in the way")
     workspace = Workspace(root / "ws")
-    for _ in prepare_data(DataConfig(source="text", path=(str(texts),)), workspace):
-        pass
+    events_of(prepare_data, DataConfig(source="text", path=(str(texts),)), workspace)
     ranks = {bytes([value]): value for value in range(256)}
     (root / "ws/tokenizers/other").mkdir(parents=True)
     other = Vocabulary("other", r"\w+|\W+", ranks, {"<|endoftext|>": 256})

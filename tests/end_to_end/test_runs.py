@@ -21,6 +21,7 @@ from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
+from tests.core.driving import events_of
 from tests.end_to_end.talm import TINY, Talm, write_texts
 
 LONG = (
@@ -40,8 +41,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("home")
     texts = write_texts(root / "texts")
     config = DataConfig(source="text", path=(str(texts),), ds_sample="t")
-    for _ in prepare_data(config, Workspace(root / "ws")):
-        pass
+    events_of(prepare_data, config, Workspace(root / "ws"))
     return root / "ws"
 
 

@@ -19,7 +19,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from talm_core.errors import RunError, TalmError
-from talm_core.runtime.events import Command, Event, Notice
+from talm_core.runtime.events import Event, Notice
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -107,10 +107,10 @@ class Network:
         """Let everything that waits or fetches end."""
         self._stop.set()
 
-    def told(self) -> Iterator[Notice]:
-        """What there is to tell since the last time."""
+    def report(self, report: Callable[[Event], None]) -> None:
+        """Say what there is to tell since the last time."""
         while not self.notices.empty():
-            yield self.notices.get()
+            report(self.notices.get())
 
     def check(self) -> None:
         """Raise `StoppedError` after `stop`."""
@@ -294,15 +294,18 @@ def wait_for(future: Future[T], seconds: float = _WAIT_SECONDS) -> bool:
 
 
 def awaited(
-    network: Network, action: Callable[[], T], waiting: Callable[[], Event]
-) -> Generator[Event, Command | None, T]:
-    """What an action on the network returns, done beside this thread. Meanwhile `waiting` is said
-    ten times a second, so that a stop is heard."""
+    network: Network,
+    action: Callable[[], T],
+    waiting: Callable[[], Event],
+    report: Callable[[Event], None],
+) -> T:
+    """What an action on the network returns, done beside this thread. Meanwhile `waiting` is
+    reported ten times a second, so that a stop is heard."""
     worker = Workers(1, "open")
     future = worker.submit(action)
     worker.close()
     while not wait_for(future, 2 * _WAIT_SECONDS):
-        yield from network.told()
-        yield waiting()
-    yield from network.told()
+        network.report(report)
+        report(waiting())
+    network.report(report)
     return future.result()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,7 +20,7 @@ from talm_core.data.sources import SOURCES, FileSource
 from talm_core.errors import CorpusError, Problem, RunError
 from talm_core.jobs.dataset import texts
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.runtime.events import Command, Event, Progress
+from talm_core.runtime.events import Event, Progress
 from talm_core.storage.atomic import PREFIX
 
 if TYPE_CHECKING:
@@ -29,17 +29,16 @@ if TYPE_CHECKING:
 
 _YIELD_SECONDS = 0.1
 
-Events = Generator[Event, Command | None, None]
-
 
 def fetched(
     config: DataConfig,
     corpora: Path,
     directory: Path,
+    report: Callable[[Event], None],
     *,
     max_bytes: int,
     patience: Patience | None = None,
-) -> Generator[Event, Command | None, Corpus]:
+) -> Corpus:
     """The documents of a source on the network, at least `max_bytes` of text if it has so much.
     `corpora` keeps downloads; a temporary file is left in `directory`.
 
@@ -58,26 +57,24 @@ def fetched(
 
     try:
         if isinstance(source, FileSource):
-            return (
-                yield from awaited(
-                    network, lambda: texts.fetched_corpus(source, corpora, network), waiting
-                )
+            return awaited(
+                network, lambda: texts.fetched_corpus(source, corpora, network), waiting, report
             )
         Room(directory, 1).check(Expected(max_bytes, max_bytes))
-        stream = yield from awaited(
-            network, lambda: texts.hub_stream(config, corpora, network, None), waiting
+        stream = awaited(
+            network, lambda: texts.hub_stream(config, corpora, network, None), waiting, report
         )
         path = directory / f"{PREFIX}corpus.jsonl"
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            yield from _written(stream, network, file, max_bytes)
+            _write(stream, network, file, max_bytes, report)
         return open_corpus("text", paths=[str(path)])
     finally:
         network.stop()
 
 
 def decoded(
-    dataset: Path, directory: Path, *, max_bytes: int
-) -> Generator[Event, Command | None, Corpus]:
+    dataset: Path, directory: Path, report: Callable[[Event], None], *, max_bytes: int
+) -> Corpus:
     """The documents of a prepared dataset's training part, at least `max_bytes` of text if it has
     so much, read back from its shards. A temporary file is left in `directory`.
 
@@ -102,8 +99,10 @@ def decoded(
                 said = now
                 rate = done / (now - began)
                 eta = max(0, total - done) / rate
-                yield Progress(
-                    phase="decoding", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                report(
+                    Progress(
+                        phase="decoding", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                    )
                 )
             if done >= max_bytes:
                 break
@@ -113,7 +112,13 @@ def decoded(
     return open_corpus("text", paths=[str(path)])
 
 
-def _written(stream: Stream, network: Network, file: TextIO, max_bytes: int) -> Events:
+def _write(
+    stream: Stream,
+    network: Network,
+    file: TextIO,
+    max_bytes: int,
+    report: Callable[[Event], None],
+) -> None:
     from talm_core.data.hub.network import GoneError
 
     began = said = time.monotonic()
@@ -123,15 +128,17 @@ def _written(stream: Stream, network: Network, file: TextIO, max_bytes: int) -> 
             if document is not None and document.text:
                 file.write(json.dumps({"text": document.text}, ensure_ascii=False) + "\n")
                 done += byte_length(document.text)
-            yield from network.told()
+            network.report(report)
             now = time.monotonic()
             if now - said >= _YIELD_SECONDS:
                 said = now
                 rate = done / (now - began)
                 total = min(max_bytes, stream.total_bytes(done))
                 eta = max(0, total - done) / rate if rate else None
-                yield Progress(
-                    phase="fetching", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                report(
+                    Progress(
+                        phase="fetching", done=done, total=total, unit="bytes", rate=rate, eta=eta
+                    )
                 )
             if done >= max_bytes:
                 return

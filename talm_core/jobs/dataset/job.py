@@ -34,7 +34,8 @@ from talm_core.data.tokenizer_coverage import Coverage
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.texts import CORPORA, Texts
-from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, Started
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import Finished, Notice, Progress, Started
 from talm_core.storage.atomic import sweep
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import cores
@@ -45,11 +46,8 @@ if TYPE_CHECKING:
 
 _ENDLESS = 1 << 62
 
-Events = Generator[Event, Command | None, None]
-Written = Generator[Event, Command | None, list[Shard]]
 
-
-def prepare_data(config: DataConfig, workspace: Workspace) -> Events:
+def prepare_data(ctx: JobContext, config: DataConfig) -> None:
     """The job. What a stopped one has finished of a large corpus is gone on with, and a finished
     dataset that is to have more tokens is appended to.
 
@@ -60,7 +58,7 @@ def prepare_data(config: DataConfig, workspace: Workspace) -> Events:
         WorkspaceError: the disk has too little room for what is expected.
         RunError: the disk became full, or the network is gone.
     """
-    yield from Preparation(config, workspace).events()
+    Preparation(config, ctx.workspace).run(ctx)
 
 
 class Preparation:
@@ -96,9 +94,10 @@ class Preparation:
         }
         self._left_out = 0
 
-    def events(self) -> Events:
+    def run(self, ctx: JobContext) -> None:
         """Do it, from the last complete shard on."""
         config, directory = self._config, self._directory
+        self._report = ctx.report
         directory.mkdir(parents=True, exist_ok=True)
         sweep(directory)
         self._position = Position.load(directory, made_of=self._made_of, dtype=self._dtype)
@@ -106,30 +105,30 @@ class Preparation:
         self._tally = Tally(self._position.kept, token_bytes)
         self._room = Room(directory, token_bytes)
         resumed = len(self._tally.before) or None
-        yield Started(job=config.kind, name=config.artifact, resumed_from=resumed)
+        ctx.emit(Started(job=config.kind, name=config.artifact, resumed_from=resumed))
         try:
             with disk_errors(directory):
-                yield from self._opened()
+                self._open()
                 self._room.check(self._expected())
-                yield self._progress()
-                manifest = yield from self._shards()
+                ctx.report(self._progress())
+                manifest = self._write_all()
         finally:
             self._texts.close()
         self._texts.discard()
-        yield self._progress(complete=True)
-        yield from self._coverage.told(complete=True)
+        ctx.report(self._progress(complete=True))
+        self._coverage.report(ctx.report, complete=True)
         if left_out := manifest.left_out:
             noun = "row" if left_out == 1 else "rows"
-            yield Notice(message=f"{left_out:,} {noun} without a text left out")
-        yield self._finished(manifest)
+            ctx.report(Notice(message=f"{left_out:,} {noun} without a text left out"))
+        ctx.emit(self._finished(manifest))
 
     # --- how much there is -------------------------------------------------------------------
 
-    def _opened(self) -> Events:
+    def _open(self) -> None:
         """Open the source, and reckon limits from how much there is."""
         texts, tally, position = self._texts, self._tally, self._position
         connecting, due = tally.connecting, tally.due
-        yield from texts.opened(position.listing, connecting=connecting, due=due)
+        texts.open(position.listing, self._report, connecting=connecting, due=due)
         if texts.stream is not None:
             position.listing = texts.stream.listing
         self._most_tokens = _ENDLESS
@@ -177,7 +176,7 @@ class Preparation:
             or self._limit >= 2 * self._size
         )
 
-    def _shards(self) -> Generator[Event, Command | None, Manifest]:
+    def _write_all(self) -> Manifest:
         """Write everything. What nothing can go on with is removed when it fails."""
         position = self._position
         if not self._tally.before:
@@ -191,7 +190,7 @@ class Preparation:
         try:
             self._encoder = Encoder(self._vocabulary)
             self._coverage = Coverage(self._vocabulary)
-            shards = yield from (self._streamed() if self._streams else self._divided())
+            shards = self._write_streamed() if self._streams else self._write_divided()
             manifest = self._publish(shards)
             complete = True
         except InputError:
@@ -223,7 +222,7 @@ class Preparation:
         manifest.save(self._directory)
         return manifest
 
-    def _divided(self) -> Written:
+    def _write_divided(self) -> list[Shard]:
         """A small corpus: its last documents, or the end of a single one, are for validation."""
         corpus = self._texts.corpus
         assert corpus is not None
@@ -233,24 +232,24 @@ class Preparation:
             val_limit = min(max(1, share), self._limit - 1)
         train, val = data_split.halves(corpus, self._config.val_fraction)
         with self._writer(data_split.names("val")) as val_writer:
-            yield from self._write(val, val_writer, limit=val_limit)
+            self._write(val, val_writer, limit=val_limit)
         with self._writer(data_split.names("train")) as train_writer:
-            yield from self._write(train, train_writer, limit=self._limit - val_writer.tokens)
+            self._write(train, train_writer, limit=self._limit - val_writer.tokens)
         self._position.forget()
         return val_writer.shards + train_writer.shards
 
     def _write(
         self, documents: Iterable[Located | None], writer: ShardWriter, *, limit: int
-    ) -> Events:
+    ) -> None:
         with closing(self._encoded(documents)) as stream:
             for encoded in stream:
                 if encoded is not None:
                     writer.write(encoded.tokens[: limit - writer.tokens])
                     if writer.tokens == limit:
                         return
-                yield from self._told()
+                self._tell()
 
-    def _streamed(self) -> Written:
+    def _write_streamed(self) -> list[Shard]:
         """One shard after the other. Each is remembered, so that a run that was interrupted goes
         on after it."""
         position = self._position
@@ -273,7 +272,7 @@ class Preparation:
                         self._append(encoded, writer, place)
                         if self._tokens == self._limit:
                             break
-                    yield from self._told()
+                    self._tell()
             end = self._cursor(place)
             if self._tokens < self._limit:
                 if self._texts.gone is not None:
@@ -283,7 +282,7 @@ class Preparation:
         shards = before + writer.shards
         settled = self._config.val_tokens is not None or position.divided
         if not settled and self._tokens < 2 * self._size:
-            return (yield from self._divided_after_all(shards, end))
+            return self._divide_after_all(shards, end)
         self._remember_end(shards, end)
         return shards
 
@@ -345,7 +344,7 @@ class Preparation:
             self._position.clear()
             raise ConfigError(Problem("val_tokens", message, self._config.val_tokens))
 
-    def _divided_after_all(self, shards: list[Shard], end: Cursor) -> Written:
+    def _divide_after_all(self, shards: list[Shard], end: Cursor) -> list[Shard]:
         """Turn the shards of what was thought large into those of a small corpus."""
         position, fraction = self._position, self._config.val_fraction
         position.shards.clear()
@@ -358,7 +357,7 @@ class Preparation:
             tally.writers.clear()
             tally.before.clear()
             self._limit = self._most_tokens
-            return (yield from self._divided())
+            return self._write_divided()
         # Files that are replaced stay readable while they are mapped.
         streams = [open_shard(self._directory, shard, dtype=self._dtype) for shard in shards]
         cut = data_split.cut(streams, self._end_of_text, fraction)
@@ -372,7 +371,7 @@ class Preparation:
             with writer:
                 for part in data_split.between(streams, start, stop):
                     writer.write(part)
-                    yield from self._told()
+                    self._tell()
             halves += writer.shards
         if self._texts.stream is not None:
             position.shards[:], position.cursor, position.divided = halves, end, True
@@ -397,13 +396,13 @@ class Preparation:
     def _tokens(self) -> int:
         return self._tally.tokens
 
-    def _told(self) -> Iterator[Event]:
-        """What is to be said now, if it is time."""
-        yield from self._texts.told()
-        yield from self._coverage.told()
+    def _tell(self) -> None:
+        """Say what is to be said now, if it is time."""
+        self._texts.report(self._report)
+        self._coverage.report(self._report)
         if self._tally.due():
             self._room.look()
-            yield self._progress()
+            self._report(self._progress())
 
     def _progress(self, *, complete: bool = False) -> Progress:
         tokens, done = self._tally.tokens, self._tally.text_bytes

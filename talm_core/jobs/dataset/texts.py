@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from talm_core.data.local.corpus import Corpus, open_corpus
 from talm_core.data.resume_state import Cursor, Listing, Located
 from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.runtime.events import Command, Event, Notice, Progress
+from talm_core.runtime.events import Event, Notice, Progress
 from talm_core.storage.atomic import new_file
 
 # What reaches for the network is loaded where it is used: half a second that local text saves.
@@ -28,7 +28,7 @@ class Texts:
     """The documents of a job's source.
 
     `corpus` are those of files, `stream` those of a Hub dataset: one of them is there after
-    `opened`, that of a source on this machine before. `gone` is why documents ended before the
+    `open`, that of a source on this machine before. `gone` is why documents ended before the
     source did.
     """
 
@@ -46,11 +46,17 @@ class Texts:
         self._patience = patience
         self._network: Network | None = None
 
-    def opened(
-        self, listing: Listing | None, *, connecting: Callable[[], Event], due: Callable[[], bool]
-    ) -> Generator[Event, Command | None, None]:
+    def open(
+        self,
+        listing: Listing | None,
+        report: Callable[[Event], None],
+        *,
+        connecting: Callable[[], Event],
+        due: Callable[[], bool],
+    ) -> None:
         """Open the source, a Hub dataset as of the `listing` it was begun with, and count what
-        only reading tells. Meanwhile `connecting` is said, or how far that is when it is `due`.
+        only reading tells. Meanwhile `connecting` is reported, or how far that is when it is
+        `due`.
 
         Raises:
             CorpusError: text that cannot be used; a Hub dataset that is not there.
@@ -62,15 +68,18 @@ class Texts:
 
             network = self._network = Network(self._patience)
             if isinstance(source, FileSource):
-                self.corpus = yield from awaited(
-                    network, lambda: fetched_corpus(source, corpora, network), connecting
+                self.corpus = awaited(
+                    network, lambda: fetched_corpus(source, corpora, network), connecting, report
                 )
             else:
-                self.stream = yield from awaited(
-                    network, lambda: hub_stream(config, corpora, network, listing), connecting
+                self.stream = awaited(
+                    network,
+                    lambda: hub_stream(config, corpora, network, listing),
+                    connecting,
+                    report,
                 )
         if self.corpus is not None:
-            yield from _counted(self.corpus, due)
+            _count(self.corpus, due, report)
 
     @property
     def identity(self) -> str:
@@ -120,10 +129,10 @@ class Texts:
         """How often the network was tried anew."""
         return self._network.retries if self._network else 0
 
-    def told(self) -> Iterator[Notice]:
-        """What there is to tell of the network since the last time."""
+    def report(self, report: Callable[[Event], None]) -> None:
+        """Say what there is to tell of the network since the last time."""
         if self._network is not None:
-            yield from self._network.told()
+            self._network.report(report)
 
     def close(self) -> None:
         """Let everything that waits or fetches end."""
@@ -136,17 +145,17 @@ class Texts:
             self.stream.discard()
 
 
-def _counted(corpus: Corpus, due: Callable[[], bool]) -> Iterator[Event]:
+def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], None]) -> None:
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
-        yield Notice(message=f"{skipped:,} {noun} left out")
+        report(Notice(message=f"{skipped:,} {noun} left out"))
     if not corpus.counted:
         done = 0
         for read in corpus.count():
             done += read
             if due():
                 total = corpus.files_bytes
-                yield Progress(phase="counting", done=done, total=total, unit="bytes")
+                report(Progress(phase="counting", done=done, total=total, unit="bytes"))
 
 
 def local_corpus(config: DataConfig) -> Corpus | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.sample.job import find_checkpoint, located
 from talm_core.model import hf
 from talm_core.model.transformer import ModelConfig
-from talm_core.runtime.events import Command, Event, Finished, Notice, Progress, Started
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace, user_path
 from talm_core.tokenizer.hf import huggingface_files
@@ -45,7 +46,7 @@ class _Source:
     step: int | None
 
 
-def export(config: ExportConfig, workspace: Workspace) -> Generator[Event, Command | None, None]:
+def export(ctx: JobContext, config: ExportConfig) -> None:
     """Write a model for other programs: Started, Progress, Finished.
 
     Raises:
@@ -53,17 +54,17 @@ def export(config: ExportConfig, workspace: Workspace) -> Generator[Event, Comma
         WorkspaceError: the output exists already or cannot be written.
         RunError: it does not fit on the disk.
     """
-    began = time.monotonic()
+    began, workspace = time.monotonic(), ctx.workspace
     source = _source(config, workspace)
     target = _target(config, workspace, source)
-    yield Started(job=config.kind, name=source.name)
+    ctx.emit(Started(job=config.kind, name=source.name))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with checkpoint.held(source.path), atomic.new_directory(target) as directory:
             if config.format == "gguf":
-                summary = yield from _gguf(config, source, directory)
+                summary = _gguf(config, source, directory, ctx.report)
             else:
-                summary = yield from _huggingface(source, directory)
+                summary = _huggingface(source, directory, ctx.report)
             if target.exists():
                 raise _exists(target)
     except OSError as error:
@@ -71,7 +72,7 @@ def export(config: ExportConfig, workspace: Workspace) -> Generator[Event, Comma
         raise RunError(f"{target} could not be written: {reason}") from None
     size = sum(file.stat().st_size for file in target.iterdir())
     summary |= {"step": source.step, "bytes": size, "directory": workspace.relative(target)}
-    yield Finished(seconds=time.monotonic() - began, summary=summary)
+    ctx.emit(Finished(seconds=time.monotonic() - began, summary=summary))
 
 
 def _source(config: ExportConfig, workspace: Workspace) -> _Source:
@@ -112,8 +113,8 @@ def _require_space(directory: Path, expected: int) -> None:
         )
 
 
-def _progress(parts: Iterator[int], total: int) -> Iterator[Progress]:
-    """What has been written, ten times a second at most, and at the end."""
+def _write(parts: Iterator[int], total: int, report: Callable[[Event], None]) -> None:
+    """Have the parts written; say how much is, ten times a second at most, and at the end."""
     began = told = time.monotonic()
     done = 0
     for part in parts:
@@ -123,8 +124,8 @@ def _progress(parts: Iterator[int], total: int) -> Iterator[Progress]:
             told = now
             rate = done / max(1e-9, now - began)
             left = (total - done) / rate if rate > 0 else None
-            yield Progress(
-                phase="writing", done=done, total=total, unit="bytes", rate=rate, eta=left
+            report(
+                Progress(phase="writing", done=done, total=total, unit="bytes", rate=rate, eta=left)
             )
 
 
@@ -132,8 +133,8 @@ def _progress(parts: Iterator[int], total: int) -> Iterator[Progress]:
 
 
 def _gguf(
-    config: ExportConfig, source: _Source, directory: Path
-) -> Generator[Event, Command | None, dict[str, Any]]:
+    config: ExportConfig, source: _Source, directory: Path, report: Callable[[Event], None]
+) -> dict[str, Any]:
     from talm_core.model import gguf, ollama
 
     shape = hf.read_config(source.path)
@@ -148,11 +149,11 @@ def _gguf(
     kind = gguf.KINDS[config.outtype]
     wider = [entry.name for entry in entries if len(entry.shape) > 1 and entry.kind != kind]
     if wider:
-        yield Notice(
-            level="warning",
-            message=f"{len(wider)} of {len(entries)} tensors stay f16: {config.outtype} takes rows"
-            f" in blocks of 32, and n_embd is {shape.n_embd}, the feed-forward {shape.n_hidden}",
+        message = (
+            f"{len(wider)} of {len(entries)} tensors stay f16: {config.outtype} takes rows"
+            f" in blocks of 32, and n_embd is {shape.n_embd}, the feed-forward {shape.n_hidden}"
         )
+        report(Notice(level="warning", message=message))
     template = hf.template_of(source.path, vocabulary)
     file = f"{source.name}-{config.outtype}.gguf"
     parts = gguf.write(
@@ -165,7 +166,7 @@ def _gguf(
         chat_template=template,
         sampling=hf.sampling(source.path),
     )
-    yield from _progress(parts, total)
+    _write(parts, total, report)
     text = ollama.modelfile(file, vocabulary, shape.context_len, chat_template=template)
     (directory / ollama.FILE_NAME).write_text(text, encoding="utf-8")
     _write_card(source, shape, directory, file=file, chat=bool(template))
@@ -192,8 +193,8 @@ def _write_card(
 
 
 def _huggingface(
-    source: _Source, directory: Path
-) -> Generator[Event, Command | None, dict[str, Any]]:
+    source: _Source, directory: Path, report: Callable[[Event], None]
+) -> dict[str, Any]:
     shape = hf.read_config(source.path)
     files = [file for name in _MODEL_FILES if (file := source.path / name).is_file()]
     if not (source.path / hf.WEIGHTS).is_file():
@@ -204,7 +205,7 @@ def _huggingface(
     if (source.path / FILE_NAME).is_file():
         vocabulary = Vocabulary.load(source.path / FILE_NAME)
     template = hf.template_of(source.path, vocabulary)
-    yield from _progress(_copies(files, directory), total)
+    _write(_copies(files, directory), total, report)
     if vocabulary is not None:
         _renew(vocabulary, shape, template, directory)
     _write_card(source, shape, directory, chat=bool(template))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.errors import ArtifactError, ConfigError, Problem
 from talm_core.jobs.sample.config import SampleConfig
-from talm_core.runtime.events import Command, Event, Finished, Generated, Sampled, Started
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import Event, Finished, Generated, Sampled, Started
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
     from talm_core.tokenizer.tokenizer import Tokenizer
 
 
-def sample(config: SampleConfig, workspace: Workspace) -> Generator[Event, Command | None, None]:
+def sample(ctx: JobContext, config: SampleConfig) -> None:
     """Continue a text with a trained model: Started, Generated for each token, Sampled, Finished.
 
     Raises:
         ArtifactError: the model is missing, has no checkpoint yet, or is damaged.
         ConfigError: the device is not here.
     """
-    yield from Session(workspace).sample(config)
+    for event in Session(ctx.workspace).sample(config):
+        ctx.emit(event)
+        if isinstance(event, Generated | Sampled):
+            ctx.poll()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ class Session:
         self._workspace = workspace
         self._loaded: dict[tuple[Path, int, str], _Loaded] = {}
 
-    def sample(self, config: SampleConfig) -> Generator[Event, Command | None, None]:
-        """The events of one text; errors as those of the job `sample`."""
+    def sample(self, config: SampleConfig) -> Iterator[Event]:
+        """The events of one text, each written when it is asked for, so that several can be
+        written in turn; errors as those of the job `sample`."""
         began = time.monotonic()
         yield Started(job=config.kind, name=config.artifact)
         path, loaded = self._load(config)

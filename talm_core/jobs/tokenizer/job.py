@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from talm_core.jobs.dataset.fetching import decoded, fetched
 from talm_core.jobs.dataset.texts import CORPORA
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import Reading, Sample, beginning, corpus_name
-from talm_core.runtime.events import Command, Event, Finished, Merged, Notice, Progress, Started
+from talm_core.runtime.context import JobContext
+from talm_core.runtime.events import Event, Finished, Merged, Notice, Progress, Started
 from talm_core.runtime.process import UNFINISHED
 from talm_core.settings.schema import build
 from talm_core.storage import atomic
@@ -55,9 +56,7 @@ class _Rate:
         return Progress(phase=phase, done=done, total=total, unit=unit, rate=rate, eta=eta)
 
 
-def train_tokenizer(
-    config: TokenizerConfig, workspace: Workspace
-) -> Generator[Event, Command | None, None]:
+def train_tokenizer(ctx: JobContext, config: TokenizerConfig) -> None:
     """The job. `tokencoder.json` is written last: where it is, everything is.
 
     Raises:
@@ -65,67 +64,62 @@ def train_tokenizer(
         ConfigError: a special token turned out to be a token of the vocabulary.
     """
     began = time.monotonic()
-    directory = workspace.directory_of(config)
-    yield Started(job=config.kind, name=config.artifact)
+    ctx.emit(Started(job=config.kind, name=config.artifact))
     try:
-        yield from _trained(config, workspace, directory, began)
+        summary = _train(ctx, config)
     finally:
         # What was fetched to learn from.
-        atomic.sweep(directory)
+        atomic.sweep(ctx.directory)
+    ctx.emit(Finished(seconds=time.monotonic() - began, summary=summary))
 
 
-def _trained(
-    config: TokenizerConfig, workspace: Workspace, directory: Path, began: float
-) -> Generator[Event, Command | None, None]:
-    corpus = yield from _opened(config, workspace)
+def _train(ctx: JobContext, config: TokenizerConfig) -> dict[str, Any]:
+    """Learn, and write what was learned; returns what is summed up of it."""
+    workspace, report = ctx.workspace, ctx.report
+    corpus = _open(ctx, config)
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
-        yield Notice(message=f"{skipped:,} {noun} left out")
-    yield from _prepared(config, corpus)
+        report(Notice(message=f"{skipped:,} {noun} left out"))
+    _prepare(config, corpus, report)
     if config.val_fraction:
-        yield from _measured(corpus)
+        _measure(corpus, report)
     reading = Reading(config.max_bytes)
-    pieces = yield from _read(config, corpus, reading)
-    tokens = yield from _merged(config, pieces)
+    pieces = _count(config, corpus, reading, report)
+    tokens = _merge(config, pieces, report)
     vocabulary = _vocabulary(config, tokens)
     if len(vocabulary.ranks) < config.vocab_size:
         message = (
             f"The text is too short for {config.vocab_size:,} tokens: "
             f"the vocabulary has {len(vocabulary.ranks):,}"
         )
-        yield Notice(message=message, level="warning")
+        report(Notice(message=message, level="warning"))
     sample = _sample(config, workspace, corpus, reading)
     bytes_per_token = _bytes_per_token(vocabulary, sample.texts)
-    yield from _publish(vocabulary, sample if config.fetched else None, directory)
-    yield Finished(
-        seconds=time.monotonic() - began,
-        summary={
-            "vocab_size": len(vocabulary.ranks),
-            "n_vocab": vocabulary.n_vocab,
-            "merges": len(tokens) - 256,
-            "bytes": reading.bytes,
-            "bytes_per_token": round(bytes_per_token, 3),
-            "directory": workspace.relative(directory),
-        },
-    )
+    _publish(vocabulary, sample if config.fetched else None, ctx.directory, report)
+    return {
+        "vocab_size": len(vocabulary.ranks),
+        "n_vocab": vocabulary.n_vocab,
+        "merges": len(tokens) - 256,
+        "bytes": reading.bytes,
+        "bytes_per_token": round(bytes_per_token, 3),
+        "directory": workspace.relative(ctx.directory),
+    }
 
 
-def _opened(
-    config: TokenizerConfig, workspace: Workspace
-) -> Generator[Event, Command | None, Corpus]:
+def _open(ctx: JobContext, config: TokenizerConfig) -> Corpus:
     """The corpus; what comes from the network is fetched, what is prepared decoded."""
     source = SOURCES.get(config.corpus)
     if config.fetched:
-        directory = workspace.directory_of(config)
+        workspace, directory = ctx.workspace, ctx.directory
         directory.mkdir(parents=True, exist_ok=True)
         atomic.sweep(directory)
         limit = config.most_bytes
         assert limit is not None
         if source is None:
             dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
-            return (yield from decoded(dataset, directory, max_bytes=limit))
-        data = _source(config)
-        return (yield from fetched(data, workspace.root / CORPORA, directory, max_bytes=limit))
+            return decoded(dataset, directory, ctx.report, max_bytes=limit)
+        corpora = workspace.root / CORPORA
+        return fetched(_source(config), corpora, directory, ctx.report, max_bytes=limit)
     return open_corpus(
         "text" if config.text_file else config.corpus,
         paths=config.text_file,
@@ -144,7 +138,7 @@ def _source(config: TokenizerConfig) -> DataConfig:
     return build(DataConfig, values)
 
 
-def _prepared(config: TokenizerConfig, corpus: Corpus) -> Iterator[Event]:
+def _prepare(config: TokenizerConfig, corpus: Corpus, report: Callable[[Event], None]) -> None:
     """Load, and where this was never done compile, the hot loops beside the job, so that it can
     be stopped meanwhile. The thread cannot be: a process that is stopped does not wait for it."""
     thread = threading.Thread(
@@ -152,8 +146,10 @@ def _prepared(config: TokenizerConfig, corpus: Corpus) -> Iterator[Event]:
     )
     thread.start()
     while thread.is_alive():
-        yield Progress(
-            phase="reading", done=0, total=corpus.total_bytes, unit="bytes", note="preparing"
+        report(
+            Progress(
+                phase="reading", done=0, total=corpus.total_bytes, unit="bytes", note="preparing"
+            )
         )
         thread.join(_TICK_SECONDS)
 
@@ -164,21 +160,21 @@ def _make_ready(pattern: str) -> None:
     make_ready(patterns.NAMED[pattern])
 
 
-def _measured(corpus: Corpus) -> Iterator[Event]:
+def _measure(corpus: Corpus, report: Callable[[Event], None]) -> None:
     """Find out, where only reading tells, how much text there is, to know which is the last."""
     done, total, rate = 0, corpus.files_bytes, _Rate()
     for read in corpus.measure():
         done += read
         if rate.due():
-            yield rate.progress("counting", min(done, total), total, "bytes")
+            report(rate.progress("counting", min(done, total), total, "bytes"))
 
 
-def _read(
-    config: TokenizerConfig, corpus: Corpus, reading: Reading
-) -> Generator[Event, None, Pieces]:
+def _count(
+    config: TokenizerConfig, corpus: Corpus, reading: Reading, report: Callable[[Event], None]
+) -> Pieces:
     from talm_core.tokenizer.counting import count_pieces
 
-    rate, counted = _Rate(), 0
+    rate, done = _Rate(), 0
 
     def progress() -> Progress:
         whole = round(corpus.total_bytes * (1 - config.val_fraction))
@@ -186,25 +182,22 @@ def _read(
             # What was read so far tells how much text the files hold.
             whole = max(reading.bytes, reading.bytes * corpus.files_bytes // corpus.position)
         total = whole if config.max_bytes is None else min(whole, config.max_bytes)
-        return rate.progress("reading", counted, total, "bytes")
+        return rate.progress("reading", done, total, "bytes")
 
-    yield progress()
+    def counted(size: int) -> None:
+        nonlocal done
+        done += size
+        if rate.due():
+            report(progress())
+
+    report(progress())
     parts = reading.learned(divided_parts(corpus, config.val_fraction))
-    counting = count_pieces(parts, patterns.NAMED[config.pattern])
-    try:
-        while True:
-            counted += next(counting)
-            if rate.due():
-                yield progress()
-    except StopIteration as done:
-        pieces: Pieces = done.value
-    finally:
-        counting.close()
-    yield rate.progress("reading", counted, counted, "bytes")
+    pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
+    report(rate.progress("reading", done, done, "bytes"))
     return pieces
 
 
-def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, list[bytes]]:
+def _merge(config: TokenizerConfig, pieces: Pieces, report: Callable[[Event], None]) -> list[bytes]:
     """Merge; returns the bytes of every id, bytes that came out twice still twice."""
     from talm_core.tokenizer.bpe_trainer import extend, single_bytes
     from talm_core.tokenizer.merging import Merger
@@ -215,17 +208,17 @@ def _merged(config: TokenizerConfig, pieces: Pieces) -> Generator[Event, None, l
     rate = _Rate()
     merger = Merger(pieces, goal)
     whole = merger.tokens
-    yield rate.progress("merging", 0, goal, "merges")
+    report(rate.progress("merging", 0, goal, "merges"))
     for merges in merger.run():
         extend(tokens, merges)
         if rate.due():
-            yield rate.progress("merging", len(tokens) - first, goal, "merges")
+            report(rate.progress("merging", len(tokens) - first, goal, "merges"))
             if told < len(tokens):
-                yield _newest(tokens, told, whole / max(1, merger.tokens))
+                report(_newest(tokens, told, whole / max(1, merger.tokens)))
                 told = len(tokens)
-    yield rate.progress("merging", len(tokens) - first, len(tokens) - first, "merges")
+    report(rate.progress("merging", len(tokens) - first, len(tokens) - first, "merges"))
     if told < len(tokens):
-        yield _newest(tokens, told, whole / max(1, merger.tokens))
+        report(_newest(tokens, told, whole / max(1, merger.tokens)))
     return tokens
 
 
@@ -280,13 +273,18 @@ def _bytes_per_token(vocabulary: Vocabulary, texts: Iterable[str]) -> float:
     return size / max(tokens, 1)
 
 
-def _publish(vocabulary: Vocabulary, sample: Sample | None, directory: Path) -> Iterator[Event]:
+def _publish(
+    vocabulary: Vocabulary,
+    sample: Sample | None,
+    directory: Path,
+    report: Callable[[Event], None],
+) -> None:
     """Write the files. How a large vocabulary was merged takes a second to be found out: on a
     thread, so that the job can be stopped meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="publish") as pool:
         made = pool.submit(huggingface_files, vocabulary)
         while not made.done():
-            yield Progress(phase="writing", done=0, total=0, unit="tokens")
+            report(Progress(phase="writing", done=0, total=0, unit="tokens"))
             wait([made], _TICK_SECONDS)
     directory.mkdir(parents=True, exist_ok=True)
     if sample is not None:
