@@ -49,8 +49,8 @@ class JobContext(ABC):
         """
 
     def report(self, event: Event) -> None:
-        """Say what happened, then listen: for a job that takes no command of its own, at every
-        place where it can wait or end.
+        """Say what happened, then wait if the job is paused: what a job calls between two steps
+        that takes no command of its own.
 
         Raises:
             StopRequested: as `emit` and `poll`.
