@@ -16,9 +16,9 @@ from talm_core.errors import ArtifactError, ConfigError, InputError, Problem, Ta
 from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime import control, rank, runner
 from talm_core.runtime.context import Unheard
+from talm_core.runtime.entry import open_job, share_cores
 from talm_core.runtime.events import Finished, done
 from talm_core.runtime.journal import last_record
-from talm_core.runtime.kinds import open_job, share_cores
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import check_unchanged, require_own_files
 from talm_core.runtime.process import leave
@@ -91,7 +91,7 @@ def _join_in(config: JobConfig, workspace: Workspace) -> int:
     """Work beside the process that has the lock and the journal."""
     if not spec_of(config.kind).distributed:
         raise ConfigError(Problem("job", "is done by one process", config.kind))
-    job = open_job(config, workspace)
+    job = open_job(config)
     job(Unheard(workspace, workspace.directory_of(config)))
     return 0
 

@@ -12,8 +12,8 @@ from talm_core.jobs.export.commands import following
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.runtime import control
 from talm_core.runtime.context import Foreground
+from talm_core.runtime.entry import share_cores
 from talm_core.runtime.events import Event, Finished
-from talm_core.runtime.kinds import share_cores
 from talm_core.settings.schema import build
 
 

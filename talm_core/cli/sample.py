@@ -10,7 +10,7 @@ from talm_core.errors import ConfigError, InputError, Problem
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.runtime import control
 from talm_core.runtime.context import Foreground
-from talm_core.runtime.kinds import share_cores
+from talm_core.runtime.entry import share_cores
 from talm_core.settings.schema import build
 
 

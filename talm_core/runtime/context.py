@@ -7,11 +7,11 @@ A job is a function `run(ctx, config)`. It says what happens by `ctx.emit` and a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 from talm_core.runtime.control import stop_reason
-from talm_core.runtime.events import Command, Event, Started, Stop
+from talm_core.runtime.events import Command, Event
 from talm_core.storage.workspace import Workspace
 
 
@@ -111,29 +111,3 @@ class Foreground(JobContext):
         if stop_reason() is not None:
             raise StopRequested
         return None
-
-
-def of_generator(
-    make: Callable[[], Generator[Event, Command | None, None]], *, takes_stop: bool
-) -> Callable[[JobContext], None]:
-    """A job that is still a generator of events, to which commands are sent, as a function."""
-
-    def run(ctx: JobContext) -> None:
-        job = make()
-        command: Command | None = None
-        while True:
-            try:
-                event = job.send(command)
-            except StopIteration:
-                return
-            try:
-                ctx.emit(event)
-                # One that has only just begun hears nothing yet.
-                command = None if isinstance(event, Started) else ctx.poll()
-            except StopRequested as stop:
-                if not (takes_stop and stop.heard):
-                    job.close()
-                    raise
-                command = Stop()
-
-    return run

@@ -25,8 +25,8 @@ from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime import control, journal, lock
 from talm_core.runtime.control import Inbox, request_stop
 from talm_core.runtime.driver import LOG_FILE, Driver, Listener
+from talm_core.runtime.entry import open_job
 from talm_core.runtime.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
-from talm_core.runtime.kinds import open_job
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import (
     CONFIG_FILE,
@@ -174,7 +174,7 @@ def run(
     finished = directory / FINISHED_FILE
     growing = finished.exists()
     try:
-        job = open_job(config, workspace)
+        job = open_job(config)
         heard = Inbox([directory, *listen])
         driver = Driver(config, workspace, directory, heard, on_event, grows=growing)
         driver.drive(job)

@@ -24,7 +24,6 @@ from talm_core.runtime.events import (
     Sample,
     Sampled,
     Started,
-    Stop,
 )
 from talm_core.settings.schema import JobConfig, Setting
 
@@ -135,7 +134,7 @@ SPECS = tuple(
         config=f"tests.core.counting:{config.__name__}",
         entry=f"tests.core.counting:{entry}",
         artifact=ArtifactSpec(config.kind + "s", config.kind, config.title, main_file=STATE),
-        hears=frozenset({Checkpoint, Sample, Stop}) if config is CountConfig else frozenset(),
+        hears=frozenset({Checkpoint, Sample}) if config is CountConfig else frozenset(),
         resumable=True,
     )
     for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly"))

@@ -1,7 +1,7 @@
 """Pretraining, for everybody else."""
 
 from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
-from talm_core.runtime.events import Checkpoint, EvaluateEvery, Sample, Stop
+from talm_core.runtime.events import Checkpoint, EvaluateEvery, Sample
 
 SPEC = JobSpec(
     kind="pretrain",
@@ -27,7 +27,7 @@ SPEC = JobSpec(
         name_key="model_name",
         renamable=True,
     ),
-    hears=frozenset({Checkpoint, EvaluateEvery, Sample, Stop}),
+    hears=frozenset({Checkpoint, EvaluateEvery, Sample}),
     resumable=True,
     distributed=True,
     check="talm_core.jobs.pretrain.check:check",

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
-from inspect import isgeneratorfunction
+from collections.abc import Callable
 from typing import cast
 
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import load
-from talm_core.runtime.context import JobContext, of_generator
-from talm_core.runtime.events import Command, Event, Stop
+from talm_core.runtime.context import JobContext
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Workspace
-
-Job = Generator[Event, Command | None, None]
 
 
-def open_job(config: JobConfig, workspace: Workspace) -> Callable[[JobContext], None]:
+def open_job(config: JobConfig) -> Callable[[JobContext], None]:
     """The job that a config asks for, ready to be driven; imports what it needs."""
     share_cores()
-    spec = spec_of(config.kind)
-    job = load(spec.entry)
-    if isgeneratorfunction(job):
-        return of_generator(lambda: job(config, workspace), takes_stop=Stop in spec.hears)
-    return lambda ctx: cast(Callable[[JobContext, JobConfig], None], job)(ctx, config)
+    run = cast(Callable[[JobContext, JobConfig], None], load(spec_of(config.kind).entry))
+    return lambda ctx: run(ctx, config)
 
 
 # Iterations a waiting OpenMP thread spins before it sleeps; about ten microseconds. The library's
