@@ -6,7 +6,6 @@ import gc
 import shutil
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,8 +22,10 @@ from textual.widget import Widget
 from talm_core.system.foreign_text import plain
 from talm_tui.services import messages
 from talm_tui.services.watcher import Snapshot, Watcher
-from talm_tui.shell import actions, keymap, preferences
+from talm_tui.shell import preferences
 from talm_tui.shell.notifications import news
+from talm_tui.shell.own_keys import OwnKeys
+from talm_tui.shell.palette import commands
 from talm_tui.shell.places import FORMS, PLACES, load, modes
 from talm_tui.shell.stylesheet import ReadOnce
 from talm_tui.shell.theme import DARK, series, styles, themes
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from talm_core.storage.workspace import Workspace
 
 _ANSWER_SECONDS = 0.06
-_LISTED = {"app.palette", "app.quit", *(f"app.{entry.mode}" for entry in PLACES)}
 
 
 class TalmApp(App[None]):
@@ -133,9 +133,7 @@ class TalmApp(App[None]):
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
         self.stylesheet = ReadOnce(variables=self.get_css_variables())
-        self._asked = keymap.read()
-        self._own_keys = self._asked.keys
-        self.set_keymap(self._own_keys)
+        self._keys = OwnKeys(self, self._say)
 
     @property
     def workspace(self) -> Workspace:
@@ -187,7 +185,7 @@ class TalmApp(App[None]):
             if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
                 self.stylesheet.read(path)
         self.refresh_css(animate=False)
-        self._check_keymap()
+        self._keys.check()
         # What is loaded now stays: without it a full collection, which holds a key back for
         # a tenth of a second on a busy machine, has little to look through.
         gc.freeze()
@@ -254,8 +252,7 @@ class TalmApp(App[None]):
 
     def keys(self, action_id: str) -> tuple[str, ...]:
         """The keys of an action, as Textual calls them."""
-        own = self._own_keys.get(action_id)
-        return tuple(own.split(",")) if own else actions.find(action_id).keys
+        return self._keys.of(action_id)
 
     def key(self, action_id: str) -> str:
         """The first key of an action, as it is shown."""
@@ -265,43 +262,13 @@ class TalmApp(App[None]):
         """Press the key of an action."""
         self.simulate_key(self.keys(action_id)[0])
 
-    def _check_keymap(self) -> None:
-        """Leave out of the keymap what cannot be, and say so."""
-        if self._asked == keymap.Keymap():
-            return
-        checked = keymap.check(self._asked)
-        if checked.keys != self._own_keys:
-            self._take_keys(checked.keys)
-        if checked.problems:
-            said = "\n".join(checked.problems[:8])
-            more = len(checked.problems) - 8
-            self._say(f"{keymap.path()}\n{said}" + (f"\nand {more} more" if more > 0 else ""))
-
-    def _take_keys(self, keys: dict[str, str]) -> None:
-        self._own_keys = keys
-        self.set_keymap(keys)
-        for stack in self._screen_stacks.values():
-            for screen in stack:
-                for widget in screen.walk_children(Widget):
-                    widget.refresh()
-
     def action_read_keymap(self) -> None:
         """Take the keys of `keymap.toml` as it is now."""
-        self._asked = keymap.read()
-        self._take_keys(self._asked.keys)
-        self._check_keymap()
-        self._say(f"{len(self._own_keys)} of your own keys", severity="information")
+        self._keys.read()
 
     def action_write_keymap(self) -> None:
         """Make a `keymap.toml` to edit."""
-        try:
-            path = keymap.write()
-        except FileExistsError:
-            self._say(f"{keymap.path()} is there already: edit it", severity="information")
-        except OSError as error:
-            self._say(f"{keymap.path()} cannot be written: {error}")
-        else:
-            self._say(f"Every action and its key: {path}", severity="information")
+        self._keys.write()
 
     # --- jobs --------------------------------------------------------------------------------
 
@@ -422,24 +389,10 @@ class TalmApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: the places, what can be done on this screen, then Textual's."""
-        for entry in PLACES:
-            go = partial(self.action_place, entry.mode)
-            key = self.key(f"app.{entry.mode}")
-            yield SystemCommand(f"Go to {entry.title}", f"Key {key}", go)
-        done: set[str] = set()
-        for node, binding, enabled, tooltip in screen.active_bindings.values():
-            said = binding.show or tooltip
-            # The places stand above, these below.
-            listed = node is self and binding.id in _LISTED
-            if not enabled or not said or binding.action in done or listed:
-                continue
-            done.add(binding.action)
-            text = tooltip or binding.description
-            key = f"Key {self.get_key_display(binding)}"
-            yield SystemCommand(text, key, partial(self.run_action, binding.action, node))
-        hidden = {"Keys"}
+        yield from commands(self, screen)
         for command in super().get_system_commands(screen):
-            if command.title not in hidden:
+            # What its panel of keys says, the help says better.
+            if command.title != "Keys":
                 yield command
         yield SystemCommand(
             "Write keymap.toml",

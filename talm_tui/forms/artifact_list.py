@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.widget import Widget
+from textual.strip import Strip
+from textual.visual import RenderOptions
 
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
@@ -16,6 +18,7 @@ from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, count, percent
 from talm_tui.widgets.status import colour, title
+from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -29,71 +32,106 @@ _TEXTS = ("learned from", "tokenizer")
 _LEAST_NAME, _MOST_NAME, _MOST_CELL, _AGO = 10, 40, 28, 12
 
 
-class ArtifactList(Widget):
-    """The newest artifacts of a kind, with what tells them apart; columns for which there is no
-    room are left out, the last ones first."""
+@dataclass(frozen=True, slots=True)
+class More:
+    """How many artifacts there is no room for."""
 
-    ALLOW_SELECT = False
+    count: int
+
+
+class ArtifactLook:
+    """Artifacts of a kind, with what tells them apart; columns for which there is no room are left
+    out, the last ones first."""
+
+    def __init__(self, kind: str) -> None:
+        self._heads = _HEADS[kind]
+        self._widths: list[int] = []
+        self._name = self._when = 0
+
+    def fit(self, rows: Sequence[Overview | More], width: int) -> bool:
+        before = self._name, self._when, self._widths
+        items = [row for row in rows if not isinstance(row, More)]
+        figures = [_figures(item) for item in items]
+        widths = [
+            min(_MOST_CELL, max(len(head), *(cell_len(row[index]) for row in figures), 0)) + 2
+            for index, head in enumerate(self._heads)
+        ]
+        names = max((cell_len(title(item)) for item in items), default=0)
+        room = width - 2 - max(_LEAST_NAME, min(_MOST_NAME, names))
+        kept = 0
+        while kept < len(widths) and sum(widths[: kept + 1]) <= room:
+            kept += 1
+        self._widths = widths[:kept]
+        self._when = _AGO if sum(self._widths) + _AGO <= room else 0
+        name = max(0, width - 2 - sum(self._widths) - self._when)
+        self._name = min(name, max(_LEAST_NAME, names))
+        return before != (self._name, self._when, self._widths)
+
+    def _cells(self, texts: Sequence[str]) -> str:
+        parts = zip(self._heads, texts, self._widths, strict=False)
+        return "".join(_cell(head, text, size) for head, text, size in parts)
+
+    def head(self) -> Content:
+        return Content.styled(" " * (2 + self._name) + self._cells(self._heads), "$secondary")
+
+    def line(self, row: Overview | More) -> Content:
+        if isinstance(row, More):
+            return Content.styled(f"  … {row.count:,} more", "$secondary")
+        said = ago(row.updated) if row.updated and not row.status.active else ""
+        return Content.assemble(
+            (row.status.glyph, colour(row.status.value)),
+            " ",
+            left(title(row), self._name),
+            (self._cells(_figures(row)) + right(said, self._when), "$secondary"),
+        )
+
+    def chosen(self, *, focused: bool) -> str:  # noqa: ARG002
+        return ""
+
+
+class ArtifactList(Table["Overview | More"]):
+    """The newest artifacts of a kind, as many as there is room for."""
+
+    DEFAULT_CSS = "ArtifactList { overflow-y: hidden; }"
 
     def __init__(self, kind: str, heading: str, empty: str) -> None:
         """`empty` is said while there is none."""
-        super().__init__(id="there")
+        super().__init__(ArtifactLook(kind), id="there")
+        self.can_focus = False
         self.border_title = Content(heading)
-        self._kind = kind
         self._empty = empty
         self._items: tuple[Overview, ...] = ()
 
     def show(self, items: Sequence[Overview]) -> None:
         """List these, newest first."""
-        before, self._items = self._items, tuple(items)
-        if before != self._items:
-            # Another number of lines is another height.
-            self.refresh(layout=len(before) != len(self._items))
+        self._items = tuple(items)
+        self._fill()
 
-    def render(self) -> Content:
-        width, height = self.size
-        if not self._items:
-            return Content.styled(self._empty, "$secondary")
-        return Content("\n").join(table(self._kind, self._items, width, height))
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._fill()
 
+    def _fill(self) -> None:
+        self.put(fitting(self._items, self.size.height), -1)
 
-def table(kind: str, items: Sequence[Overview], width: int, height: int) -> list[Content]:
-    """A head and a line an artifact, `height` lines at most; the last one says how many more
-    there are."""
-    shown = items if len(items) < height else items[: max(0, height - 2)]
-    rows = [_figures(item) for item in shown]
-    heads = _HEADS[kind]
-    widths = [
-        min(_MOST_CELL, max(len(head), *(cell_len(row[index]) for row in rows), 0)) + 2
-        for index, head in enumerate(heads)
-    ]
-    names = max((cell_len(title(item)) for item in shown), default=0)
-    room = width - 2 - max(_LEAST_NAME, min(_MOST_NAME, names))
-    kept = 0
-    while kept < len(heads) and sum(widths[: kept + 1]) <= room:
-        kept += 1
-    when = _AGO if sum(widths[:kept]) + _AGO <= room else 0
-    name = max(0, width - 2 - sum(widths[:kept]) - when)
-    name = min(name, max(_LEAST_NAME, names))
-    head = " " * (2 + name) + "".join(
-        _cell(text, text, size) for text, size in zip(heads[:kept], widths, strict=False)
-    )
-    lines = [Content.styled(head, "$secondary")]
-    for item, row in zip(shown, rows, strict=True):
-        parts = zip(heads, row[:kept], widths, strict=False)
-        cells = "".join(_cell(head, text, size) for head, text, size in parts)
-        said = ago(item.updated) if item.updated and not item.status.active else ""
-        lines.append(
-            Content.assemble(
-                (item.status.glyph, colour(item.status.value)),
-                " ",
-                left(title(item), name),
-                (cells + right(said, when), "$secondary"),
-            )
+    def render_line(self, y: int) -> Strip:
+        if self._items:
+            return super().render_line(y)
+        width = self.size.width
+        lines = Content.styled(self._empty, "$secondary").render_strips(
+            width, None, self.visual_style, RenderOptions(self._get_style, {})
         )
-    if len(shown) < len(items):
-        lines.append(Content.styled(f"  … {len(items) - len(shown):,} more", "$secondary"))
-    return lines[:height]
+        return lines[y] if y < len(lines) else Strip.blank(width, self.rich_style)
+
+
+def fitting(items: Sequence[Overview], height: int) -> list[Overview | More]:
+    """The rows of a table of `height` lines with its head; the last one says how many more there
+    are."""
+    if len(items) < height:
+        return list(items)
+    shown = items[: max(0, height - 2)]
+    rows: list[Overview | More] = [*shown, More(len(items) - len(shown))]
+    return rows[: max(0, height - 1)]
 
 
 def _cell(head: str, text: str, width: int) -> str:

@@ -6,23 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.segment import Segment
-from rich.style import Style
-from textual import events
 from textual.content import Content
-from textual.geometry import Region, Size
-from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
-from textual.visual import RenderOptions
 
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.host import host
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, brief_loss, brief_rate, count, duration, percent
 from talm_tui.widgets.status import colour
+from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from talm_core.runtime.overview import Overview
 
 
@@ -58,102 +53,53 @@ class Columns:
         return cls(name, 12, step, loss, bits, rate, spark, end)
 
 
-class RunTable(ScrollView):
-    """Runs with a cursor. The screen moves it: the table takes no focus, so that letters are
-    always actions. A click chooses, a second one opens."""
+class RunLook:
+    """The recent runs, one a line."""
 
-    ALLOW_SELECT = False
+    def __init__(self, key: Callable[[str], str]) -> None:
+        """`key` tells the key of an action."""
+        self._key = key
+        self._columns = Columns.of(80)
 
-    class Opened(Message):
-        """A run was clicked twice."""
+    def fit(self, rows: Sequence[Overview], width: int) -> bool:  # noqa: ARG002
+        before, self._columns = self._columns, Columns.of(width)
+        return before != self._columns
 
-    class Moved(Message):
-        """The cursor is at another run."""
+    def head(self) -> Content:
+        return Content.styled(_head(self._columns), "$secondary bold")
+
+    def line(self, row: Overview) -> Content:
+        return _row(row, self._columns, self._key)
+
+    def chosen(self, *, focused: bool) -> str:  # noqa: ARG002
+        return "bold on $primary 18%"
+
+
+class RunTable(Table["Overview"]):
+    """The recent runs. The screen moves the cursor: the table takes no focus, so that letters are
+    always actions."""
 
     def __init__(self) -> None:
-        super().__init__(id="runs")
+        super().__init__(RunLook(lambda action: host(self).key(action)), id="runs")
         self.can_focus = False
-        self._rows: tuple[Overview, ...] = ()
-        self._cursor = 0
-
-    @property
-    def selected(self) -> Overview | None:
-        """The run under the cursor."""
-        return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
     def show(self, rows: Sequence[Overview], *, stay: bool = True) -> None:
         """Show these; the cursor stays with its run, wherever that is now, or goes to the first."""
-        chosen, before = self.selected if stay else None, self._rows
-        self._rows = tuple(rows)
-        if not stay:
-            self._cursor = 0
+        chosen = self.row if stay else None
+        cursor = self.cursor if stay else 0
         if chosen is not None:
-            self.select(chosen.artifact.directory.as_posix())
-        self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
-        if len(before) != len(self._rows):
-            self.virtual_size = Size(0, len(self._rows) + 1)
-            self.refresh()
-            return
-        # A second of a run changes its line only: over a slow line the rest is not sent again.
-        for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
-            if old != new:
-                self.refresh_line(index + 1)
+            cursor = _place_of(rows, chosen.artifact.directory, cursor)
+        moved = cursor != self.cursor
+        self.put(rows, max(0, min(cursor, len(rows) - 1)), anew=moved)
 
-    def select(self, directory: str) -> None:
+    def select(self, directory: Path) -> None:
         """Put the cursor on the run in `directory`, if it is there."""
-        for index, row in enumerate(self._rows):
-            if row.artifact.directory.as_posix() == directory:
-                self._go(index)
-                return
+        self.choose(_place_of(self.rows, directory, self.cursor))
 
-    def move(self, by: int) -> None:
-        """Move the cursor, as far as there are runs."""
-        self._go(max(0, min(len(self._rows) - 1, self._cursor + by)))
 
-    def _go(self, index: int) -> None:
-        if index == self._cursor:
-            return
-        self.refresh_line(self._cursor + 1)
-        self._cursor = index
-        self.refresh_line(index + 1)
-        self.scroll_to_region(
-            Region(0, index + 1, 1, 1) if index else Region(0, 0, 1, 2),
-            animate=False,
-            force=True,
-        )
-        self.post_message(self.Moved())
-
-    def on_resize(self) -> None:
-        self.virtual_size = Size(0, len(self._rows) + 1)
-
-    def on_click(self, event: events.Click) -> None:
-        """Choose; twice: open."""
-        index = int(event.y + self.scroll_y) - 1
-        if 0 <= index < len(self._rows):
-            self._go(index)
-            if event.chain > 1:
-                self.post_message(self.Opened())
-
-    def render_line(self, y: int) -> Strip:
-        index = int(self.scroll_y) + y - 1
-        width = self.scrollable_content_region.width
-        if not self._rows or not -1 <= index < len(self._rows):
-            return Strip.blank(width, self.rich_style)
-        columns = Columns.of(width)
-        if index < 0:
-            content = Content.styled(_head(columns), "$secondary bold")
-        else:
-            content = _row(self._rows[index], columns, host(self).key)
-            if index == self._cursor:
-                content = content.stylize_before("bold on $primary 18%")
-        return self._strip(content, width)
-
-    def _strip(self, content: Content, width: int) -> Strip:
-        strips = content.render_strips(
-            width, 1, self.visual_style, RenderOptions(self._get_style, {})
-        )
-        strip = strips[0] if strips else Strip([Segment(" " * width, Style())])
-        return strip.adjust_cell_length(width, self.rich_style)
+def _place_of(rows: Sequence[Overview], directory: Path, default: int) -> int:
+    places = (place for place, row in enumerate(rows) if row.artifact.directory == directory)
+    return next(places, default)
 
 
 def _head(columns: Columns) -> str:

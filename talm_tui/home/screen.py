@@ -197,7 +197,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         if self._expected == whole.name and self._told != whole.name:
             self._told = whole.name
             table = self.query_one(RunTable)
-            table.select(model.artifact.directory.as_posix())
+            table.select(model.artifact.directory)
             text = f"{line(model.name)} is training: {self.talm.key('home.open')} shows it live"
             self.notify(text, markup=False, timeout=6)
 
@@ -221,7 +221,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     @property
     def _selected(self) -> Overview | None:
-        return self.query_one(RunTable).selected
+        return self.query_one(RunTable).row
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         if action in ("open", "resume", "stop", "log"):
@@ -263,11 +263,11 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         detail.set_class(run is not None, "-chosen")
         detail.show(run)
 
-    def on_run_table_moved(self) -> None:
+    def on_table_moved(self) -> None:
         self._show_detail()
         self.refresh_bindings()
 
-    def on_run_table_opened(self) -> None:
+    def on_table_opened(self) -> None:
         self.action_open()
 
     def action_open(self) -> None:

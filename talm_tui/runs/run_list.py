@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
-from textual.visual import RenderOptions
 
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
@@ -25,8 +18,12 @@ from talm_tui.runs.query import Heading, Query, shown, value_of
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, elapsed, percent, short_number
 from talm_tui.widgets.status import colour
+from talm_tui.widgets.table import Table
 
 _QUIET = "$foreground 70%"
+Row = Overview | Heading
+"""A run, or the heading of a group."""
+
 _ALL = Query()
 _NONE: Mapping[str, tuple[str, str]] = {}
 
@@ -64,20 +61,55 @@ def columns(width: int, names: Sequence[str], extra: Sequence[str]) -> list[Colu
     return [*found, Column("-updated", "", end + max(0, room))]
 
 
-class RunList(ScrollView, can_focus=True, inherit_bindings=False):
-    """Putting the cursor on a run chooses it. Runs whose curves lie in the chart have their
-    letter in front."""
+class RunLook:
+    """Runs and the headings of their groups. Runs whose curves lie in the chart have their letter
+    in front."""
+
+    def __init__(self) -> None:
+        self.query = Query()
+        self.letters: dict[str, tuple[str, str]] = {}
+        self.columns: list[Column] = []
+        self._width = 0
+
+    def fit(self, rows: Sequence[Row], width: int) -> bool:
+        names = [row.name for row in rows if isinstance(row, Overview)]
+        before, self._width = self.columns, width
+        self.columns = columns(width, names, self.query.keys)
+        return before != self.columns
+
+    def head(self) -> Content:
+        return _head(self.columns, self.query)
+
+    def line(self, row: Row) -> Content:
+        if isinstance(row, Heading):
+            return Content.styled(left(f" ▾ {line(row.text)}", self._width), "$secondary bold")
+        letter, ink = self.letters.get(row.name, (" ", ""))
+        tint = colour(row.status.value)
+        parts: list[Content | str | tuple[str, str]] = [
+            (f"{letter} ", f"bold {ink}" if ink else ""),
+            (row.status.glyph, tint),
+            " ",
+        ]
+        said = line(row.message) if row.message and not row.status.active else ""
+        for column in self.columns:
+            if said and column.key not in ("name", "status"):
+                break
+            parts.append(_cell(row, column))
+        if said:
+            room = sum(c.width + 2 for c in self.columns[2:]) - 2
+            parts.append((left(said[:1000], max(0, room)), "$text-error"))
+        return Content.assemble(*parts)
+
+    def chosen(self, *, focused: bool) -> str:
+        return "bold on $primary 25%" if focused else "bold on $panel"
+
+
+class RunList(Table[Row], can_focus=True, inherit_bindings=False):
+    """Putting the cursor on a run chooses it."""
 
     DEFAULT_CSS = """
-    RunList {
-        height: auto;
-        max-height: 4;
-        background: $background;
-        overflow-x: hidden;
-        scrollbar-size-vertical: 1;
-    }
+    RunList { height: auto; max-height: 4; background: $background; }
     """
-    ALLOW_SELECT = False
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Previous run", id="runs.previous", show=False),
@@ -88,10 +120,7 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("pagedown", "page(1)", "Page down", show=False, id="runs.page_down"),
     ]
 
-    class Opened(Message):
-        """A run was clicked twice."""
-
-    class HeadClicked(Message):
+    class Sorted(Message):
         """A column's head was clicked."""
 
         def __init__(self, key: str) -> None:
@@ -103,194 +132,71 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
     next key, which may be about this run already."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.query_shown = Query()
-        self._rows: tuple[Overview | Heading, ...] = ()
-        self._letters: dict[str, tuple[str, str]] = {}
-        self._columns: list[Column] = []
-        self._cursor = -1
-
-    # --- what is listed ----------------------------------------------------------------------
+        self._look = RunLook()
+        super().__init__(self._look, id=id)
 
     @property
     def chosen(self) -> str | None:
         """The name of the run under the cursor."""
-        row = self._rows[self._cursor] if 0 <= self._cursor < len(self._rows) else None
-        return row.name if isinstance(row, Overview) else None
+        return self.row.name if isinstance(self.row, Overview) else None
 
     @property
     def names(self) -> list[str]:
         """The runs in the order they are shown in."""
-        return [row.name for row in self._rows if isinstance(row, Overview)]
+        return [row.name for row in self.rows if isinstance(row, Overview)]
+
+    def can_choose(self, row: Row) -> bool:
+        return isinstance(row, Overview)
 
     def show(
         self,
-        rows: Sequence[Overview | Heading],
+        rows: Sequence[Row],
         query: Query = _ALL,
         letters: Mapping[str, tuple[str, str]] = _NONE,
     ) -> None:
         """Show these rows; the cursor stays with its run, wherever that is now. `letters` are
         letter and colour of the runs that lie in the chart."""
-        name, before = self.chosen, self._rows
+        name, look = self.chosen, self._look
         # Asked otherwise, somebody looks at the beginning of the answer.
-        follow = self._in_sight(self._cursor) and query == self.query_shown
-        marks = dict(letters)
-        same = query == self.query_shown and marks == self._letters
-        self._rows, self.query_shown, self._letters = tuple(rows), query, marks
-        self._cursor = -1
-        if name is not None:
-            self._cursor = self._place_of(name)
-        self._lay_out()
-        if len(before) != len(self._rows):
-            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
-            self.refresh(layout=True)
-            if follow:
-                # Others came or went above it; where somebody has scrolled away, that stays.
-                self.call_after_refresh(self._bring_into_sight)
-            return
-        # A second of a run changes its line only: over a slow line the rest is not sent again.
-        for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
-            if old != new or not same:
-                self.refresh_line(index + 1)
-        if not same:
-            self.refresh_line(0)
+        follow = self.in_sight(self.cursor) and query == look.query
+        anew = query != look.query or dict(letters) != look.letters
+        look.query, look.letters = query, dict(letters)
+        cursor = -1 if name is None else _place_of(rows, name)
+        if self.put(rows, cursor, anew=anew) and follow:
+            # Others came or went above it; where somebody has scrolled away, that stays.
+            self.call_after_refresh(self.bring_into_sight)
 
-    @property
-    def _width(self) -> int:
-        """Cells of a line, without the scroll bar."""
-        return self.scrollable_content_region.width
-
-    def _lay_out(self) -> None:
-        wanted = columns(self._width, self.names, self.query_shown.keys)
-        if wanted != self._columns:
-            self._columns = wanted
-            self.refresh()
-
-    def _place_of(self, name: str) -> int:
-        return next(
-            (
-                index
-                for index, row in enumerate(self._rows)
-                if isinstance(row, Overview) and row.name == name
-            ),
-            -1,
-        )
-
-    # --- choosing ----------------------------------------------------------------------------
-
-    def choose(self, name: str) -> None:
+    def choose_run(self, name: str) -> None:
         """Put the cursor on a run, if it is there; says nothing about it."""
-        place = self._place_of(name)
+        place = _place_of(self.rows, name)
         if place >= 0:
-            self._go(place)
+            self.go(place)
+
+    def chose(self) -> None:
+        assert self.chosen is not None
+        self.picked = self.chosen
 
     def action_move(self, by: int) -> None:
         """Move the cursor, as far as there are runs."""
-        places = [index for index, row in enumerate(self._rows) if isinstance(row, Overview)]
-        if not places:
-            return
-        now = places.index(self._cursor) if self._cursor in places else 0 if by > 0 else 1
-        now = now if self._cursor in places else now - 1
-        self._choose(places[max(0, min(len(places) - 1, now + by))])
+        self.move(by)
 
     def action_page(self, direction: int) -> None:
         """Move the cursor by what is visible."""
-        self.action_move(direction * max(1, self.size.height - 2))
+        self.move(direction * max(1, self.size.height - 2))
 
-    def _choose(self, index: int) -> None:
-        if index != self._cursor:
-            self._go(index)
-            name = self.chosen
-            assert name is not None
-            self.picked = name
+    def on_table_head_clicked(self, message: Table.HeadClicked) -> None:
+        """Sort by the column there."""
+        message.stop()
+        position = 4
+        for column in self._look.columns:
+            if position <= message.x < position + column.width + 2:
+                self.post_message(self.Sorted(column.key))
+            position += column.width + 2
 
-    def _go(self, index: int) -> None:
-        if index != self._cursor:
-            self.refresh_line(self._cursor + 1)
-            self._cursor = index
-            self.refresh_line(index + 1)
-        self._bring_into_sight()
 
-    def _in_sight(self, index: int) -> bool:
-        # The head stands in the first line and does not scroll: a run is never under it.
-        top = self.scroll_offset.y
-        return top <= index < top + self.size.height - 1
-
-    def _bring_into_sight(self) -> None:
-        index, visible = self._cursor, self.size.height - 1
-        if visible > 0 and index >= 0 and not self._in_sight(index):
-            target = index if index < self.scroll_offset.y else index - visible + 1
-            self.scroll_to(y=max(0, target), animate=False, force=True)
-
-    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
-        self._lay_out()
-
-    def on_focus(self) -> None:
-        self.refresh_line(self._cursor + 1)
-
-    def on_blur(self) -> None:
-        self.refresh_line(self._cursor + 1)
-
-    def on_click(self, event: events.Click) -> None:
-        """Choose; twice: open. On the head: sort."""
-        if event.y == 0:
-            position = 4
-            for column in self._columns:
-                if position <= event.x < position + column.width + 2:
-                    self.post_message(self.HeadClicked(column.key))
-                position += column.width + 2
-            return
-        index = int(event.y + self.scroll_offset.y) - 1
-        if 0 <= index < len(self._rows) and isinstance(self._rows[index], Overview):
-            self._choose(index)
-            if event.chain > 1:
-                self.post_message(self.Opened())
-
-    # --- drawing -----------------------------------------------------------------------------
-
-    def refresh_line(self, y: int) -> None:
-        """Paint a line of the table again; 0 is the head."""
-        shown_at = y - self.scroll_offset.y if y else 0
-        self.refresh(Region(0, shown_at, self.size.width, 1))
-
-    def render_line(self, y: int) -> Strip:
-        width = self._width
-        index = self.scroll_offset.y + y - 1
-        if y == 0:
-            content = _head(self._columns, self.query_shown)
-        elif index < len(self._rows):
-            content = self._row(self._rows[index])
-            if index == self._cursor:
-                focused = "bold on $primary 25%" if self.has_focus else "bold on $panel"
-                content = content.stylize_before(focused)
-        else:
-            return Strip.blank(width, self.rich_style)
-        strips = content.render_strips(
-            width, 1, self.visual_style, RenderOptions(self._get_style, {})
-        )
-        strip = strips[0] if strips else Strip([Segment(" " * width, Style())])
-        return strip.adjust_cell_length(width, self.rich_style)
-
-    def _row(self, row: Overview | Heading) -> Content:
-        if isinstance(row, Heading):
-            return Content.styled(left(f" ▾ {line(row.text)}", self._width), "$secondary bold")
-        letter, ink = self._letters.get(row.name, (" ", ""))
-        tint = colour(row.status.value)
-        parts: list[Content | str | tuple[str, str]] = [
-            (f"{letter} ", f"bold {ink}" if ink else ""),
-            (row.status.glyph, tint),
-            " ",
-        ]
-        said = line(row.message) if row.message and not row.status.active else ""
-        for column in self._columns:
-            if said and column.key not in ("name", "status"):
-                break
-            parts.append(_cell(row, column))
-        if said:
-            room = sum(c.width + 2 for c in self._columns[2:]) - 2
-            parts.append((left(said[:1000], max(0, room)), "$text-error"))
-        return Content.assemble(*parts)
+def _place_of(rows: Sequence[Row], name: str) -> int:
+    places = (place for place, row in enumerate(rows) if getattr(row, "name", None) == name)
+    return next(places, -1)
 
 
 def _head(shown_columns: Sequence[Column], query: Query) -> Content:

@@ -146,7 +146,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             first = next(iter(runs.names), models[0].name)
             self.open(first)
         elif self.run.name is not None and self.run.name != runs.chosen:
-            runs.choose(self.run.name)
+            runs.choose_run(self.run.name)
         overview = self._overview()
         if self.run.name is not None and overview is None and self.talm.snapshot.complete:
             self._forget_missing()
@@ -172,7 +172,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         runs.show(rows, question.query_now, letters)
         if self.run.name is not None and runs.chosen is None:
             # A filter had left it out for a moment.
-            runs.choose(self.run.name)
+            runs.choose_run(self.run.name)
         question.say(sum(isinstance(row, Heading) is False for row in rows), len(models))
 
     def _forget_missing(self) -> None:
@@ -199,7 +199,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
             self.notify(str(error), severity="error", markup=False)
             return
         self.run.name, self.run.directory = name, directory
-        self.query_one(RunList).choose(name)
+        self.query_one(RunList).choose_run(name)
         self.monitor.begin()
         self.query_one("#runs").display = True
         self.query_one("#runs-empty").display = False
@@ -256,7 +256,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         if name != self.run.name:
             self.open(name)
 
-    def on_run_list_opened(self, message: RunList.Opened) -> None:
+    def on_table_opened(self, message: RunList.Opened) -> None:
         message.stop()
         if self.has_class("-table"):
             self.action_table()
@@ -278,7 +278,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         """The next usual way to sort or to group the table."""
         self.query_one(RunFilter).next_order(kind)
 
-    def on_run_list_head_clicked(self, message: RunList.HeadClicked) -> None:
+    def on_run_list_sorted(self, message: RunList.Sorted) -> None:
         message.stop()
         self.query_one(RunFilter).sort_by(message.key)
 

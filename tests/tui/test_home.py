@@ -129,8 +129,8 @@ def test_cursor_moves_and_stays_with_its_run(workspace: Workspace) -> None:
         table = app.screen.query_one(RunTable)
 
         def chosen() -> str:
-            assert table.selected is not None
-            return table.selected.name
+            assert table.row is not None
+            return table.row.name
 
         assert chosen() == "nano"
         await pilot.press("down", "down")
@@ -562,8 +562,8 @@ def test_pages_of_runs(workspace: Workspace) -> None:
         visited = []
         for key in ("pagedown", "down", "pageup", "end", "pageup", "pagedown", "home"):
             await pilot.press(key)
-            assert listed.selected is not None
-            visited.append(listed.selected.name)
+            assert listed.row is not None
+            visited.append(listed.row.name)
         # Four of other names come first.
         assert visited == ["run-06", "run-07", "try-3", "run-29", "run-19", "run-29", "nano"]
         assert "nano" in screen_text(app)

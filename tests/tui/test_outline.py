@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.content import Content
 
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
@@ -20,7 +22,7 @@ from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact
 from talm_tui.charts.outline import outline
 from talm_tui.charts.sparkline import course, sparkline
-from talm_tui.forms.artifact_list import table
+from talm_tui.forms.artifact_list import ArtifactLook, fitting
 from tests.tui import canned
 
 
@@ -80,6 +82,12 @@ def item(config: JobConfig, status: Status = Status.DONE, **said: Any) -> Overvi
     directory = Path(config.artifact)
     artifact = Artifact(config.kind, config.artifact, directory)
     return Overview(artifact, status, config=config, updated=canned.NOW - 7200, **said)
+
+
+def table(kind: str, items: Sequence[Overview], width: int, height: int) -> list[Content]:
+    look, rows = ArtifactLook(kind), fitting(items, height)
+    look.fit(rows, width)
+    return [look.head(), *map(look.line, rows)][:height]
 
 
 def test_tables_say_what_tells_artifacts_apart() -> None:
