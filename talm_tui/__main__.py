@@ -12,32 +12,7 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="talm-tui", description="Train a language model of your own, in the terminal."
-    )
-    parser.add_argument(
-        "--workspace",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="where tokenizers, datasets and models live (default: $TALM_HOME)",
-    )
-    parser.add_argument("--serve", action="store_true", help="show the app in a browser")
-    parser.add_argument(
-        "--host",
-        default=None,
-        metavar="ADDRESS",
-        help="where to serve it (default: 127.0.0.1, this machine alone)",
-    )
-    parser.add_argument(
-        "--port", type=_port, default=None, help="the port (default: 8000; 0: any that is free)"
-    )
-    parser.add_argument(
-        "--write-keymap",
-        action="store_true",
-        help="make a keymap.toml of all actions and their keys, to change them, and end",
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and end")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.version:
         from importlib.metadata import version
@@ -71,6 +46,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = TalmApp(options.workspace)
         app.run()
     return app.return_code or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="talm-tui", description="Train a language model of your own, in the terminal."
+    )
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="where tokenizers, datasets and models live (default: $TALM_HOME)",
+    )
+    parser.add_argument("--serve", action="store_true", help="show the app in a browser")
+    parser.add_argument(
+        "--host",
+        default=None,
+        metavar="ADDRESS",
+        help="where to serve it (default: 127.0.0.1, this machine alone)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=None, help="the port (default: 8000; 0: any that is free)"
+    )
+    parser.add_argument(
+        "--write-keymap",
+        action="store_true",
+        help="make a keymap.toml of all actions and their keys, to change them, and end",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    return parser
 
 
 def _port(text: str) -> int:

@@ -27,7 +27,6 @@ from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
 from talm_tui.shell.palette import commands
 from talm_tui.shell.places import FORMS, PLACES, load, modes
-from talm_tui.shell.stylesheet import ReadOnce
 from talm_tui.shell.theme import DARK, series, styles, themes
 
 if TYPE_CHECKING:
@@ -132,7 +131,6 @@ class TalmApp(App[None]):
             self.register_theme(theme)
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
-        self.stylesheet = ReadOnce(variables=self.get_css_variables())
         self._keys = OwnKeys(self, self._say)
 
     @property

@@ -18,10 +18,9 @@ from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, slug, stem
+from talm_tui.forms.names import free, slug, stem, tokenizer_options
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
-from talm_tui.forms.tokenizer_options import tokenizer_options
 from talm_tui.widgets.format import count
 
 

@@ -1,10 +1,14 @@
-"""Names a form proposes for what it is going to make."""
+"""Names a form proposes for what it is going to make, and those it offers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
+
+from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
+from talm_tui.widgets.format import count
 
 
 def slug(text: str) -> str:
@@ -32,3 +36,13 @@ def free(wanted: str, taken: Collection[str]) -> str:
         number += 1
         name = f"{wanted}-{number}"
     return name
+
+
+def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
+    """The tokenizers that can be used: the one that ships, then those that are done."""
+    options = [("base", "4,096 tokens, ships with talm")]
+    for overview in overviews:
+        if overview.status is Status.DONE:
+            size = getattr(overview.config, "vocab_size", None)
+            options.append((overview.name, f"{count(size)} tokens" if size else ""))
+    return options

@@ -23,7 +23,7 @@ from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.checker import Checker, Findings
-from talm_tui.forms.command_preview import CommandPreview
+from talm_tui.forms.command import CommandPreview, keep
 from talm_tui.forms.editing import FormKeys
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.form import Form, Options
@@ -31,7 +31,6 @@ from talm_tui.forms.glimpse import Glimpse, Look
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.meaning_panel import MeaningPanel
-from talm_tui.forms.script import keep
 from talm_tui.forms.setting_help import SettingHelp
 from talm_tui.forms.state import FormState
 from talm_tui.services.messages import JobRefused, JobStarted, OpenForm

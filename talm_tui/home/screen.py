@@ -311,7 +311,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
     def action_stop(self) -> None:
         """Stop the chosen run, if that is meant."""
         from talm_core.runtime.events import Stop
-        from talm_tui.shell.confirm import ConfirmScreen
+        from talm_tui.shell.dialogs import ConfirmScreen
 
         run = self._target()
         if run is None or not run.status.active:

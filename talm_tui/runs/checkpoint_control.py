@@ -18,7 +18,7 @@ from talm_tui.runs.monitor import Monitor
 from talm_tui.runs.run_control import RunControl
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.runs.text import checkpoint_notes
-from talm_tui.shell.ask import AskScreen
+from talm_tui.shell.dialogs import AskScreen
 from talm_tui.shell.screen import Part, Place
 
 FORMATS = (

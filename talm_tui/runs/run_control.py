@@ -22,8 +22,7 @@ from talm_core.runtime.events import (
 from talm_core.runtime.runner import Status
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.services.messages import Said
-from talm_tui.shell.ask import AskScreen
-from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.shell.screen import Part, Place
 
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)

@@ -5,7 +5,7 @@ all read it from there."""
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -14,6 +14,8 @@ from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
+
+from talm_tui.shell.internals import bindings
 
 _PLACES = ("home", "tokenizer", "data", "train", "runs", "play")
 _PACKAGES = tuple(f"talm_tui.{name}" for name in (*_PLACES, "shell", "forms", "charts", "widgets"))
@@ -84,19 +86,14 @@ def scopes() -> tuple[Scope, ...]:
     app = next(cls for cls in _classes() if issubclass(cls, App))
     for cls in _classes():
         with_app = issubclass(cls, Screen) and not issubclass(cls, ModalScreen)
-        bindings = [*_merged(cls), *(_merged(app) if with_app else ())]
+        works = [*bindings(cls), *(bindings(app) if with_app else ())]
         keys: dict[str, tuple[str, ...]] = {}
-        for binding in bindings:
+        for binding in works:
             name = binding.id or binding.description
             if name:
                 keys[name] = (*keys.get(name, ()), binding.key)
         found.append(Scope(cls.__name__, keys))
     return tuple(found)
-
-
-def _merged(cls: type[DOMNode]) -> Iterator[Binding]:
-    for _, binding in cls._merged_bindings or ():
-        yield binding
 
 
 def _load_all() -> None:

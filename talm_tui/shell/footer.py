@@ -12,6 +12,8 @@ from textual.dom import DOMNode
 from textual.keys import KEY_NAME_REPLACEMENTS, key_to_character
 from textual.widget import Widget
 
+from talm_tui.shell.internals import bindings
+
 _ROOM_FOR_JUMP = 100
 _UNICODE_NAMES = {short: name for name, short in KEY_NAME_REPLACEMENTS.items()}
 
@@ -19,8 +21,7 @@ _UNICODE_NAMES = {short: name for name, short in KEY_NAME_REPLACEMENTS.items()}
 @cache
 def _declared_at(cls: type[DOMNode]) -> dict[str | None, int]:
     """The places of a class's bindings, by their ids, in the order they are declared in."""
-    bindings = cls._merged_bindings or ()
-    return {binding.id: place for place, (_, binding) in enumerate(bindings)}
+    return {binding.id: place for place, binding in enumerate(bindings(cls))}
 
 
 class KeyLine(Widget):

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from talm_core.system.foreign_text import line
 from talm_tui.host import Host, host
+from talm_tui.shell.internals import stacks
 from talm_tui.shell.places import PLACES
 from talm_tui.widgets.format import percent, share_of_memory
 
@@ -97,8 +98,7 @@ class HeaderLine(Widget):
 
     def _mode(self) -> str:
         """The place this line belongs to: the screen may be shown before the app's mode says so."""
-        stacks = self.app._screen_stacks  # noqa: SLF001
-        for name, stack in stacks.items():
+        for name, stack in stacks(self.app).items():
             if self.screen in stack:
                 return name
         return ""

@@ -8,6 +8,7 @@ from textual.app import App
 from textual.widget import Widget
 
 from talm_tui.shell import actions, keymap
+from talm_tui.shell.internals import stacks
 
 
 class Say(Protocol):
@@ -46,7 +47,7 @@ class OwnKeys:
     def _take(self, keys: dict[str, str]) -> None:
         self._keys = keys
         self._app.set_keymap(keys)
-        for stack in self._app._screen_stacks.values():  # noqa: SLF001
+        for stack in stacks(self._app).values():
             for screen in stack:
                 for widget in screen.walk_children(Widget):
                     widget.refresh()

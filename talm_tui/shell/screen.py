@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from textual import events, on
-from textual._context import NoActiveAppError
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.screen import Screen
 
 from talm_tui.host import Host, host
 from talm_tui.services.messages import Trouble
-from talm_tui.shell.compositor import SparingCompositor
 from talm_tui.shell.footer import KeyLine
 from talm_tui.shell.header import HeaderLine
+from talm_tui.shell.internals import begin_styled, styles_have_changed
 
 T = TypeVar("T")
 
@@ -81,21 +78,7 @@ class Place(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._parts: dict[str, Part] = {}
-        self._compositor = SparingCompositor()
-        # A new screen counts as styled by an older theme, and Textual reads all styles again on
-        # its first and on its second visit, which takes longer than everything else together.
-        with contextlib.suppress(NoActiveAppError):
-            self._css_update_count = self.app._css_update_count  # noqa: SLF001
-            # Without the classes of its size, which Textual gives a screen once it has been laid
-            # out, all of it would be styled, laid out and painted a second time.
-            self.add_class(*self._classes_of(self.app.size), update=False)
-
-    def _classes_of(self, size: Size) -> set[str]:
-        across = self.app.HORIZONTAL_BREAKPOINTS or []
-        down = self.app.VERTICAL_BREAKPOINTS or []
-        return self._get_breakpoint_classes(size.width, across) | self._get_breakpoint_classes(
-            size.height, down
-        )
+        begin_styled(self)
 
     @property
     def talm(self) -> Host:
@@ -124,13 +107,13 @@ class Place(Screen[None]):
 
     def compose_place(self) -> ComposeResult:
         """The widgets between header and footer."""
-        raise AssertionError("a place has content")
+        yield from ()
 
     @on(events.ScreenResume)
     def _keep_styles(self, event: events.ScreenResume) -> None:
         # Nothing that decides about its styles has changed while it was not shown, unless the theme
         # or a style sheet has: to look through all rules again takes longer than to paint it.
-        event.refresh_styles = self._css_update_count != self.app._css_update_count  # noqa: SLF001
+        event.refresh_styles = styles_have_changed(self)
 
     def action_leave_field(self) -> None:
         """Take the focus off the field, so that digits switch places again."""

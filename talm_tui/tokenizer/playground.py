@@ -16,8 +16,8 @@ from talm_core.system.foreign_text import line, plain
 from talm_core.tokenizer.playground import Answer, Ask, Token
 from talm_core.tokenizer.vocabulary import readable
 from talm_tui.forms.editors import Edited, PickEditor
+from talm_tui.forms.names import tokenizer_options
 from talm_tui.forms.picker import PickScreen
-from talm_tui.forms.tokenizer_options import tokenizer_options
 from talm_tui.services.clients import Encoded, EncodeSession
 from talm_tui.services.messages import OpenForm
 from talm_tui.shell.screen import Place

@@ -12,7 +12,7 @@ from talm_core.jobs.pretrain.presets import Preset, delete_preset
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.picker import PickScreen
-from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.dialogs import ConfirmScreen
 
 OF_RUN = "run "
 """What stands before the name of an earlier run; no preset's name has a space."""

@@ -19,9 +19,8 @@ from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.form import Options
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, slug
+from talm_tui.forms.names import free, slug, tokenizer_options
 from talm_tui.forms.screen import FormPlace
-from talm_tui.forms.tokenizer_options import tokenizer_options
 from talm_tui.train.meaning import of_training
 from talm_tui.train.pick_preset import OF_RUN, PickPresetScreen
 from talm_tui.train.save_preset import SavePresetScreen

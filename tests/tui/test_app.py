@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -446,3 +447,15 @@ print(sorted(late & {"torch", "tiktoken", "datasets", "pyarrow", "transformers",
         check=True,
     )
     assert done.stdout == "[]\n[]\n[]\n"
+
+
+def test_rubbish_is_looked_for_after_the_first_frame(empty_workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        await pilot.pause()
+        assert gc.isenabled()
+
+    gc.disable()
+    try:
+        play(empty_workspace, story)
+    finally:
+        gc.enable()

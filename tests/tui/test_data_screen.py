@@ -20,9 +20,9 @@ from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.glimpse import Glimpse
 from talm_tui.forms.job_view import JobView
+from talm_tui.forms.names import tokenizer_options
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
-from talm_tui.forms.tokenizer_options import tokenizer_options
 from talm_tui.train.screen import TrainScreen
 from tests.core.driving import run_events
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until

@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 
 from talm_core.storage.workspace import Workspace
 from talm_tui.data.screen import DataScreen
-from talm_tui.forms.command_preview import CommandPreview
+from talm_tui.forms.command import CommandPreview
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.field import Field
 from talm_tui.forms.form import Fold

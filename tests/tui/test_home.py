@@ -36,7 +36,7 @@ from talm_tui.home.run_table import Columns, RunTable
 from talm_tui.home.screen import HomeScreen
 from talm_tui.home.step import Step
 from talm_tui.services.watcher import Looker, Snapshot
-from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.dialogs import ConfirmScreen
 from talm_tui.shell.log import LogScreen
 from talm_tui.widgets.status import figure
 from tests.tui import canned

@@ -23,7 +23,7 @@ from talm_tui.runs.export_line import ExportLine
 from talm_tui.runs.screen import RunsScreen
 from talm_tui.runs.text import checkpoint_rows
 from talm_tui.services.clients import ExportProcess
-from talm_tui.shell.ask import AskScreen
+from talm_tui.shell.dialogs import AskScreen
 from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until

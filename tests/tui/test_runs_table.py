@@ -21,8 +21,7 @@ from talm_tui.charts.chart import Chart
 from talm_tui.runs.run_filter import RunFilter
 from talm_tui.runs.run_list import RunList
 from talm_tui.runs.screen import RunsScreen
-from talm_tui.shell.ask import AskScreen
-from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until

@@ -13,14 +13,14 @@ from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset, save_preset
 from talm_core.settings.command_line import shell
 from talm_core.storage.workspace import Workspace
 from talm_core.training.estimate import plan
-from talm_tui.forms.command_preview import CommandPreview
+from talm_tui.forms.command import CommandPreview
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.forms.setting_help import SettingHelp
 from talm_tui.services.messages import JobStarted
-from talm_tui.shell.confirm import ConfirmScreen
+from talm_tui.shell.dialogs import ConfirmScreen
 from talm_tui.train.pick_preset import PickPresetScreen
 from talm_tui.train.save_preset import SavePresetScreen
 from talm_tui.train.screen import TrainScreen

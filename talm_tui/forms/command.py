@@ -1,12 +1,18 @@
-"""A form's command, kept as a file that can be run."""
+"""The command a form stands for: shown below it, and kept in a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from textual.content import Content
+
 from talm_core.jobs.registry import spec_of
+from talm_core.settings.command_line import shell
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
+from talm_core.system.foreign_text import plain
+from talm_tui.widgets.sheet import Sheet
 
 
 def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
@@ -23,3 +29,18 @@ def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, f"#!/bin/sh\n{command}\n")
     return path
+
+
+class CommandPreview(Sheet):
+    """The equivalent command, one or two lines of it; `command` is the whole."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="command", markup=False)
+        self.command = ""
+
+    def show(self, words: Sequence[str]) -> None:
+        """Show another command."""
+        command = shell(words)
+        if command != self.command:
+            self.command = command
+            self.update(Content.assemble(("$ ", "dim"), plain(command)))
