@@ -1,8 +1,8 @@
 """The fastest way to compute a run on the machine at hand, found by trying.
 
-Each candidate computes a few passes of the run's own shape on random tokens. One thing is changed
-at a time, in the order in which they matter: number format, attention, windows of a pass, compiler;
-the fastest so far is kept. The tokens of a step stay the same whatever is chosen.
+Each candidate computes a few micro-batches of the run's own shape on random tokens. One thing is
+changed at a time, in the order in which they matter: dtype, attention, sequences of a micro-batch,
+compiler; the fastest so far is kept. The tokens of a step stay the same whatever is chosen.
 
 What was found is remembered in the workspace for this machine, shape and version of torch
 (`measured`). A run keeps its choice in its checkpoints, and so do two runs with the same settings
@@ -41,8 +41,8 @@ _WORTHWHILE_SECONDS = 600.0
 # Shares of a device's peak that training usually reaches.
 _USUAL_SHARE = 0.4
 # Passes of a candidate: at least two, and as many as fit into this many seconds.
-_TRIAL_SECONDS, _LEAST_PASSES = 0.5, 2
-# Tokens of the smallest pass that is tried.
+_TRIAL_SECONDS, _LEAST_TIMES = 0.5, 2
+# Tokens of the smallest micro-batch that is tried.
 _CPU_TOKENS, _DEVICE_TOKENS = 1_024, 4_096
 # How much faster something must be to be taken: less could be chance.
 _CLEARLY = 1.02
@@ -87,13 +87,13 @@ def tune(
         for trial in search(config, shape, start, processes=processes):
             trials.append(trial)
             speed, note = trial.tokens_per_second, trial.note
-            say(Tried(**_way(trial.machine), tokens_per_second=speed, note=note))
+            say(Tried(**_choice(trial.machine), tokens_per_second=speed, note=note))
         found = best(trials, start)
         speed = next((t.tokens_per_second for t in trials if t.machine == found), None)
         # What several reach together was not measured.
         remember(root, key, Choice(asdict(found), speed if processes == 1 else None))
     prepare(found)
-    say(Tuned(**_way(found), seconds=time.monotonic() - began, remembered=remembered))
+    say(Tuned(**_choice(found), seconds=time.monotonic() - began, remembered=remembered))
     return found
 
 
@@ -110,7 +110,7 @@ def recalled(root: Path, key: str, device: str) -> Machine | None:
     return found if found.device == device else None
 
 
-def _way(machine: Machine) -> dict[str, Any]:
+def _choice(machine: Machine) -> dict[str, Any]:
     return {
         "precision": machine.precision,
         "attention": machine.attention,
@@ -137,19 +137,19 @@ def search(
     config: ModelTrainingConfig, shape: ModelConfig, start: Machine, *, processes: int = 1
 ) -> Iterator[Trial]:
     """Every candidate as it was measured, `start` first; the fastest is `best` of them all."""
-    windows = config.sequences_per_step // processes
-    bench = _Bench(config, shape, start, windows)
-    size = largest_divisor(windows, config.batch_size)
+    sequences = config.sequences_per_step // processes
+    bench = _Bench(config, shape, start, sequences)
+    size = largest_divisor(sequences, config.batch_size)
     best = bench.measure(replace(start, batch_size=size, compiled=False))
     yield best
-    for trial in _formats(config, bench, best.machine):
+    for trial in _dtypes(config, bench, best.machine):
         yield trial
         best = _better(best, trial)
     for kind in _ATTENTION[start.device]:
         trial = bench.measure(replace(best.machine, attention=kind))
         yield trial
         best = _better(best, trial)
-    for trial in _sizes(bench, best, windows, config.context_len):
+    for trial in _batch_sizes(bench, best, sequences, config.context_len):
         yield trial
         best = _better(best, trial)
     if config.compile == "auto":
@@ -175,17 +175,17 @@ def _better(first: Trial, second: Trial) -> Trial:
     return second if second.tokens_per_second > _CLEARLY * first.tokens_per_second else first
 
 
-def _formats(config: ModelTrainingConfig, bench: _Bench, machine: Machine) -> Iterator[Trial]:
+def _dtypes(config: ModelTrainingConfig, bench: _Bench, machine: Machine) -> Iterator[Trial]:
     if config.precision == "auto" and computes_bf16(machine.device):
         other = "fp32" if machine.precision == "bf16" else "bf16"
         yield bench.measure(replace(machine, precision=other))
 
 
-def _sizes(bench: _Bench, best: Trial, windows: int, context: int) -> Iterator[Trial]:
+def _batch_sizes(bench: _Bench, best: Trial, sequences: int, context: int) -> Iterator[Trial]:
     """Passes from small to large, doubled until memory or speed stops it."""
     least = _CPU_TOKENS if best.machine.device == "cpu" else _DEVICE_TOKENS
     top = 0.0
-    for size in doubled(windows, max(1, least // context)):
+    for size in doubled(sequences, max(1, least // context)):
         if size == best.machine.batch_size:
             speed = best.tokens_per_second
         else:
@@ -197,31 +197,32 @@ def _sizes(bench: _Bench, best: Trial, windows: int, context: int) -> Iterator[T
         top = max(top, speed)
 
 
-def doubled(windows: int, least: int) -> list[int]:
-    """Sizes of a pass that divide `windows`, each about twice the one before, from about `least`
-    on."""
-    divisors = [size for size in range(1, windows + 1) if windows % size == 0]
+def doubled(sequences: int, least: int) -> list[int]:
+    """Sizes of a micro-batch that divide `sequences`, each about twice the one before, from
+    about `least` on."""
+    divisors = [size for size in range(1, sequences + 1) if sequences % size == 0]
     found: list[int] = []
     for size in divisors:
-        if size >= min(least, windows) and (not found or size >= 2 * found[-1]):
+        if size >= min(least, sequences) and (not found or size >= 2 * found[-1]):
             found.append(size)
     return found
 
 
 class _Bench:
-    """Computes passes of a run's shape, one candidate after the other, on one set of weights."""
+    """Computes micro-batches of a run's shape, one candidate after the other, on one set of
+    weights."""
 
     def __init__(
-        self, config: ModelTrainingConfig, shape: ModelConfig, machine: Machine, windows: int
+        self, config: ModelTrainingConfig, shape: ModelConfig, machine: Machine, sequences: int
     ) -> None:
         self._context = config.context_len
-        self._windows = windows
+        self._sequences = sequences
         self._device = torch.device(machine.device)
         self._attention = machine.attention
         self._model = Transformer(shape, dtype=machine.dtype, dropout=config.dropout)
         self._model.initialise(config.seed)
         self._model.to(self._device)
-        # Kept, for its memory is in the way of large passes as it is in a run.
+        # Kept, for its memory is in the way of large micro-batches as it is in a run.
         self._optimizers = Optimizers(self._model, config)
         self._update: float | None = None
 
@@ -236,7 +237,7 @@ class _Bench:
         vocabulary = model.config.vocab_size
         tokens = torch.randint(vocabulary, shape, generator=generator).to(self._device)
 
-        def one_pass() -> None:
+        def micro_batch() -> None:
             torch.autograd.backward(model.loss_of(hidden(tokens), tokens))
             # What is asked for must have been computed.
             self._wait(model.norm.grad)
@@ -244,9 +245,9 @@ class _Bench:
         try:
             if machine.compiled:
                 hidden = torch.compile(hidden)
-            passes = self._windows / machine.batch_size
-            step = passes * self._seconds(one_pass) + self._update_seconds()
-            return Trial(machine, self._windows * self._context / step)
+            micro_batches = self._sequences / machine.batch_size
+            step = micro_batches * self._seconds(micro_batch) + self._update_seconds()
+            return Trial(machine, self._sequences * self._context / step)
         except (RuntimeError, MemoryError, OSError, ImportError) as error:
             why = "not enough memory" if is_out_of_memory(error) else _first_line(error)
             return Trial(machine, None, why)
@@ -256,15 +257,15 @@ class _Bench:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _seconds(self, one_pass: Any) -> float:
-        """Seconds of the fastest pass: whatever else the machine does only makes one slower."""
-        one_pass()
-        fastest, spent, passes = float("inf"), 0.0, 0
-        while passes < _LEAST_PASSES or spent < _TRIAL_SECONDS:
+    def _seconds(self, micro_batch: Any) -> float:
+        """Seconds of the fastest one: whatever else the machine does only makes one slower."""
+        micro_batch()
+        fastest, spent, times = float("inf"), 0.0, 0
+        while times < _LEAST_TIMES or spent < _TRIAL_SECONDS:
             began = time.perf_counter()
-            one_pass()
+            micro_batch()
             taken = time.perf_counter() - began
-            fastest, spent, passes = min(fastest, taken), spent + taken, passes + 1
+            fastest, spent, times = min(fastest, taken), spent + taken, times + 1
         return fastest
 
     def _update_seconds(self) -> float:

@@ -49,7 +49,7 @@ class Batches:
 
     @property
     def windows(self) -> int:
-        """How many windows there are."""
+        """How many sequences there are."""
         return self._loader.windows
 
     @property
@@ -63,7 +63,7 @@ class Batches:
         return self._progress
 
     def next_batch(self) -> Tensor:
-        """The next windows on the device, (batch_size, context_len + 1)."""
+        """The next sequences on the device, (batch_size, context_len + 1)."""
         if self._thread is None:
             ready = self._read()
         else:

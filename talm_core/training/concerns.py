@@ -73,13 +73,13 @@ def reasons(config: ModelTrainingConfig, plan: Plan, speed: Speed | None = None)
         why = f"how often the text is read; beyond {SENSIBLE_EPOCHS} little is learned from it"
         found.append(Reason("epochs", _times(plan.epochs), why))
     each = "" if used.processes == 1 else f", in each of {used.processes} processes"
-    averages = "one average for each matrix, two for the rest"
+    moments = "one average for each matrix, two for the rest"
     found += [
         Reason(
             "memory",
             size(used.total),
             f"weights {size(used.weights)}, gradients {size(used.gradients)}, optimizer"
-            f" {size(used.optimizer)} ({averages if config.optimizer == 'muon' else 'two averages'}"
+            f" {size(used.optimizer)} ({moments if config.optimizer == 'muon' else 'two averages'}"
             f"), activations {size(used.activations + used.logits)} in"
             f" {plan.computing.precision} for {tokens_at_once(config):,} tokens at once, the"
             f" process {size(used.process)}{each}; a copy of the checkpoint being written"

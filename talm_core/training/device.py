@@ -1,4 +1,4 @@
-"""What a run computes on: device, number format, compiler and threads."""
+"""What a run computes on: device, dtype, compiler and threads."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The choices of a run. They are kept in its checkpoints: a resumed run that chose anew could
-    not continue bit for bit. `batch_size` is the windows of one pass; 0: as the settings say.
-    `attention` is the kernel: auto (torch chooses), cudnn, efficient or math."""
+    not continue bit for bit. `batch_size` is the sequences of a micro-batch; 0: as the settings
+    say. `attention` is the kernel: auto (torch chooses), cudnn, efficient or math."""
 
     device: str
     precision: str
@@ -147,9 +147,9 @@ def check_shares(config: BatchConfig, device: str, count: int, local_count: int)
     Raises:
         ConfigError: they cannot.
     """
-    windows = config.sequences_per_step
-    if windows % count:
-        message = f"{count} processes cannot share the {windows:,} windows of a step evenly"
+    sequences = config.sequences_per_step
+    if sequences % count:
+        message = f"{count} processes cannot share the {sequences:,} windows of a step evenly"
         raise ConfigError(Problem("nproc", message, hint="change batch_size or grad_accum_steps"))
     if device == "cuda" and local_count > torch.cuda.device_count():
         message = f"this machine has {torch.cuda.device_count()} GPUs"

@@ -2,9 +2,9 @@
 
 Rank 0 has the lock, the journal and the checkpoints, and starts the others itself when `nproc` asks
 for them; under torchrun they are there already. All run the same loop. What only rank 0 knows, such
-as a command or how late it is, is agreed in one small exchange between two passes, over sockets
-and apart from the devices: nobody acts on it before all do. While rank 0 is paused, the others
-wait there.
+as a command or how late it is, is agreed in one small exchange between two micro-batches, over
+sockets and apart from the devices: nobody acts on it before all do. While rank 0 is paused, the
+others wait there.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from talm_core.model.config import ArchitectureConfig
 from talm_core.system.hardware import Room
 from talm_core.training.config import ModelTrainingConfig, TrainingConfig
 
-_FLOAT = 4  # bytes; weights, gradients and averages are fp32
+_FLOAT = 4  # bytes; weights, gradients and optimizer state are fp32
 _CHECKPOINT_TEXTS = 2_000_000  # tokenizer files and configurations
 # A process with torch in it that has taken one tiny step: measured on Linux, torch 2.13 for CPU.
 _PROCESS = 340_000_000
@@ -23,8 +23,9 @@ DEVICE_LOGITS = 256 * 1024 * 1024
 # Below this width the products are so small that converting what goes in and out costs more than
 # bf16 saves, even on CPUs that have units for it.
 _NARROWEST_BF16 = 256
-# What the allocator holds for each byte of the passes' tensors: they come in many sizes, and what
-# one leaves is not always what the next one needs. Measured on the presets (benchmarks/memory.py).
+# What the allocator holds for each byte of a micro-batch's tensors: they come in many sizes, and
+# what one leaves is not always what the next one needs. Measured on the presets
+# (benchmarks/memory.py).
 _HELD = 1.2
 
 
@@ -46,9 +47,9 @@ class Parameters:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes a training process needs at most, by part. Activations are what they take beyond the
-    gradients: where one pass makes a step, each layer's give way to its gradients. `snapshot` is
-    the copy of a checkpoint that is being written, `process` what there is before a model; both
-    are the host's. There are `processes` of them; only the first has a snapshot."""
+    gradients: where one micro-batch makes a step, each layer's give way to its gradients.
+    `snapshot` is the copy of a checkpoint that is being written, `process` what there is before a
+    model; both are the host's. There are `processes` of them; only the first has a snapshot."""
 
     weights: int
     gradients: int
@@ -153,8 +154,8 @@ def count_parameters(config: ArchitectureConfig, vocab_size: int) -> Parameters:
 
 
 def flops_per_token(config: ModelTrainingConfig, parameters: Parameters) -> float:
-    """Floating-point operations to train on one token: two for each weight of a product on the
-    way forward and four on the way back, and attention's products over the whole context, which
+    """Floating-point operations to train on one token: two for each weight of a product in the
+    forward and four in the backward, and attention's products over the whole context, which
     is how the usual figures of utilisation count (Chowdhery et al. 2022, appendix B,
     https://arxiv.org/abs/2204.02311)."""
     head = parameters.output or parameters.embedding
@@ -164,13 +165,13 @@ def flops_per_token(config: ModelTrainingConfig, parameters: Parameters) -> floa
 
 
 def tokens_at_once(config: TrainingConfig) -> int:
-    """Tokens of one pass of one process, which has its share of a step's windows."""
-    windows = max(1, config.sequences_per_step // config.nproc)
-    return min(config.batch_size, windows) * config.context_len
+    """Tokens of a micro-batch of one process, which has its share of a step's sequences."""
+    sequences = max(1, config.sequences_per_step // config.nproc)
+    return min(config.batch_size, sequences) * config.context_len
 
 
 def _optimizer_bytes(config: ModelTrainingConfig, parameters: Parameters) -> int:
-    """AdamW keeps two averages of each parameter, Muon one of each matrix between layers."""
+    """AdamW keeps two moments of each parameter, Muon one of each matrix between layers."""
     numbers = 2 * parameters.total
     if config.optimizer == "muon":
         numbers -= parameters.attention + parameters.feed_forward
@@ -193,21 +194,21 @@ def _memory(
     c, h, f = config.n_embd, config.n_head, config.hidden
     key = c // h * config.kv_heads
     size = 2 if computing.precision == "bf16" else _FLOAT
-    # Kept for the way back, per token and layer: both normalised inputs, what attention was
+    # Kept for the backward, per token and layer: both normalised inputs, what attention was
     # given and gave, and the feed-forward layer's two halves and their product.
     per_layer = 2 * c + (c + 2 * key) + c + 3 * f
     if config.dropout:
         # What each of both additions was multiplied by; a byte a number on CUDA.
         per_layer += 2 * c
-    # The widest moment of the way back holds as much as one layer again, and the last norm.
+    # The widest moment of the backward holds as much as one layer again, and the last norm.
     kept = (config.n_layer + 1) * per_layer + 2 * c
-    passes = size * _HELD * tokens * kept
+    kept_bytes = size * _HELD * tokens * kept
     # The norms' gains are taken into the matrices that follow, and those are kept as well; of the
     # others what they are in bf16.
     matrices = c * (c + 2 * key) + 2 * c * f + (c * c + c * f if size < _FLOAT else 0)
-    at_once = int(passes + size * config.n_layer * matrices)
+    at_once = int(kept_bytes + size * config.n_layer * matrices)
     optimizer = _optimizer_bytes(config, parameters)
-    here, gradients, averages = weights, weights, optimizer
+    here, gradients, state = weights, weights, optimizer
     if config.nproc > 1 and config.parallel == "fsdp":
         # A part of everything, and whole: the embedding, a layer and the next one that is put
         # together meanwhile, and a layer's gradient before it is shared out.
@@ -216,19 +217,19 @@ def _memory(
         table = _FLOAT * (parameters.embedding + parameters.output)
         here = weights // config.nproc + 2 * layer + table
         gradients = weights // config.nproc + layer
-        averages = optimizer // config.nproc
+        state = optimizer // config.nproc
     if tokens * config.nproc >= config.tokens_per_step:
         one_layer = size * tokens * per_layer
         at_once = max(at_once - gradients, int(one_layer))
     else:
-        # Gradients lie between what comes and goes with each pass.
+        # Gradients lie between what comes and goes with each micro-batch.
         at_once += int((_HELD - 1) * gradients)
     return Memory(
         weights=here,
         gradients=gradients,
-        optimizer=averages,
+        optimizer=state,
         activations=at_once,
-        # A few rows at a time. Where the way back begins, all that the layers keep is there, and
+        # A few rows at a time. Where the backward begins, all that the layers keep is there, and
         # besides it three of the head's size: the gradient of the head with the last norm's gain
         # in it, what that gives for the head, and for the gain.
         logits=logits_bytes(tokens, vocab_size, computing) + 3 * _FLOAT * vocab_size * c,

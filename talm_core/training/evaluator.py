@@ -24,7 +24,7 @@ from talm_core.training.throughput import Throughput
 from talm_core.training.train_state import TrainState
 from talm_core.training.trainer import Trainer
 
-# Tokens of a pass on a CPU: few enough that a stop is noticed soon.
+# Tokens of a batch on a CPU: few enough that a stop is noticed soon.
 _CPU_TOKENS = 2_048
 
 

@@ -10,7 +10,7 @@ from talm_core.training.estimate import count_parameters
 DEEPEST = 48
 _HEAD = 64
 _TOKENS_PER_PARAMETER = 20
-_PASS_TOKENS = 16_384
+_BATCH_TOKENS = 16_384
 
 
 def of_depth(depth: int) -> dict[str, Any]:
@@ -34,18 +34,18 @@ def of_depth(depth: int) -> dict[str, Any]:
     learned = parts.attention + parts.feed_forward
     tokens = _TOKENS_PER_PARAMETER * learned
     compute = 6.0 * learned * tokens
-    windows = _power_of_two(0.292 * compute**0.3271 / context)
-    batch = min(windows, _PASS_TOKENS // context)
-    steps = max(1, round(tokens / (windows * context)))
+    sequences = _power_of_two(0.292 * compute**0.3271 / context)
+    batch = min(sequences, _BATCH_TOKENS // context)
+    steps = max(1, round(tokens / (sequences * context)))
     rate = float(f"{0.3118 * compute**-0.125:.1e}")
     often = max(1, steps // 20)
     return shape | {
         "batch_size": batch,
-        "total_batch_size": windows * context,
+        "total_batch_size": sequences * context,
         "max_steps": steps,
         "learning_rate": rate,
         "min_learning_rate": float(f"{rate / 10:.2g}"),
-        # Enough for the averages of the optimizer to settle.
+        # Enough for the optimizer's moments to settle.
         "warmup_steps": max(10, steps // 50),
         # Twenty looks at a run, and as many saves: a twentieth of it is the most to be lost.
         "eval_every": often,

@@ -1,4 +1,11 @@
-"""How fast a run is and how long it will take."""
+"""How fast a run is, and how fast one is going to be. Loads no torch.
+
+A run that takes its steps measures them itself. Before it, `autotune` keeps what it chose and how
+fast that was in the workspace's `autotune.json`, under a key of all that it depends on: machine,
+torch, shape, a step's tokens and what was asked for. Whoever wants to know how long a run is going
+to take reads it there, and where nothing was measured for it, what an earlier run of about its size
+said of itself.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def pretrain(context: JobContext, config: PretrainConfig) -> None:
 
     Raises:
         ArtifactError: the dataset or its tokenizer is missing, damaged or does not fit.
-        ConfigError: a device that is not here, or more windows in a batch than there are.
+        ConfigError: a device that is not here, or more sequences in a batch than there are.
         RunError: a loss that is not finite, or no room on the disk.
     """
     began = time.monotonic()
