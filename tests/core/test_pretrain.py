@@ -216,6 +216,35 @@ def test_stop_saves_and_says_so(workspace: Workspace) -> None:
     assert_equal(tensors(workspace), tensors(workspace, "whole"))
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_run_stopped_between_two_micro_batches_goes_on_exactly(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    """Dropout draws for the step that is begun again what it had drawn for it."""
+    # A sign of life after every micro-batch, as on a slow machine.
+    monkeypatch.setattr("talm_core.training.metrics.OFTEN", 0.0)
+    settings: dict[str, Any] = {"dropout": 0.2, "grad_accum_steps": 3, "max_steps": 6}
+    settings |= {"eval_every": 0, "sample_every": 0, "checkpoint_every": 0, "log_every": 0}
+    events_of(pretrain, tiny_config(model_name="whole", **settings), workspace)
+    job = stepped(pretrain, tiny_config(**settings), workspace)
+    seen = 0
+    command: Command | None = None
+    try:
+        while True:
+            event = job.send(command)
+            # The first after step 3 comes with its end, the second after a micro-batch of step 4.
+            seen += isinstance(event, Progress) and event.phase == "training" and event.done == 3
+            if seen == 2 and not heard:
+                job.close()
+                break
+            command = Stop() if seen == 2 else None
+    except StopIteration:
+        pass
+    assert checkpoint.find(workspace.directory("pretrain", "tiny")).step == 3
+    events_of(pretrain, tiny_config(**settings), workspace)
+    assert_equal(tensors(workspace), tensors(workspace, "whole"))
+
+
 def test_stop_during_evaluation_is_heard_and_the_evaluation_done_later(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
