@@ -64,7 +64,7 @@ class BatchSource(Protocol[B_co]):
 
 
 class Task(Protocol[B]):
-    """A model, what it learns from, and how it is eval_mode."""
+    """A model, what it learns from, and how it is judged."""
 
     @property
     def uniform(self) -> bool:

@@ -178,7 +178,7 @@ class Trainer:
         targets = self.task.targets(batch)
         with self._gradients(self._done + 1 == self.micro_batches):
             loss = self._loss_of(batch)
-            # Its share of the step. World are averaged afterwards, hence times their number.
+            # Its share of the step. Ranks are averaged afterwards, hence times their number.
             share = targets * self.world.size
             loss = loss / (self._targets / share) if share else loss * 0.0
             torch.autograd.backward(loss)

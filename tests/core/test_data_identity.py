@@ -261,5 +261,5 @@ def test_a_run_that_has_all_its_steps_takes_none_more(workspace: Workspace, most
     assert checkpoint.latest(directory) == path
     assert_equal(tensors(workspace), before)
     assert runner.status(directory) is runner.Status.DONE
-    # It is eval_mode as any run is at its end.
+    # It is judged as any run is at its end.
     assert "val_loss" in events[-1].summary

@@ -172,7 +172,7 @@ BUILT_IN: dict[str, Preset] = {
                 # which the loss rises again from some 900 steps on.
                 "weight_decay": 0.3,
                 "dropout": 0.1,
-                # Only where it is eval_mode; the best is kept.
+                # Only where it is judged; the best is kept.
                 "eval_every": 200,
                 "sample_every": 0,
                 "sample_prompt": ("ROMEO:",),

@@ -40,7 +40,7 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
             "name": config.name,
             "vocab_size": config.vocab_size or preset.vocab_size,
             "text_file": config.text_file,
-            # The tokenizer must not have seen the text the model is eval_mode by.
+            # The tokenizer must not have seen the text the model is judged by.
             "val_fraction": config.val_fraction,
             **reading,
         },
