@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from talm_core.jobs.registry import spec_of, specs
-from talm_core.jobs.spec import load
 from talm_core.runtime.process import leave
 
 if TYPE_CHECKING:
@@ -50,6 +48,9 @@ class Command:
         return (*own, *extra, options.JSON, options.WORKSPACE)
 
     def run(self, call: Call) -> int:
+        from talm_core.jobs.registry import spec_of
+        from talm_core.jobs.spec import load
+
         if self.entry:
             return cast(Callable[["Call"], int], load(self.entry))(call)
         from talm_core.cli.run import run_job
@@ -88,6 +89,8 @@ _OF_WORKSPACE = {
 def commands() -> dict[str, Command]:
     """Every command by its name: those of jobs, the one that runs others first, then what can be
     done with artifacts."""
+    from talm_core.jobs.registry import specs
+
     found = {
         command.name: Command(
             command.help, command.entry, spec.kind, command.flags, command.aliases
