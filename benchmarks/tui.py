@@ -36,7 +36,8 @@ import psutil
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime import lock, runner
-from talm_core.runtime.events import Evaluated, Finished, Sampled, Stop, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Evaluated, Finished, Sampled, Stop
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 

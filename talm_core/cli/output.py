@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from talm_core.runtime import render
+from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import (
     Evaluated,
     Event,
@@ -22,7 +23,6 @@ from talm_core.runtime.events import (
     Record,
     Sampled,
     Stage,
-    to_json,
 )
 from talm_core.runtime.history import fraction_trained
 

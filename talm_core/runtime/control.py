@@ -17,7 +17,8 @@ from pathlib import Path
 from types import FrameType
 
 from talm_core.errors import Problem, WorkspaceError
-from talm_core.runtime.events import Command, Pause, Stop, decode_command, to_json
+from talm_core.runtime.event_json import decode_command, to_json
+from talm_core.runtime.events import Command, Pause, Stop
 from talm_core.storage import atomic
 from talm_core.storage.artifact_files import Folder
 

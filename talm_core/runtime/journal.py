@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self, TypeVar
 
-from talm_core.runtime.events import Event, Record, decode, to_json
+from talm_core.runtime.event_json import decode, to_json
+from talm_core.runtime.events import Event, Record
 from talm_core.storage import artifact_files
 
 FILE_NAME = "events.jsonl"

@@ -9,15 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talm_core.runtime.events import (
-    Checkpointed,
-    Evaluated,
-    Metrics,
-    Record,
-    Sampled,
-    Telemetry,
-    decode,
-)
+from talm_core.runtime.event_json import decode
+from talm_core.runtime.events import Checkpointed, Evaluated, Metrics, Record, Sampled, Telemetry
 from talm_core.runtime.journal import JournalReader
 
 # As `to_json` begins a line; these many bytes tell one event from all others. A line that is

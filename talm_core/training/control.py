@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING
 from talm_core.errors import RunError
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.control import stop_reason
-from talm_core.runtime.events import (
-    Checkpoint,
-    Command,
-    EvaluateEvery,
-    Event,
-    Notice,
-    Sample,
-    Stop,
-    decode_command,
-    to_json,
-)
+from talm_core.runtime.event_json import decode_command, to_json
+from talm_core.runtime.events import Checkpoint, Command, EvaluateEvery, Event, Notice, Sample, Stop
 from talm_core.runtime.telemetry import telemetry
 from talm_core.training import checkpoint
 from talm_core.training.config import TrainingConfig

@@ -20,8 +20,8 @@ from textual.message import Message
 
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.sample.config import SampleConfig
+from talm_core.runtime.event_json import decode as event_of
 from talm_core.runtime.events import Event, Record
-from talm_core.runtime.events import decode as event_of
 from talm_core.settings.command_line import command_line
 from talm_core.tokenizer.playground import Answer, Ask
 from talm_core.tokenizer.playground import decode as answer_of

@@ -18,7 +18,8 @@ from talm_core.cli.main import main
 from talm_core.errors import ArtifactError, InputError
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime import control, journal, lock, runner, upkeep
-from talm_core.runtime.events import Finished, Started, Stop, Stopped, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Finished, Started, Stop, Stopped
 from talm_core.runtime.journal import JournalReader, JournalWriter
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import open_artifact

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talm_core.runtime.event_json import decode, decode_command, to_json
 from talm_core.runtime.events import (
     Command,
     Evaluated,
@@ -22,9 +23,6 @@ from talm_core.runtime.events import (
     Sample,
     Sampled,
     Telemetry,
-    decode,
-    decode_command,
-    to_json,
 )
 from talm_core.system.memory import DeviceMemory
 from tests.core.counting import metrics

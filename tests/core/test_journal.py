@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.runtime import journal
-from talm_core.runtime.events import Event, Notice, Sampled, Stopped, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Event, Notice, Sampled, Stopped
 from talm_core.runtime.journal import FILE_NAME, JournalReader, JournalWriter, last_record
 
 

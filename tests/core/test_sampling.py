@@ -14,16 +14,8 @@ from talm_core.errors import ArtifactError, ConfigError
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.sample.job import Session, sample
 from talm_core.jobs.sample.service import serve
-from talm_core.runtime.events import (
-    Event,
-    Failed,
-    Finished,
-    Generated,
-    Record,
-    Sampled,
-    Started,
-    decode,
-)
+from talm_core.runtime.event_json import decode
+from talm_core.runtime.events import Event, Failed, Finished, Generated, Record, Sampled, Started
 from talm_core.storage.workspace import Workspace
 from tests.core.driving import events_of, run_events
 from tests.core.tiny_runs import tiny_config, tiny_workspace

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import (
     Evaluated,
     Event,
@@ -20,7 +21,6 @@ from talm_core.runtime.events import (
     RolledBack,
     Started,
     Telemetry,
-    to_json,
 )
 from talm_core.runtime.history import History
 from talm_core.runtime.journal import FILE_NAME, JournalReader

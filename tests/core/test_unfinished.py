@@ -21,7 +21,8 @@ from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import free_name, stages, taken
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner, upkeep
-from talm_core.runtime.events import Finished, Stage, Started, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Finished, Stage, Started
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import FINISHED_FILE, open_artifact
 from talm_core.settings.schema import build

@@ -10,7 +10,8 @@ from talm_core.errors import InputError
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.runtime import runner, upkeep
-from talm_core.runtime.events import Finished, Started, Stopped, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Finished, Started, Stopped
 from talm_core.runtime.lock import Lock
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace

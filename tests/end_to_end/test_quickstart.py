@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from talm_core.runtime import runner
-from talm_core.runtime.events import Checkpointed, Metrics, Pause, Paused, Stopped, decode
+from talm_core.runtime.event_json import decode
+from talm_core.runtime.events import Checkpointed, Metrics, Pause, Paused, Stopped
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
 from tests.end_to_end.talm import Talm, write_texts

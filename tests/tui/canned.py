@@ -10,6 +10,7 @@ from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
+from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import (
     Checkpointed,
     Evaluated,
@@ -23,7 +24,6 @@ from talm_core.runtime.events import (
     Started,
     Stopped,
     Telemetry,
-    to_json,
 )
 from talm_core.settings.schema import JobConfig
 from talm_core.settings.toml import dumps

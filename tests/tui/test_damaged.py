@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.runtime.events import Started, Stopped, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Started, Stopped
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_tui.services.follower import Follower, Records

@@ -16,16 +16,8 @@ from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
 from talm_core.runtime import runner
-from talm_core.runtime.events import (
-    Command,
-    Failed,
-    Finished,
-    Progress,
-    Stage,
-    Started,
-    Stop,
-    to_json,
-)
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Command, Failed, Finished, Progress, Stage, Started, Stop
 from talm_core.runtime.lock import Lock
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.runtime.events import to_json
+from talm_core.runtime.event_json import to_json
 from talm_core.storage.workspace import Workspace
 from talm_tui.runs.overlay import OverlayRead, OverlayReader
 from tests.tui import canned

@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime import control, runner
+from talm_core.runtime.event_json import decode_command, to_json
 from talm_core.runtime.events import (
     Event,
     Failed,
@@ -27,8 +28,6 @@ from talm_core.runtime.events import (
     Sampled,
     Started,
     Unpaused,
-    decode_command,
-    to_json,
 )
 from talm_core.runtime.history import History
 from talm_core.runtime.lock import Lock

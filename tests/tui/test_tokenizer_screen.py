@@ -9,15 +9,8 @@ from textual.pilot import Pilot
 from talm_core.errors import Problem
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import runner
-from talm_core.runtime.events import (
-    Failed,
-    Merged,
-    Progress,
-    Started,
-    Stop,
-    Stopped,
-    decode_command,
-)
+from talm_core.runtime.event_json import decode_command
+from talm_core.runtime.events import Failed, Merged, Progress, Started, Stop, Stopped
 from talm_core.runtime.journal import JournalWriter
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import Status

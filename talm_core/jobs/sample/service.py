@@ -21,7 +21,8 @@ from typing import Any, TextIO
 from talm_core.errors import ConfigError, InputError, Problem, TalmError
 from talm_core.jobs.sample.config import SampleConfig
 from talm_core.jobs.sample.job import Session
-from talm_core.runtime.events import Event, Failed, Finished, Stopped, to_json
+from talm_core.runtime.event_json import to_json
+from talm_core.runtime.events import Event, Failed, Finished, Stopped
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace
 
