@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset
+from talm_core.jobs.pretrain.presets import find_preset
+from talm_core.jobs.pretrain.recipes import BUILT_IN
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build
 from talm_core.storage.workspace import Workspace

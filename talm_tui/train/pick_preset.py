@@ -8,7 +8,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.errors import InputError
-from talm_core.jobs.pretrain.presets import Preset, delete_preset
+from talm_core.jobs.pretrain.presets import delete_preset
+from talm_core.jobs.pretrain.recipes import Preset
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.picker import PickScreen

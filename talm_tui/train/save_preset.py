@@ -13,7 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from talm_core.errors import InputError
-from talm_core.jobs.pretrain.presets import Preset, save_preset
+from talm_core.jobs.pretrain.presets import save_preset
+from talm_core.jobs.pretrain.recipes import Preset
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import plain
 from talm_tui.forms.field import reason

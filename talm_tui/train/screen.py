@@ -11,7 +11,8 @@ from textual.widgets import Static
 
 from talm_core.errors import InputError, Problem
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import Preset, find_preset, presets
+from talm_core.jobs.pretrain.presets import find_preset, presets
+from talm_core.jobs.pretrain.recipes import Preset
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 
 from talm_core.errors import ConfigError, InputError, Problem, WorkspaceError
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import (
-    BUILT_IN,
-    PRESETTABLE,
-    delete_preset,
-    find_preset,
-    presets,
-    save_preset,
-)
+from talm_core.jobs.pretrain.presets import delete_preset, find_preset, presets, save_preset
+from talm_core.jobs.pretrain.recipes import BUILT_IN, PRESETTABLE
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
 from talm_core.jobs.tokenizer.config import TokenizerConfig

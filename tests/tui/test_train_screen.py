@@ -9,7 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import BUILT_IN, find_preset, save_preset
+from talm_core.jobs.pretrain.presets import find_preset, save_preset
+from talm_core.jobs.pretrain.recipes import BUILT_IN
 from talm_core.settings.command_line import shell
 from talm_core.storage.workspace import Workspace
 from talm_core.training.estimate import plan
