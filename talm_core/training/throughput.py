@@ -26,6 +26,7 @@ from talm_core.errors import InputError
 from talm_core.runtime.events import Metrics
 from talm_core.runtime.journal import last_of
 from talm_core.runtime.opening import read_config
+from talm_core.storage import artifact_files
 from talm_core.storage.atomic import changing, write_text
 from talm_core.storage.workspace import Workspace
 from talm_core.system import hardware
@@ -274,7 +275,7 @@ def remember(root: Path, key: str, choice: Choice) -> None:
 
 
 def _read(root: Path) -> dict[str, Any]:
-    document = json.loads((root / FILE).read_bytes())
+    document = json.loads(artifact_files.read_bytes(root / FILE))
     if document["version"] != VERSION:
         raise ValueError("another version")
     choices: dict[str, Any] = document["choices"]

@@ -463,7 +463,6 @@ _ELSEWHERE = {
     "talm_core.storage.artifact_files": "the module itself",
     "talm_core.tokenizer.bpe_trainer": "the user's own text",
     "talm_core.tokenizer.vocabulary": "a tokenizer's file that the user names",
-    "talm_core.training.throughput": "what autotune found, in the workspace",
     # Models, of ours or of others: `checkpoint.require_own` and `verify` have looked before.
     "talm_core.jobs.export.job": "a model's files, looked at before",
     "talm_core.model.gguf": "a model's files, looked at before",

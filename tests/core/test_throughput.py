@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -183,3 +184,9 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     remember(tmp_path, "a", CHOICE)
     document = json.loads((tmp_path / FILE).read_text())
     assert document == {"version": 2, "choices": {"a": asdict(CHOICE)}}
+
+
+def test_what_is_no_file_holds_no_choice(tmp_path: Path) -> None:
+    # A pipe that nobody writes to would keep a reader waiting for ever.
+    os.mkfifo(tmp_path / FILE)
+    assert recall(tmp_path, "k") is None
