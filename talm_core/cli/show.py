@@ -19,12 +19,8 @@ from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.overview import Overview, Overviews
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
-from talm_core.storage import (
-    artifact_files,
-)
-from talm_core.storage.workspace import (
-    Artifact,
-)
+from talm_core.storage import artifact_files
+from talm_core.storage.workspace import Artifact
 from talm_core.training.checkpoint import checkpoints
 
 _MOST_DOCUMENTS = 1_000

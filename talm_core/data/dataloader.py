@@ -16,13 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from talm_core.data.manifest import Manifest
-from talm_core.data.shards import (
-    Tokens,
-    check_shards,
-    maps_at_once,
-    open_shard,
-    require_shard,
-)
+from talm_core.data.shards import Tokens, check_shards, maps_at_once, open_shard, require_shard
 from talm_core.errors import ArtifactError, ConfigError, Problem
 
 Batch = npt.NDArray[np.int64]

@@ -7,8 +7,6 @@ further specs, which processes that talm starts inherit.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 from talm_core.errors import ConfigError, Problem
@@ -74,15 +72,3 @@ def artifact_of(kind: str) -> ArtifactSpec:
     artifact = _known()[kind].artifact
     assert artifact is not None, f"{kind} makes no artifact"
     return artifact
-
-
-@contextmanager
-def registered(*own: JobSpec) -> Iterator[None]:
-    """Further kinds for as long as the context lasts, in this process only."""
-    before = dict(_known())
-    _known().update({spec.kind: spec for spec in own})
-    try:
-        yield
-    finally:
-        _known().clear()
-        _known().update(before)

@@ -36,12 +36,8 @@ from talm_core.runtime.events import (
 )
 from talm_core.runtime.journal import JournalWriter
 from talm_core.settings.schema import JobConfig
-from talm_core.storage import (
-    artifact_files,
-)
-from talm_core.storage.workspace import (
-    Workspace,
-)
+from talm_core.storage import artifact_files
+from talm_core.storage.workspace import Workspace
 from talm_core.version import version
 
 LOG_FILE = "log.txt"

@@ -38,13 +38,8 @@ from talm_core.runtime.opening import (
     resumed_config,
 )
 from talm_core.settings.schema import JobConfig
-from talm_core.storage import (
-    artifact_files,
-)
-from talm_core.storage.workspace import (
-    Artifact,
-    Workspace,
-)
+from talm_core.storage import artifact_files
+from talm_core.storage.workspace import Artifact, Workspace
 
 __all__ = [
     "CONFIG_FILE",

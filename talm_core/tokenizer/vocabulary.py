@@ -20,18 +20,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.storage import (
-    artifact_files,
-    atomic,
-)
-from talm_core.storage.artifact_files import (
-    LARGE_BYTES,
-)
-from talm_core.storage.workspace import (
-    Workspace,
-    there,
-    user_path,
-)
+from talm_core.storage import artifact_files, atomic
+from talm_core.storage.artifact_files import LARGE_BYTES
+from talm_core.storage.workspace import Workspace, there, user_path
 
 FILE_NAME = "tokencoder.json"
 VERSION = 1

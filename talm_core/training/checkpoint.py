@@ -97,11 +97,6 @@ def named(workspace: Workspace, text: str, *, key: str) -> Path | None:
     return paths.get(which)
 
 
-def latest(directory: Path) -> Path | None:
-    """The newest valid checkpoint of a model's directory."""
-    return find(directory).path
-
-
 def find(directory: Path) -> Found:
     """The newest valid checkpoint, and why newer ones were passed over.
 

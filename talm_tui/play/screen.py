@@ -20,10 +20,7 @@ from talm_tui.forms.editors import EditorDone, TextEditor
 from talm_tui.play.alternatives import Alternatives, readout
 from talm_tui.play.choice import ModelChoice
 from talm_tui.play.kept import Kept
-from talm_tui.play.models import (
-    NEWEST,
-    step_of,
-)
+from talm_tui.play.models import NEWEST, step_of
 from talm_tui.play.prompt import PromptArea
 from talm_tui.play.request import FIELDS, Lane
 from talm_tui.play.sample_grid import SampleGrid, SamplePane

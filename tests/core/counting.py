@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from talm_core.errors import InputError, Problem, RunError
-from talm_core.jobs import registry
 from talm_core.jobs.registry import VARIABLE
 from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
 from talm_core.runtime.context import JobContext, StopRequested
@@ -26,6 +25,7 @@ from talm_core.runtime.events import (
     Started,
 )
 from talm_core.settings.schema import JobConfig, Setting
+from tests.core import registration
 
 STATE = "state.json"
 
@@ -151,7 +151,7 @@ def registered() -> Iterator[None]:
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
     try:
-        with registry.registered(*SPECS):
+        with registration.registered(*SPECS):
             yield
     finally:
         for key, value in before.items():

@@ -30,7 +30,7 @@ def test_a_checkpoint_is_found_with_its_state(tmp_path: Path) -> None:
     found = checkpoint.find(tmp_path)
     assert (found.path, found.step, found.damaged) == (path, 500, ())
     assert found.state == {"loader": {"epoch": 1}, "due": [["sample", "dé"]], "elapsed": 0.1}
-    assert checkpoint.latest(tmp_path) == path
+    assert checkpoint.find(tmp_path).path == path
 
 
 def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_steps_are_ordered_as_numbers(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-12").mkdir()
     (tmp_path / "checkpoint-000007").write_text("a file")
     assert [step for step, _ in checkpoint.checkpoints(tmp_path)] == [5, 999_999, 1_000_000]
-    assert checkpoint.latest(tmp_path) == tmp_path / "checkpoint-1000000"
+    assert checkpoint.find(tmp_path).path == tmp_path / "checkpoint-1000000"
 
 
 def test_the_last_ones_are_kept(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_damaged_later_ones_do_not_push_good_ones_out(tmp_path: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     assert checkpoint.find(tmp_path) == checkpoint.Found()
-    assert checkpoint.latest(tmp_path / "missing") is None
+    assert checkpoint.find(tmp_path / "missing").path is None
 
 
 def sealed(index: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_core.version import version
 from tests.core.counting import metrics
+from tests.core.registration import registered
 
 
 class Talm:
@@ -328,7 +329,7 @@ def broken(ctx: JobContext, config: TokenizerConfig) -> None:
 def test_a_job_that_breaks(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "stop_on_signals", lambda: None)
     spec = replace(registry.spec_of("tokenizer"), entry="tests.core.test_cli:broken")
-    with registry.registered(spec):
+    with registered(spec):
         _break(talm)
 
 

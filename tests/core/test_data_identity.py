@@ -249,7 +249,7 @@ def test_the_windows_of_a_part_are_those_of_a_dataset_that_ends_there(tmp_path: 
 @pytest.mark.parametrize("most", [8, 5])
 def test_a_run_that_has_all_its_steps_takes_none_more(workspace: Workspace, most: int) -> None:
     directory = workspace.directory("pretrain", "tiny")
-    path = checkpoint.latest(directory)
+    path = checkpoint.find(directory).path
     assert path is not None
     before = tensors(workspace)
     changed = {"eval_every": 5, "warmup_steps": 2, "max_steps": most}
@@ -258,7 +258,7 @@ def test_a_run_that_has_all_its_steps_takes_none_more(workspace: Workspace, most
     assert events[-1].summary["step"] == 8
     assert [event.step for event in events if isinstance(event, Metrics)] in ([], [8])
     assert next(event for event in events if isinstance(event, Started)).resumed_from == 8
-    assert checkpoint.latest(directory) == path
+    assert checkpoint.find(directory).path == path
     assert_equal(tensors(workspace), before)
     assert runner.status(directory) is runner.Status.DONE
     # It is judged as any run is at its end.

@@ -26,13 +26,14 @@ from talm_core.storage.workspace import Workspace
 from tests.core.dice.config import DiceConfig
 from tests.core.dice.spec import SPEC
 from tests.core.driving import run_events
+from tests.core.registration import registered
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with registry.registered(SPEC):
+    with registered(SPEC):
         yield Workspace(tmp_path)
 
 
@@ -102,7 +103,7 @@ def test_it_is_detached_attached_to_and_stopped(tmp_path: Path) -> None:
     assert begun.returncode == 0, begun.stderr
     assert "watch it   talm attach a" in begun.stdout
     directory = tmp_path / "dice" / "a"
-    with registry.registered(SPEC):
+    with registered(SPEC):
         deadline = time.monotonic() + 30
         while runner.status(directory) is not runner.Status.RUNNING:
             assert time.monotonic() < deadline

@@ -53,7 +53,7 @@ def steps_of(events: list[Event], kind: type[Any]) -> list[int]:
 
 def tensors(workspace: Workspace, name: str = "tiny") -> dict[str, Tensor]:
     """Everything the newest checkpoint of a run holds, the optimizer's memory too."""
-    path = checkpoint.latest(workspace.directory("pretrain", name))
+    path = checkpoint.find(workspace.directory("pretrain", name)).path
     assert path is not None
     return load_file(path / "model.safetensors") | load_file(path / "training.safetensors")
 
@@ -131,7 +131,7 @@ def test_validation_is_what_the_saved_model_gives(workspace: Workspace) -> None:
     """The loss and the bits per byte, window by window and token by token."""
     events = events_of(pretrain, tiny_config(eval_tokens=10**6, dropout=0.5), workspace)
     evaluated = [e for e in events if isinstance(e, Evaluated)][-1]
-    path = checkpoint.latest(workspace.directory("pretrain", "tiny"))
+    path = checkpoint.find(workspace.directory("pretrain", "tiny")).path
     assert path is not None
     model = hf.load(path)
     ids = np.load(workspace.directory("data", NAME) / "val_000001.npy").astype(np.int64)

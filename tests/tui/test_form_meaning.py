@@ -22,12 +22,7 @@ from talm_core.training.estimate import plan
 from talm_core.training.throughput import Speed
 from talm_tui.forms.checker import Corpus, Findings, look
 from talm_tui.forms.data_meaning import of_data, published, unnamed
-from talm_tui.forms.meaning import (
-    Meaning,
-    guessed_ratio,
-    of_tokenizer,
-    time_left,
-)
+from talm_tui.forms.meaning import Meaning, guessed_ratio, of_tokenizer, time_left
 from talm_tui.train.meaning import of_training
 from talm_tui.widgets.format import duration, size
 

@@ -10,19 +10,10 @@ from talm_core.data.manifest import FILE_NAME, Manifest
 from talm_core.errors import ArtifactError, Problem
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime import render
-from talm_core.runtime.artifacts import (
-    full_name,
-)
-from talm_core.runtime.overview import (
-    Overview,
-)
-from talm_core.storage import (
-    artifact_files,
-)
-from talm_core.storage.workspace import (
-    Artifact,
-    Workspace,
-)
+from talm_core.runtime.artifacts import full_name
+from talm_core.runtime.overview import Overview
+from talm_core.storage import artifact_files
+from talm_core.storage.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
     from talm_core.data.reader import Excerpt

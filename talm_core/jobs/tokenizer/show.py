@@ -11,16 +11,9 @@ from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime import render
 from talm_core.runtime.overview import Overview
 from talm_core.settings.schema import JobConfig
-from talm_core.storage import (
-    artifact_files,
-)
-from talm_core.storage.workspace import (
-    Workspace,
-)
-from talm_core.tokenizer.vocabulary import (
-    BASE,
-    FILE_NAME,
-)
+from talm_core.storage import artifact_files
+from talm_core.storage.workspace import Workspace
+from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 
 if TYPE_CHECKING:
     from talm_core.jobs.tokenizer.report import Report
