@@ -91,8 +91,8 @@ class JobSpec:
     - `afterwards(config, workspace)` gives the words of the command that makes use of the result.
 
     `goes_on` are the words before a name that go on with a job that was stopped, empty where the
-    same command again does it; `begins_anew` where nothing is kept. `extending` says in a refusal
-    what makes a finished artifact longer. `unit` is what its progress counts.
+    same command again does it; `begins_anew` where nothing is kept. `unit` is what its
+    progress counts.
     """
 
     kind: str
@@ -118,7 +118,6 @@ class JobSpec:
     afterwards: str = ""
     goes_on: tuple[str, ...] = ()
     begins_anew: bool = False
-    extending: str = ""
     unit: str = "step"
 
     @property

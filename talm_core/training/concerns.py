@@ -152,14 +152,15 @@ def _memory(config: ModelTrainingConfig, plan: Plan, room: Room) -> list[Concern
 
 def _disk(config: ModelTrainingConfig, plan: Plan, room: Room, kept: int) -> list[Concern]:
     one = plan.checkpoint_bytes
-    need = plan.disk_bytes - one * min(kept, config.keep_checkpoints + 1)
+    besides = plan.disk_bytes // one - config.keep_checkpoints
+    need = plan.disk_bytes - one * min(kept, config.keep_checkpoints + besides - 1)
     if room.disk is None or need <= room.disk:
         return []
     message = (
         f"with the best one and one being written, checkpoints take {size(need)}, and the disk"
         f" has {size(room.disk)} left"
     )
-    fitting = room.disk // one + kept - 2
+    fitting = room.disk // one + kept - besides
     hint = f"at most {fitting}" if fitting >= 2 else "free some of it, or train a smaller model"
     problem = Problem("keep_checkpoints", message, config.keep_checkpoints, hint)
     return [Concern(problem, fatal=True)]

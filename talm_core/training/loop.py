@@ -92,12 +92,20 @@ class TrainLoop:
             self.config,
             eval_every=state.eval_every,
             last=state.over,
-            time_to_save=agreed.save,
+            time_to_save=agreed.save or self._about_to_fall,
         )
         if state.due or agreed.metrics:
             self.say_metrics()
         self.do_due()
         self.control.sign_of_life(self.metrics.progress)
+
+    @property
+    def _about_to_fall(self) -> bool:
+        """Whether this is the step from which a finished run is made longer exactly."""
+        return (
+            self.config.checkpoint_every > 0
+            and self.trainer.step == self.session.schedule.falls_after
+        )
 
     def _micro_batch(self) -> bool:
         """Forward and backward of one micro-batch; returns whether it was the step's last."""

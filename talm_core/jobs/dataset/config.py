@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -235,8 +236,13 @@ class DataConfig(JobConfig):
             problems.append(Problem("val_tokens", message, self.val_tokens))
         return problems
 
-    def extends(self, done: DataConfig) -> bool:
+    def to_extend(self, directory: Path) -> str:
+        del directory
+        return "more max_tokens make it longer; else "
+
+    def extends(self, done: DataConfig, directory: Path) -> bool:
         """Whether this is the same dataset with more tokens."""
+        del directory
         longer = (self.max_tokens or math.inf) > (done.max_tokens or math.inf)
         # Other ways to name the same, and what makes no difference.
         free = ("ds_sample", "max_tokens", "keep_downloads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from talm_core.errors import Problem
 from talm_core.settings.name import Name
 from talm_core.settings.schema import JobConfig, Setting
 from talm_core.training.config import ModelTrainingConfig
+from talm_core.training.lengthening import is_longer, more_of
 
 
 class PretrainConfig(ModelTrainingConfig, JobConfig):
@@ -117,6 +119,14 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
     @property
     def artifact(self) -> str:
         return self.model_name
+
+    def extends(self, done: PretrainConfig, directory: Path) -> bool:
+        """Whether this run was finished and is to be trained longer."""
+        del done
+        return is_longer(self, directory)
+
+    def to_extend(self, directory: Path) -> str:
+        return more_of(directory)
 
     def contradictions(self) -> list[Problem]:
         return [*self.shape_problems(), *self.training_problems()]
