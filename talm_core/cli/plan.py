@@ -9,8 +9,8 @@ from typing import Any
 from talm_core.cli.call import DONE, INVALID, Call, problem_line
 from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
+from talm_core.jobs.pretrain.check import given
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.settings.schema import build
 from talm_core.system import hardware
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
@@ -27,12 +27,10 @@ def show_plan(call: Call) -> int:
     reason, then what is worrying about it. Exit code 2: it could not end well here."""
     values = call.given.settings()
     problems: list[Problem] = []
-    preset = call.given.text("preset")
-    if preset is not None:
-        try:
-            values = dict(find_preset(call.workspace, preset).values) | values
-        except InputError as error:
-            problems += error.problems
+    try:
+        values, _ = given(values, call.given.text("preset"), False, call.workspace)
+    except InputError as error:
+        problems += error.problems
     config, manifest = _read(call, values, problems)
     vocab_size = manifest.tokenizer.n_vocab if manifest else Vocabulary.load(BASE).n_vocab
     room = hardware.room(config.device, call.workspace.folder("pretrain"))

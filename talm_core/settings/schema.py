@@ -157,6 +157,12 @@ class JobConfig(Component):
                 )
         return problems
 
+    @classmethod
+    def beside(cls, preset: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a preset as they are meant where `said` was asked for beside it."""
+        del said
+        return dict(preset)
+
     def extends(self, done: Self, directory: Path) -> bool:  # noqa: ARG002
         """Whether what a finished job has made in its directory is to be gone on with, because
         this asks for more of the same."""

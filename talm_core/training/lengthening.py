@@ -48,17 +48,19 @@ def is_longer(config: ScheduleConfig, directory: Path) -> bool:
 
 
 def more_of(directory: Path) -> str:
-    """Of which setting the finished run in a directory needs more, in words."""
+    """What gives the finished run in a directory more of what has ended it, as the beginning of a
+    hint; empty where that is not known."""
     found = checkpoint.glance(directory)
     before = _config_in(found.state)
     if before is None:
         return ""
-    if before.minutes is not None and LRSchedule.of(before).seconds_are_over(_elapsed(found.state)):
+    if LRSchedule.of(before).seconds_are_over(_elapsed(found.state)):
         return (
-            f"its time limit ended it at step {found.step:,} of {before.max_steps:,}: to train it"
-            f" longer add --resume and more than --minutes {before.minutes:g}, or --minutes none; "
+            f"its time limit of {before.minutes:g} minutes ended it at step {found.step:,} of"
+            f" {before.max_steps:,}; to train it longer: --resume --minutes"
+            f" {2 * (before.minutes or 0):g}, or --minutes none; else "
         )
-    return f"to train it longer add --resume and more than --max-steps {found.step}; "
+    return f"to train it longer: --resume --max-steps {2 * found.step}; else "
 
 
 def lengthening(directory: Path, found: Found, config: ScheduleConfig) -> Lengthening | None:

@@ -126,8 +126,8 @@ def test_more_of_what_did_not_end_it_is_refused_with_what_did(workspace: Workspa
     (problem,) = caught.value.problems
     assert problem.message == "is finished, nothing is left to resume"
     assert problem.hint == (
-        "its time limit ended it at step 1 of 5: to train it longer add --resume and more than"
-        " --minutes 1e-06, or --minutes none; choose another name"
+        "its time limit of 1e-06 minutes ended it at step 1 of 5; to train it longer: --resume"
+        " --minutes 2e-06, or --minutes none; else choose another name"
     )
 
 
@@ -142,7 +142,7 @@ def test_a_finished_run_is_made_longer_by_resume_alone(workspace: Workspace) -> 
         (problem,) = caught.value.problems
         assert problem.message == message
         assert problem.hint == (
-            "to train it longer add --resume and more than --max-steps 2; choose another name"
+            "to train it longer: --resume --max-steps 4; else choose another name"
         )
 
 
