@@ -43,13 +43,46 @@ METRICS = (
 """Series kept of every `Metrics`, beside `step`; NaN where a value is None."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a run is, and what ends it: its `max_steps`, or its time limit of `seconds` (None
+    without one), of which `elapsed` are over."""
+
+    step: int
+    max_steps: int
+    elapsed: float = 0.0
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, metrics: Metrics, planned: Planned | None) -> Extent:
+        """That of a run's newest metrics."""
+        minutes = planned.minutes if planned else None
+        seconds = 60 * minutes if minutes and math.isfinite(metrics.elapsed) else None
+        return cls(metrics.step, metrics.max_steps, metrics.elapsed, seconds)
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1: by steps or by time, whichever is further."""
+        return min(1.0, max(self._of_steps, self._of_time))
+
+    @property
+    def by_time(self) -> bool:
+        """Whether it is the time limit that ends it, as far as can be told now: more of the time
+        is over than of the steps."""
+        return self._of_time > self._of_steps
+
+    @property
+    def _of_steps(self) -> float:
+        return self.step / self.max_steps if self.max_steps > 0 else 0.0
+
+    @property
+    def _of_time(self) -> float:
+        return self.elapsed / self.seconds if self.seconds else 0.0
+
+
 def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
     """How far a run is, 0 to 1: by its steps or by its time limit, whichever comes first."""
-    fraction = metrics.step / metrics.max_steps if metrics.max_steps > 0 else 0.0
-    minutes = planned.minutes if planned else None
-    if minutes and math.isfinite(metrics.elapsed):
-        fraction = max(fraction, metrics.elapsed / (60 * minutes))
-    return min(1.0, fraction)
+    return Extent.of(metrics, planned).fraction
 
 
 MOST = 1 << 19
@@ -263,6 +296,11 @@ class History:
     def step(self) -> int:
         """The newest step a metric was said of."""
         return int(self.metrics["step"][-1]) if len(self.metrics) else 0
+
+    @property
+    def extent(self) -> Extent | None:
+        """How far a run is; None before its first metrics."""
+        return None if self.last_metrics is None else Extent.of(self.last_metrics, self.planned)
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from talm_core.runtime.events import (
     Unpaused,
     counted,
 )
+from talm_core.runtime.history import Extent
 
 # C0 and C1 controls except newline and tab, DEL, and what reorders or hides text.
 _CONTROL = re.compile(
@@ -150,10 +151,22 @@ def ends(eta: float | None, now: datetime | None = None) -> str:
     return f" ({end:%H:%M})" if end.date() == now.date() else f" ({end:%b %d %H:%M})"
 
 
-def metrics_line(event: Metrics) -> str:
+def extent(found: Extent, *, over: bool = False) -> str:
+    """How far a run is: `step 300 of 900`; where its time limit ends it before its last step,
+    `step 80, 12 s of 24 s`, and once that is `over`, `step 160, ended by its time limit of 24 s`.
+    """
+    if not found.by_time or found.seconds is None:
+        return f"step {found.step:,} of {found.max_steps:,}"
+    limit = duration(found.seconds)
+    if over:
+        return f"step {found.step:,}, ended by its time limit of {limit}"
+    return f"step {found.step:,}, {duration(min(found.elapsed, found.seconds))} of {limit}"
+
+
+def metrics_line(event: Metrics, planned: Planned | None = None) -> str:
     """`step 300 of 900, loss 3.214, learning rate 2.9e-03, 41.2 k tokens/s, 20 s left`."""
     parts = [
-        f"step {event.step:,} of {event.max_steps:,}",
+        extent(Extent.of(event, planned)),
         f"loss {event.loss_ema:.3f}",
         f"learning rate {event.learning_rate:.2e}",
         f"{count(event.tokens_per_second)} tokens/s",
@@ -163,11 +176,12 @@ def metrics_line(event: Metrics) -> str:
     return ", ".join(parts)
 
 
-def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
+def metrics_in_short(event: Metrics, val_loss: float | None, planned: Planned | None = None) -> str:
     """The same beside a bar: `300 of 900, loss 3.214, val 3.301, 41.2 k tok/s, 20 s left`."""
     val = "" if val_loss is None else f"val {val_loss:.3f}"
+    found = Extent.of(event, planned)
     parts = [
-        f"{event.step:,} of {event.max_steps:,}",
+        extent(found) if found.by_time else f"{event.step:,} of {event.max_steps:,}",
         f"loss {event.loss_ema:.3f}",
         val,
         f"{count(event.tokens_per_second)} tok/s",
@@ -178,11 +192,12 @@ def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
 
 def planned_line(event: Planned) -> str:
     """What a run is going to be, in a line."""
+    limit = f" or {duration(60 * event.minutes)}, whichever ends first" if event.minutes else ""
     return (
         f"{count(event.parameters)} parameters, {event.max_steps:,} steps of"
-        f" {count(event.tokens_per_step)} tokens, {count(event.train_tokens)} tokens to learn"
-        f" from, on {one_line(event.device)} in {one_line(event.precision)}"
-        + (", compiled" if event.compiled else "")
+        f" {count(event.tokens_per_step)} tokens{limit},"
+        f" {count(event.train_tokens)} tokens to learn from, on {one_line(event.device)} in"
+        f" {one_line(event.precision)}" + (", compiled" if event.compiled else "")
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from talm_core.errors import NonFiniteError, RunError
 from talm_core.runtime.context import StopRequested
 from talm_core.runtime.events import Notice, Planned, RolledBack
+from talm_core.runtime.render import duration
 from talm_core.training.checkpoint import best
 from talm_core.training.checkpointer import Checkpointer
 from talm_core.training.evaluator import Evaluator
@@ -197,8 +198,13 @@ class TrainLoop:
     def summary(self, parameters: int) -> dict[str, Any]:
         """The few numbers worth listing of a run whose model has so many `parameters`."""
         found = best(self.session.directory)
+        ended_by_time = self.trainer.step < self.config.max_steps
+        minutes = self.config.minutes or 0.0
         return {
             "step": self.trainer.step,
+            **(
+                {"ended_by": f"its time limit of {duration(60 * minutes)}"} if ended_by_time else {}
+            ),
             **self.train_state.evaluated,
             **({} if found is None else {"best_step": found[0], "best_val_loss": found[1]}),
             "parameters": parameters,
