@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
+from talm_core.tokenizer.ranks import SINGLE_BYTES, extend, from_tokens, single_bytes
+from talm_core.tokenizer.small import SmallMerger, beginning_of, small_pieces
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
 
 if TYPE_CHECKING:
-    from talm_core.tokenizer.merging import Pieces
+    from talm_core.tokenizer.merging import Merger
 
 _TICK_SECONDS = 0.1
 _NEWEST = 12
@@ -80,12 +83,10 @@ def _train(ctx: JobContext, config: TokenizerConfig) -> dict[str, Any]:
     if skipped := corpus.skipped:
         noun = "binary file was" if skipped == 1 else "binary files were"
         report(Notice(message=f"{skipped:,} {noun} left out"))
-    _prepare(config, corpus, report)
     if config.val_fraction:
         _measure(corpus, report)
     reading = Reading(config.max_bytes)
-    pieces = _count(config, corpus, reading, report)
-    tokens = _merge(config, pieces, report)
+    tokens = _merge(config, _merger(config, corpus, reading, report), report)
     vocabulary = _vocabulary(config, tokens)
     if len(vocabulary.ranks) < config.vocab_size:
         message = (
@@ -169,11 +170,12 @@ def _measure(corpus: Corpus, report: Callable[[Event], None]) -> None:
             report(rate.progress("counting", min(done, total), total, "bytes"))
 
 
-def _count(
+def _merger(
     config: TokenizerConfig, corpus: Corpus, reading: Reading, report: Callable[[Event], None]
-) -> Pieces:
-    from talm_core.tokenizer.counting import count_pieces
-
+) -> Merger | SmallMerger:
+    """What merges the text, which is read and counted: in plain Python where there is so little of
+    it that this takes less time than to load the compiled loops."""
+    pattern, merges = patterns.NAMED[config.pattern], config.vocab_size - SINGLE_BYTES
     rate, done = _Rate(), 0
 
     def progress() -> Progress:
@@ -192,21 +194,30 @@ def _count(
 
     report(progress())
     parts = reading.learned(divided_parts(corpus, config.val_fraction))
-    pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
-    report(rate.progress("reading", done, done, "bytes"))
-    return pieces
-
-
-def _merge(config: TokenizerConfig, pieces: Pieces, report: Callable[[Event], None]) -> list[bytes]:
-    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
-    from talm_core.tokenizer.bpe_trainer import extend, single_bytes
+    first = list(beginning_of(parts))
+    found = small_pieces(first, parts, pattern, counted)
+    if found is not None:
+        report(rate.progress("reading", done, done, "bytes"))
+        return SmallMerger(found, merges)
+    _prepare(config, corpus, report)
+    # Not at the top: they load numba.
+    from talm_core.tokenizer.counting import count_pieces
     from talm_core.tokenizer.merging import Merger
 
+    done = 0
+    pieces = count_pieces(chain(first, parts), pattern, counted=counted)
+    report(rate.progress("reading", done, done, "bytes"))
+    return Merger(pieces, merges)
+
+
+def _merge(
+    config: TokenizerConfig, merger: Merger | SmallMerger, report: Callable[[Event], None]
+) -> list[bytes]:
+    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
     tokens = single_bytes()
     first, goal = len(tokens), config.vocab_size - len(tokens)
     told = first
     rate = _Rate()
-    merger = Merger(pieces, goal)
     whole = merger.tokens
     report(rate.progress("merging", 0, goal, "merges"))
     for merges in merger.run():
@@ -235,8 +246,6 @@ def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
     """Raises:
     ConfigError: a special token is also a token that was learned.
     """
-    from talm_core.tokenizer.bpe_trainer import from_tokens
-
     pattern = patterns.NAMED[config.pattern]
     vocabulary = from_tokens(config.name, pattern, tokens, config.special_tokens)
     hint = "choose one that no text has, such as <|name|>"
