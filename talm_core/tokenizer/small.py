@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
+from operator import add
 
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.ranks import SINGLE_BYTES, Merge
@@ -128,9 +129,9 @@ class SmallMerger:
     """Learns merges from counted pieces, by the rule of `talm_core.tokenizer.merging`.
 
     A piece is a string with a character for each token: what merges one is the string's own
-    `split`. Each pair has the pieces it was seen in, in ascending order; a heap entry says of its
-    pair how often it occurs and where first, and can only be too good, for a pair of old tokens
-    never gains anything.
+    `split`. Each pair has the pieces it was seen in, in ascending order, one as often as it had it;
+    a heap entry says of its pair how often it occurs and where first, and can only be too good, for
+    a pair of old tokens never gains anything.
     """
 
     def __init__(self, pieces: dict[bytes, int], merges: int) -> None:
@@ -144,9 +145,15 @@ class SmallMerger:
         self._places: dict[str, list[int]] = {}
         self._joined = 0
         self._bytes = sum(len(piece) * times for piece, times in pieces.items())
+        pairs, places = self._pairs, self._places
         for number, (word, times) in enumerate(zip(self._words, self._counts, strict=True)):
-            for at in range(len(word) - 1):
-                self._gain(word[at : at + 2], number, times)
+            for pair in map(add, word, word[1:]):
+                if pair in pairs:
+                    pairs[pair] += times
+                    places[pair].append(number)
+                else:
+                    pairs[pair] = times
+                    places[pair] = [number]
 
     @property
     def tokens(self) -> int:
@@ -173,12 +180,6 @@ class SmallMerger:
                 yield new
                 new = []
         yield new
-
-    def _gain(self, pair: str, number: int, times: int) -> None:
-        self._pairs[pair] = self._pairs.get(pair, 0) + times
-        places = self._places.setdefault(pair, [])
-        if not places or places[-1] != number:
-            places.append(number)
 
     def _entry(self, pair: str) -> tuple[int, int, int, str]:
         """A pair's place in the order of merges: how often it occurs, less being later, and the
@@ -211,31 +212,39 @@ class SmallMerger:
 
     def _join(self, pair: str, token: str) -> list[str]:
         """Make one token of a pair wherever it stands; returns the pairs that are new."""
-        pairs, words = self._pairs, self._words
+        pairs, places, words = self._pairs, self._places, self._words
         first, second = pair[0], pair[1]
-        made: dict[str, None] = {}
-        for number in self._places[pair]:
+        made: list[str] = []
+        for number in places[pair]:
             parts = words[number].split(pair)
             if len(parts) == 1:
                 continue
             times = self._counts[number]
             words[number] = token.join(parts)
             self._joined += times * (len(parts) - 1)
+            gained = []
             before = after = parts[0][-1:]
             for part in parts[1:]:
                 if before:
                     pairs[before + first] -= times
-                    self._gain(after + token, number, times)
-                    made[after + token] = None
+                    gained.append(after + token)
                 if part:
                     pairs[second + part[0]] -= times
-                    self._gain(token + part[0], number, times)
-                    made[token + part[0]] = None
+                    gained.append(token + part[0])
                     before = after = part[-1]
                 else:
                     before, after = second, token
+            for new in gained:
+                if new in pairs:
+                    pairs[new] += times
+                    places[new].append(number)
+                else:
+                    pairs[new] = times
+                    places[new] = [number]
+                    made.append(new)
         pairs[pair] = 0
-        return list(made)
+        del places[pair]
+        return made
 
 
 def _character(token: int) -> str:

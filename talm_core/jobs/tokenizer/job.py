@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus
-from talm_core.data.reader import Documents
 from talm_core.data.sources import SOURCES
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.fetching import decoded, fetched
-from talm_core.jobs.dataset.texts import CORPORA
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import Reading, Sample, beginning, corpus_name
 from talm_core.runtime.context import JobContext
@@ -111,6 +108,10 @@ def _open(ctx: JobContext, config: TokenizerConfig) -> Corpus:
     """The corpus; what comes from the network is fetched, what is prepared decoded."""
     source = SOURCES.get(config.corpus)
     if config.fetched:
+        # Not at the top: local text does without the network, and without shards.
+        from talm_core.jobs.dataset.fetching import decoded, fetched
+        from talm_core.jobs.dataset.texts import CORPORA
+
         workspace, directory = ctx.workspace, ctx.directory
         directory.mkdir(parents=True, exist_ok=True)
         atomic.sweep(directory)
@@ -265,6 +266,8 @@ def _sample(
     """What the tokenizer is measured on: of a dataset its validation part, if there is one."""
     name = corpus_name(config) if config.fetched else corpus.name
     if not config.text_file and config.corpus == "dataset":
+        from talm_core.data.reader import Documents
+
         dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
         if texts := beginning(text for _, text in Documents(dataset).parts("val")):
             return Sample(about=f"held out of {name}", seen=False, texts=texts)
