@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
-from textual.app import App, SystemCommand
-from textual.await_complete import AwaitComplete
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -23,21 +21,21 @@ from talm_core.system.foreign_text import plain
 from talm_tui.services import messages
 from talm_tui.services.watcher import Snapshot, Watcher
 from talm_tui.shell import preferences
+from talm_tui.shell.internals import tell_escape_from_alt
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
 from talm_tui.shell.palette import commands
 from talm_tui.shell.places import FORMS, PLACES, load, modes
 from talm_tui.shell.theme import DARK, series, styles, themes
+from talm_tui.shell.typed import TypedApp
 
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
     from talm_core.settings.schema import JobConfig
     from talm_core.storage.workspace import Workspace
 
-_ANSWER_SECONDS = 0.06
 
-
-class TalmApp(App[None]):
+class TalmApp(TypedApp):
     """The terminal UI over one workspace.
 
     `snapshot` is the newest look at the workspace; places watch it. Jobs are started as processes
@@ -119,7 +117,6 @@ class TalmApp(App[None]):
         super().__init__()
         self._workspace = workspace
         self._sized = False
-        self._pressed = 0.0
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -132,6 +129,8 @@ class TalmApp(App[None]):
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
         self._keys = OwnKeys(self, self._say)
+        if not self._keys.alt:
+            tell_escape_from_alt(self)
 
     @property
     def workspace(self) -> Workspace:
@@ -235,17 +234,6 @@ class TalmApp(App[None]):
         """Draw the whole screen again, after another program has written over it."""
         self.refresh(layout=True)
 
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent):
-            self._pressed = time.monotonic()
-        await super().on_event(event)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a key or the mouse is being answered, as long as that usually takes: whoever
-        has time leaves the interpreter to it."""
-        return time.monotonic() - self._pressed < _ANSWER_SECONDS
-
     # --- keys --------------------------------------------------------------------------------
 
     def keys(self, action_id: str) -> tuple[str, ...]:
@@ -331,13 +319,6 @@ class TalmApp(App[None]):
         """Textual holds the screen back for a moment while places change. A screen that is built
         already needs no such moment, and a key is to be answered at once."""
         super().delay_update(min(delay, 0.01))
-
-    def pop_screen(self) -> AwaitComplete:
-        """Leave a dialog. One that is answered twice, by a key that was pressed twice before it
-        was gone, is left once."""
-        if len(self.screen_stack) <= 1:
-            return AwaitComplete()
-        return super().pop_screen()
 
     def open_run(self, name: str) -> None:
         """Show the run of a model."""

@@ -100,6 +100,10 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
     class Changed(Message):
         """A value was changed by hand."""
 
+        def can_replace(self, message: Message) -> bool:
+            """Of several that wait, such as after fast typing, one is enough."""
+            return isinstance(message, Form.Changed)
+
     class Focused(Message):
         """The cursor is at the setting `item`; None: at no field."""
 
@@ -124,6 +128,7 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         self._fold = Fold(len(advanced))
         self._advanced: list[Widget] = []
         self._fields: dict[str, Field] = {}
+        self._shown: dict[str, str] = {}
         self._titles: dict[SectionTitle, list[Field]] = {}
 
     def compose(self) -> ComposeResult:
@@ -174,7 +179,10 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             field.problem = problems.get(key)
             field.changed = key in changed
             field.default = show(field.item, self.state.defaults.get(key)) or "none"
-            field.editor.show_text(self.state.texts[key])
+            # Not what came from the editor itself: it may have gone on since.
+            if self._shown.get(key) != self.state.texts[key]:
+                self._shown[key] = self.state.texts[key]
+                field.editor.show_text(self.state.texts[key])
             # What means nothing beside the other values is out of the way, unless it is why the
             # form cannot start.
             means = field.item.counts(self.state.values) or field.problem or field.changed
@@ -197,6 +205,7 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def on_edited(self, event: Edited) -> None:
         event.stop()
+        self._shown[event.key] = event.text
         if self.state.set_text(event.key, event.text):
             self.sync()
             self.post_message(self.Changed())
@@ -339,5 +348,5 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         # Somebody who looks for a setting that means nothing now may still want to see it.
         self._fields[key].display = True
         editor = self._fields[key].editor
-        # A field mounted just now can take the focus only after the next refresh.
-        self.call_after_refresh(editor.focus)
+        # A field that is being mounted can take the focus only after that.
+        editor.call_later(editor.focus)

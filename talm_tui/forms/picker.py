@@ -54,7 +54,7 @@ class PickScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         hint = f"type to filter, or {self._free}" if self._free else "type to filter"
-        suggester = PathSuggester() if self._free else None
+        suggester = PathSuggester(only_paths=True) if self._free else None
         with Vertical(id="pick") as box:
             box.border_title = Content(plain(self._title))
             box.border_subtitle = Content(plain_keys(self.app, self.KEYS))
