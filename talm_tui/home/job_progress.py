@@ -13,7 +13,7 @@ from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import count, duration, percent, short_number, size
 from talm_tui.widgets.hint import with_keys
-from talm_tui.widgets.status import bar, colour, figure
+from talm_tui.widgets.status import bar, colour, figure, steps
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -37,7 +37,7 @@ def detail(overview: Overview, width: int = 1000) -> str:
     metrics, progress = overview.metrics, overview.progress
     parts = []
     if metrics is not None:
-        parts.append(f"step {metrics.step:,}/{metrics.max_steps:,}")
+        parts.append(f"step {steps(overview)}")
         parts.append(f"loss {metrics.loss_ema:.2f}")
         if overview.phase not in ("", "training"):
             parts.append(line(overview.phase))

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
 
+from talm_core.runtime.render import extent
 from talm_core.system.foreign_text import line
 from talm_tui.charts.outline import outline
 from talm_tui.host import host
@@ -102,7 +103,8 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
     if metrics is not None:
         left_over = f", {duration(run.eta)} left" if run.eta is not None else ""
         share = percent(run.fraction)
-        yield "step", f"{metrics.step:,} of {metrics.max_steps:,}, {share}{left_over}"
+        said = extent(run.extent, over=run.status.value == "done") if run.extent else ""
+        yield "step", f"{said.removeprefix('step ')}, {share}{left_over}"
         yield "training", f"{metrics.loss_ema:.3f} nats/token"
     elif run.status.active and run.phase:
         yield "does", line(run.phase)

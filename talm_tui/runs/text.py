@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from talm_core.runtime import render
 from talm_core.runtime.events import Failed, Metrics, Stopped
-from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.history import Extent, History
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_core.training.checkpoint import step_of
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import elapsed, percent, short_number
-from talm_tui.widgets.status import bar, colour
+from talm_tui.widgets.status import bar, colour, steps_of
 
 if TYPE_CHECKING:
     from talm_core.settings.schema import JobConfig
@@ -42,8 +43,8 @@ def headline(
     phase = _phase(history)
     if metrics is None:
         return _fit(start + Content(f"  {phase or 'starting'}"), width)
-    fraction = fraction_trained(metrics, history.planned)
-    start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
+    fraction = Extent.of(metrics, history.planned).fraction
+    start += Content(f"  {steps_of(Extent.of(metrics, history.planned))} ")
     end = [percent(fraction)]
     if phase:
         end.append(phase)
@@ -92,9 +93,9 @@ def _phase(history: History) -> str:
 def ending(status: Status, history: History, key: KeyOf) -> Content:
     """How a run that works no more came to its end, and which key helps."""
     metrics = history.last_metrics
-    at = (
-        f"at step {metrics.step:,} of {metrics.max_steps:,}" if metrics else "before its first step"
-    )
+    at = "before its first step"
+    if metrics:
+        at = f"at {render.extent(Extent.of(metrics, history.planned))}"
     end = history.end
     if status is Status.DONE:
         return _with_keys(_done(history, metrics), key, "runs.play play")
@@ -117,7 +118,8 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
 def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
-        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}")
+        limit = ", its time limit" if metrics.step < metrics.max_steps else ""
+        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}{limit}")
     if history.last_evaluated is not None:
         parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
     return ", ".join(parts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
 from talm_core.system.hardware import Room
-from talm_core.training.concerns import concerns
+from talm_core.training.concerns import concerns, steps_in_time
 from talm_core.training.estimate import Plan, plan
 from talm_core.training.throughput import PastRun, Speed, key_of, like
 from talm_tui.forms.checker import Findings
@@ -34,6 +35,10 @@ def of_training(
     speed = _measured(config, findings, vocab_size) or like(
         planned.flops_per_token, _ran(models, vocab_size)
     )
+    steps = steps_in_time(config, planned, speed)
+    if steps is not None:
+        planned = _within(planned, steps / config.max_steps)
+    open_end = config.minutes is not None and speed is None
     used = planned.memory
     need = memory(used.on_device if room.accelerator else used.total)
     available = (room.memory or 0) if room.accelerator else available
@@ -50,8 +55,8 @@ def of_training(
             need + (f" of {memory(available)}" if available else "") + where,
             f"{need} memory",
         ),
-        Row("steps", f"{config.max_steps:,} of {count(planned.tokens_per_step)} tokens"),
-        _tokens(planned),
+        Row("steps", _steps(config, planned, steps, open_end=open_end)),
+        _tokens(planned, "at most " * open_end),
         Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
     ]
     if speed is not None:
@@ -90,8 +95,27 @@ def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[PastRun]:
             yield PastRun(overview.name, overview.metrics.tokens_per_second, flops)
 
 
-def _tokens(planned: Plan) -> Row:
-    parts = [count(planned.tokens)]
+def _within(planned: Plan, share: float) -> Plan:
+    """The plan of a run of which a time limit leaves this share."""
+    return replace(
+        planned,
+        tokens=round(share * planned.tokens),
+        epochs=None if planned.epochs is None else share * planned.epochs,
+        tokens_per_parameter=share * planned.tokens_per_parameter,
+    )
+
+
+def _steps(config: PretrainConfig, planned: Plan, steps: int | None, *, open_end: bool) -> str:
+    most, each = f"{config.max_steps:,}", f"of {count(planned.tokens_per_step)} tokens"
+    if open_end:
+        return f"at most {most} {each}, fewer where minutes ends it before"
+    if steps is not None:
+        return f"about {steps:,} {each}, not {most}: minutes ends it before"
+    return f"{most} {each}"
+
+
+def _tokens(planned: Plan, at_most: str) -> Row:
+    parts = [f"{at_most}{count(planned.tokens)}"]
     brief = f"{parts[0]} tokens"
     if planned.epochs is not None:
         epochs = f"{planned.epochs:.2g}" if planned.epochs < 10 else count(planned.epochs)

@@ -226,6 +226,24 @@ def test_time_is_cut_by_minutes() -> None:
     assert time_left(config, None) == "at most 0:30"
 
 
+def test_a_run_that_its_time_limit_ends_is_told_as_long_as_it_is() -> None:
+    values = {"model_name": "a", "data_dir": "d", "max_steps": 700, "minutes": 0.5}
+    config = build(PretrainConfig, values | {"batch_size": 8, "context_len": 128})
+    found = Findings(config, manifest=manifest(), speed=Speed(10_240.0))
+    meaning = of_training(config, found, [])
+    rows = said(meaning)
+    assert rows["steps"] == "about 300 of 1,024 tokens, not 700: minutes ends it before"
+    assert rows["tokens"].startswith("307 k, 0.33 epochs, ")
+    assert "307 k tokens (0.33 epochs) · 0:30, cut by minutes" in meaning.brief
+    assert meaning.timeline is not None
+    assert meaning.timeline.steps == 300
+    rows = said(of_training(config, Findings(config, manifest=manifest()), []))
+    assert rows["steps"] == "at most 700 of 1,024 tokens, fewer where minutes ends it before"
+    assert rows["tokens"].startswith("at most 717 k, 0.78 epochs, ")
+    slow = Findings(config, manifest=manifest(), speed=Speed(1e6))
+    assert said(of_training(config, slow, []))["steps"] == "700 of 1,024 tokens"
+
+
 def test_what_is_worrying_is_said_first() -> None:
     config = build(PretrainConfig, {"model_name": "a", "data_dir": "d", "max_steps": 90_000})
     meaning = of_training(config, Findings(config, manifest=manifest()), [])

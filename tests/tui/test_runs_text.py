@@ -102,6 +102,11 @@ def test_phases_that_are_not_training_are_named() -> None:
     ("status", "events", "want"),
     [
         (Status.DONE, [at(900), Finished(seconds=1, summary={})], "900 steps in 1:00   p play"),
+        (
+            Status.DONE,
+            [at(160, elapsed=24.0), Finished(seconds=1, summary={})],
+            "160 steps in 0:24, its time limit   p play",
+        ),
         (Status.STOPPED, [at(9), Stopped(reason="asked to stop")], "at step 9 of 900   r resume"),
         (
             Status.STOPPED,
