@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,9 @@ MOST = 1 << 19
 _SINGLE = frozenset({"loss", "loss_ema", "learning_rate", "grad_norm", "tokens_per_second", "mfu"})
 """Columns that are only drawn and, rounded, read: single precision halves their memory."""
 
+_SAID = 1000
+_UNTOLD = (Telemetry, Merged)
+"""Events of which a log tells nothing."""
 _NOTICES = 200
 _TELEMETRY = 600
 _SAMPLES = 4000
@@ -180,6 +184,7 @@ class Series:
 class History:
     """Everything a journal has said so far, in the shape screens need it.
 
+    `said` are the newest records worth a line of a log, of each phase the last `Progress`.
     `progress` holds the newest `Progress` of each phase, `telemetry` the newest ten minutes,
     `end` the event that ended the job, None while it has not. However long the run, memory is
     bounded: series and samples become sparser.
@@ -189,6 +194,7 @@ class History:
     evaluations: Series = field(default_factory=lambda: Series.of("val_loss", "bits_per_byte"))
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Checkpointed] = field(default_factory=list)
+    said: deque[Record] = field(default_factory=lambda: deque(maxlen=_SAID))
     notices: list[Record] = field(default_factory=list)
     telemetry: list[Record] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
@@ -209,6 +215,7 @@ class History:
         return cls(
             metrics=Series.of(*names, most=most),
             evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+            said=deque(maxlen=0),
         )
 
     def snapshot(self) -> History:
@@ -225,7 +232,19 @@ class History:
             any_new = True
             self.last_time = record.time
             self._take(record)
+            if self.said.maxlen:
+                self._say(record)
         return any_new
+
+    def _say(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, _UNTOLD):
+            return
+        if isinstance(event, Progress):
+            before = self.said[-1].event if self.said else None
+            if isinstance(before, Progress) and before.phase == event.phase:
+                self.said.pop()
+        self.said.append(record)
 
     def _take(self, record: Record) -> None:
         event = record.event

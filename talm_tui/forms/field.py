@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.errors import Problem
+from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import Declared
 from talm_core.system.foreign_text import plain
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
+from talm_tui.forms.setting_help import whole
 from talm_tui.forms.state import FormState
 
 NARROW = 100
@@ -37,7 +37,7 @@ def counts(state: FormState) -> Content:
         Content.styled(text, style)
         for number, text, style in (
             (changed, f"* {changed} changed", "$text-warning"),
-            (wrong, f"✕ {wrong} to mend", "$text-error"),
+            (wrong, f"✕ {wrong} wrong", "$text-error"),
         )
         if number
     )
@@ -72,12 +72,13 @@ class Field(Widget):
         super().__init__(editor, id=f"field-{item.key}")
         self.item = item
         self.editor = editor
+        self.about = whole(item)
 
     def _reasons(self, width: int) -> list[str]:
         if self.problem is None or width < 10:
             return []
-        lines = textwrap.wrap(reason(self.problem), width - 6) or [""]
-        return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:3])]
+        lines = wrapped(reason(self.problem), width - 6) or [""]
+        return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:])]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return 1 + len(self._reasons(width))

@@ -43,6 +43,8 @@ def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
     options = [("base", "4,096 tokens, ships with talm")]
     for overview in overviews:
         if overview.status is Status.DONE:
-            size = getattr(overview.config, "vocab_size", None)
-            options.append((overview.name, f"{count(size)} tokens" if size else ""))
+            # What it has: a short text gives fewer than were asked for.
+            size = overview.summary.get("vocab_size", getattr(overview.config, "vocab_size", None))
+            known = isinstance(size, int) and not isinstance(size, bool)
+            options.append((overview.name, f"{count(size)} tokens" if known else ""))
     return options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
 
-from talm_core.runtime.render import extent
+from talm_core.runtime.render import extent, wrapped
 from talm_core.system.foreign_text import line
 from talm_tui.charts.outline import outline
 from talm_tui.host import host
@@ -89,10 +88,10 @@ def _chart(run: Overview, width: int, height: int) -> list[Content]:
 def _facts(run: Overview, width: int, key: Callable[[str], str]) -> list[Content]:
     lines: list[Content] = []
     for name, text in (*_standing(run), *_asked(run)):
-        parts = textwrap.wrap(text, max(10, width - _LABEL)) or [""]
+        parts = wrapped(text, max(10, width - _LABEL)) or [""]
         lines += [
             Content.assemble(((name if index == 0 else "").ljust(_LABEL), "dim"), part)
-            for index, part in enumerate(parts[:4])
+            for index, part in enumerate(parts)
         ]
     return [*lines, Content(""), _keys(run, key)]
 

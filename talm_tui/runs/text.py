@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from talm_core.runtime import render
-from talm_core.runtime.events import Failed, Metrics, Stopped
+from talm_core.runtime.events import Failed, Metrics, Notice, Record, Stopped
 from talm_core.runtime.history import Extent, History
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MUTED = "$foreground 65%"
 _LEAST_BAR = 6
+_LOG_LINES = 300
 
 
 KeyOf = Callable[[str], str]
@@ -39,7 +40,8 @@ def headline(
     tint = colour(status.value)
     start = Content.assemble((line(name), "bold"), "  ", (f"{status.glyph} {status.value}", tint))
     if not status.active:
-        return _fit(start + Content("  ") + ending(status, history, key), width)
+        whole = start + Content("  ") + ending(status, history, key)
+        return Content("\n").join(whole.wrap(width)) if width > 0 else whole
     phase = _phase(history)
     if metrics is None:
         return _fit(start + Content(f"  {phase or 'starting'}"), width)
@@ -182,19 +184,31 @@ def _planned(history: History) -> str:
 
 
 def log_page(history: History, log: str) -> Content:
-    """What the run warned of, then the end of its log."""
+    """What the run has said from step to step, then what its process has printed beside. `log` is
+    the end of that."""
+    said = list(history.said)[-_LOG_LINES:]
+    earlier = [record for record in history.notices if said and record.time < said[0].time]
     parts: list[str | tuple[str, str]] = []
-    tints = {"warning": "$warning", "error": "$error"}
-    if isinstance(history.end, Failed):
-        parts += [("failed: ", "bold $error"), plain(history.end.message), "\n\n"]
-    for record in history.notices:
-        level, message = record.event.level, record.event.message  # type: ignore[attr-defined]
+    for record in [*earlier, *said]:
+        tint = ""
+        if isinstance(record.event, Notice):
+            tint = {"warning": "$warning", "error": "$error"}.get(record.event.level, "")
+        elif isinstance(record.event, Failed):
+            tint = "bold $error"
+        parts += [(f"{text}\n", tint) for text in _log_lines(record, history)]
+    if log.strip():
+        parts += [("\nprinted by its process (log.txt)\n", "bold"), plain(log)]
+    return Content.assemble(*parts).rstrip() if parts else Content("It has said nothing yet.")
+
+
+def _log_lines(record: Record, history: History) -> list[str]:
+    event = record.event
+    if isinstance(event, Failed | Notice):
         moment = time.strftime("%H:%M:%S", time.localtime(record.time))
-        parts += [(f"{moment} {level}: ", tints.get(level, "")), f"{plain(message)}\n"]
-    if history.notices and log:
-        parts.append("\n")
-    parts.append(plain(log).rstrip("\n") or ("" if parts else "The log is empty."))
-    return Content.assemble(*parts)
+        what = "failed" if isinstance(event, Failed) else event.level
+        return [f"{moment}  {line(what)}: {plain(event.message)}"]
+    # Without the day.
+    return list(render.log_lines([record], history.planned))[1:]
 
 
 def config_page(

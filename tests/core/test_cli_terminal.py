@@ -127,7 +127,7 @@ EVENTS: list[tuple[Event, str]] = [
     (Notice(message="m", level="warning"), "warning: m"),
     (
         Finished(seconds=61, summary={"vocab_size": 4096, "loss": 1.23456, "directory": "x"}),
-        "done in 1 min 1 s, vocab size 4,096, loss 1.235",
+        "done in 1 min 1 s, vocabulary 4,096, loss 1.235",
     ),
     (
         Finished(seconds=2, summary={"data_tokens": 3, "pretrain_step": 7, "directory": "x"}),
