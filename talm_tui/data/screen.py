@@ -18,7 +18,7 @@ from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, slug, stem, tokenizer_options
+from talm_tui.forms.names import free, newest_tokenizer, slug, stem, tokenizer_options
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.widgets.format import count
@@ -81,6 +81,8 @@ class DataScreen(FormPlace):
         return self.snapshot.data
 
     def propose(self) -> None:
+        # Whoever has just trained a tokenizer means to use it.
+        self.state.fill("tokenizer_path", newest_tokenizer(self.snapshot.tokenizers))
         values = self.state.values
         source, sample = str(values.get("source", "")), values.get("ds_sample")
         before, self._source = SOURCES.get(self._source), source

@@ -205,8 +205,11 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def on_edited(self, event: Edited) -> None:
         event.stop()
-        self._shown[event.key] = event.text
-        if self.state.set_text(event.key, event.text):
+        self._edited(event.key, event.text)
+
+    def _edited(self, key: str, text: str) -> None:
+        self._shown[key] = text
+        if self.state.set_text(key, text):
             self.sync()
             self.post_message(self.Changed())
 
@@ -251,7 +254,9 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
 
         def take(value: str | None) -> None:
             if value is not None:
-                editor.choose(value)
+                # At once: a field that only now means something may be the next.
+                editor.show_text(value)
+                self._edited(editor.key, value)
                 self.move(1)
 
         screen = PickScreen(

@@ -48,3 +48,9 @@ def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
             known = isinstance(size, int) and not isinstance(size, bool)
             options.append((overview.name, f"{count(size)} tokens" if known else ""))
     return options
+
+
+def newest_tokenizer(overviews: Sequence[Overview]) -> str:
+    """The tokenizer that was trained last; while there is none, the one that ships."""
+    done = [overview for overview in overviews if overview.status is Status.DONE]
+    return max(done, key=lambda overview: overview.updated).name if done else "base"
