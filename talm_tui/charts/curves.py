@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talm_core.runtime.history import History
+from talm_core.storage.workspace import Artifact
 from talm_tui.charts.ink import LETTERS, SERIES
 from talm_tui.charts.plot import Curve
 
@@ -54,9 +55,14 @@ OVERLAID = ("loss", "tokens", "elapsed", *(q.column for q in QUANTITIES[3:]))
 class Overlaid:
     """Another run in the same chart, by its letter."""
 
-    name: str
+    artifact: Artifact
     letter: str
     history: History
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.artifact.name
 
     @property
     def ink(self) -> str:

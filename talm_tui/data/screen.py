@@ -11,14 +11,13 @@ from textual.binding import Binding, BindingType
 
 from talm_core.data.sources import SOURCES
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_tui.data.document_view import DocumentView, document
 from talm_tui.forms.data_meaning import of_data, published, unnamed
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, slug, stem, tokenizer_options
+from talm_tui.forms.names import free, slug, stem
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.widgets.format import count
@@ -67,18 +66,14 @@ class DataScreen(FormPlace):
         yield DocumentView()
 
     def options(self) -> dict[str, Options]:
-        return {
+        return super().options() | {
             "source": lambda: [(source.name, source.help) for source in SOURCES.values()],
             "ds_sample": self._samples,
-            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
         }
 
     def _samples(self) -> list[tuple[str, str]]:
         source = SOURCES.get(str(self.state.values.get("source")))
         return [(item.name, published(item)) for item in source.samples] if source else []
-
-    def overviews(self) -> tuple[Overview, ...]:
-        return self.snapshot.data
 
     def propose(self) -> None:
         values = self.state.values

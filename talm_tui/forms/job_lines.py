@@ -9,6 +9,7 @@ from collections.abc import Callable
 from rich.cells import cell_len
 from textual.content import Content
 
+from talm_core.jobs.registry import artifact_of, spec_of
 from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress, Stopped
 from talm_core.runtime.history import History
 from talm_core.runtime.render import counts
@@ -16,7 +17,6 @@ from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_tui.widgets.format import count, duration, size
 
-_NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")
 _WHITE = re.compile(r"\s")
 _STYLES = {
@@ -116,7 +116,7 @@ def lines(
     `next_step` is what to do once the job is done."""
     hide, log = f"{key('place.leave')}  hide", f"{key('form.log')}  log"
     again = _again(kind, key)
-    head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
+    head = f"{artifact_of(kind).noun.capitalize()} {plain(name)}"
     tail, body = "", []
     match history.end:
         case Finished(seconds=seconds):
@@ -154,14 +154,11 @@ def _note_lines(message: str, width: int) -> list[str]:
 
 
 def _again(kind: str, key: Callable[[str], str]) -> str:
-    """What goes on with a job that ended too early: a dataset keeps its complete shards and a
-    run its checkpoints; a tokenizer is learned from the beginning."""
-    match kind:
-        case "data":
-            return f"{key('form.start')} goes on with it"
-        case "pretrain":
-            return f"{key('app.runs')} {key('runs.resume')} goes on with it"
-    return f"{key('form.start')} starts it anew"
+    """What goes on with a job that ended too early, unless it begins from the beginning."""
+    spec = spec_of(kind)
+    if spec.is_run and spec.resumable:
+        return f"{key('app.runs')} {key('runs.resume')} goes on with it"
+    return f"{key('form.start')} {'starts it anew' if spec.begins_anew else 'goes on with it'}"
 
 
 def _summary(history: History, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import events
@@ -13,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from talm_core.errors import Problem
+from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime.events import Stop
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
@@ -31,6 +33,7 @@ from talm_tui.forms.glimpse import Glimpse, Look
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.meaning_panel import MeaningPanel
+from talm_tui.forms.names import artifact_options
 from talm_tui.forms.setting_help import SettingHelp
 from talm_tui.forms.state import FormState
 from talm_tui.services.messages import JobRefused, JobStarted, OpenForm
@@ -83,8 +86,10 @@ class FormPlace(Place):
             self.findings = findings
             super().__init__()
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        cls.HELP = f"## {cls.MODEL.title}\n{cls.ABOUT}\n{KEYS}"
+    def __init_subclass__(cls, *, declares: bool = True, **options: Any) -> None:
+        """One that does not declare a form is what several others have in common."""
+        if declares:
+            cls.HELP = f"## {cls.MODEL.title}\n{cls.ABOUT}\n{KEYS}"
         super().__init_subclass__(**options)
 
     def __init__(self) -> None:
@@ -94,13 +99,21 @@ class FormPlace(Place):
         self.have(FormKeys(self, lambda: self.form))
         self.findings: Findings | None = None
         self._checker: Checker | None = None
-        self._seen: tuple[tuple[str, Status], ...] = ()
+        self._seen: tuple[tuple[Artifact, Status], ...] = ()
 
     # --- what the places differ in ---------------------------------------------------------
 
     def options(self) -> dict[str, Options]:
-        """What can be picked, by field."""
-        return {}
+        """What can be picked, by field: of what a setting names, what is done."""
+        nouns = {artifact.noun: kind for kind, artifact in artifact_kinds().items()}
+        return {
+            item.key: partial(self._done, nouns[item.setting.picks])
+            for item in self.state.items
+            if item.setting.picks in nouns
+        }
+
+    def _done(self, kind: str) -> list[tuple[str, str]]:
+        return artifact_options(kind, self.snapshot.of(kind))
 
     def propose(self) -> None:
         """Fill fields nobody has typed into, such as a free name."""
@@ -111,7 +124,7 @@ class FormPlace(Place):
 
     def overviews(self) -> tuple[Overview, ...]:
         """The artifacts of this place's kind."""
-        return ()
+        return self.snapshot.of(self.MODEL.kind)
 
     def newest(self) -> str:
         """The artifact to look into where there is room: the newest that is done, else none."""
@@ -273,12 +286,8 @@ class FormPlace(Place):
             self.judge()
 
     def _workspace_changed(self) -> None:
-        shown = self.snapshot
         self._show_there()
-        seen = tuple(
-            (overview.artifact.name, overview.status)
-            for overview in (*shown.tokenizers, *shown.data, *shown.models)
-        )
+        seen = tuple((overview.artifact, overview.status) for overview in self.snapshot.all)
         # How far a running job is matters to its own view only.
         if seen != self._seen:
             self._seen = seen
@@ -388,7 +397,7 @@ class FormPlace(Place):
         self.app.copy_to_clipboard(command)
         try:
             path = keep(
-                command, self.workspace, self.MODEL.kind, config.artifact if config else "draft"
+                command, self.workspace, self.MODEL.kind, config.artifact if config else None
             )
         except (OSError, ValueError) as error:
             text = f"Copied. Not saved: {plain(str(error))}"

@@ -88,6 +88,7 @@ class Monitor(Vertical):
         self.quantity = LOSS
         self.sketch = False
         self.others: Sequence[Overlaid] = ()
+        self._name: str = ""
         self._turn = False
         self._curves = Curves()
         self._configs: Mapping[str, JobConfig | None] = {}
@@ -136,8 +137,9 @@ class Monitor(Vertical):
         others: Sequence[Overlaid] = (),
         configs: Mapping[str, JobConfig | None] = _NO_CONFIGS,
     ) -> None:
-        """Show a run as it is now, with others in its chart; `configs` are theirs and its own."""
-        self._configs = configs
+        """Show a run as it is now, with others in its chart. `configs` are by letter, the empty one
+        for its own."""
+        self._name, self._configs = name, configs
         self.history, self.files, self.others = history, files, others
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = formats.now()
@@ -210,8 +212,8 @@ class Monitor(Vertical):
         if self.view == "log":
             page = run_text.log_page(self.history, self.files.log)
         elif self.view == "config":
-            letters = {item.name: item.letter for item in self.others}
-            page = run_text.config_page(self.files.config, self._configs, letters)
+            names = {"": self._name} | {item.letter: item.name for item in self.others}
+            page = run_text.config_page(self.files.config, self._configs, names)
         elif self.view == "checkpoints":
             rows = run_text.checkpoint_rows(self.files.checkpoints, self.history)
             self.query_one(CheckpointList).show(rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from talm_core.jobs.registry import artifact_of
 from talm_core.runtime.events import Failed, Metrics, Stopped
 from talm_core.runtime.history import History, fraction_trained
 from talm_core.runtime.runner import Status
@@ -196,23 +197,23 @@ def log_page(history: History, log: str) -> Content:
 
 
 def config_page(
-    config: str, configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]
+    config: str, configs: Mapping[str, JobConfig | None], names: Mapping[str, str]
 ) -> Content:
     """How the run's settings differ from those of the runs laid over it, then its config.toml.
-    `configs` has the run's own first; `letters` are the others'."""
+    `configs` and `names` are by the runs' letters; the run's own is empty and comes first."""
     text = Content(plain(config).rstrip("\n") or "There is no config.")
-    others = [name for name in configs if name in letters]
-    if not others:
+    if len(configs) < 2:
         return text
-    return differences(configs, letters) + Content("\n\n") + text
+    return differences(configs, names) + Content("\n\n") + text
 
 
-def differences(configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]) -> Content:
+def differences(configs: Mapping[str, JobConfig | None], names: Mapping[str, str]) -> Content:
     """A table of the settings in which runs differ, a run a column."""
-    heads = [f"{letters.get(name, '━')} {line(name)}" for name in configs]
+    heads = [f"{letter or '━'} {line(names[letter])}" for letter in configs]
+    known = [config for config in configs.values() if config is not None]
     values = [config.model_dump() if config is not None else {} for config in configs.values()]
-    own_name = ("model_name", "name")
-    keys = dict.fromkeys(key for each in values for key in each if key not in own_name)
+    own = {artifact_of(config.kind).name_key for config in known}
+    keys = dict.fromkeys(key for each in values for key in each if key not in own)
     rows = [
         [key, *(_value(each, key) for each in values)]
         for key in keys

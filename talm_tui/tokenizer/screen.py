@@ -8,7 +8,6 @@ from textual.binding import Binding, BindingType
 
 from talm_core.jobs.registry import artifact_of
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_tui.forms.data_meaning import unnamed
 from talm_tui.forms.job_view import JobView
@@ -54,9 +53,6 @@ class TokenizerScreen(FormPlace):
             tooltip="See a tokenizer cut what you type",
         ),
     ]
-
-    def overviews(self) -> tuple[Overview, ...]:
-        return self.snapshot.tokenizers
 
     def newest(self) -> str:
         return super().newest() or _SHIPPED[0]
