@@ -126,6 +126,8 @@ class JobSpec:
       this hook it is the first of `figures`;
     - `cells(overview, count)` gives a text for each of `columns`, which tell artifacts apart in a
       list of their own;
+    - `asked(config)` yields what is asked for beside the settings that are not the usual ones, each
+      under a heading;
     - `page(overview)` yields lines for `talm show`, instead of the table of its summary;
     - `facts(overview)` gives what `talm show --json` adds, by key; `fact_keys` are those keys, None
       for other kinds;
@@ -157,6 +159,7 @@ class JobSpec:
     given: str = ""
     figures: str = ""
     brief: str = ""
+    asked: str = ""
     columns: tuple[ColumnSpec, ...] = ()
     cells: str = ""
     page: str = ""

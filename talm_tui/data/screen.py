@@ -11,12 +11,16 @@ from textual.binding import Binding, BindingType
 
 from talm_core.data.sources import SOURCES
 from talm_core.jobs.dataset.config import DataConfig
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.runner import Status
+from talm_core.settings.schema import JobConfig
 from talm_tui.data.document_view import DocumentView, document
-from talm_tui.forms.data_meaning import of_data, published, unnamed
+from talm_tui.data.looking import look
+from talm_tui.data.meaning import of_data, published
+from talm_tui.forms.checker import Findings
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
-from talm_tui.forms.meaning import Meaning
+from talm_tui.forms.meaning import Meaning, unnamed
 from talm_tui.forms.names import free, slug, stem
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
@@ -113,6 +117,10 @@ class DataScreen(FormPlace):
         }
         self.state.fill("dir_prefix", free(wanted, used))
 
+    def look(self, config: JobConfig) -> Findings:
+        assert isinstance(config, DataConfig)
+        return look(config, self.workspace)
+
     def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, DataConfig)
@@ -177,4 +185,4 @@ class DataScreen(FormPlace):
 
     def action_use(self) -> None:
         """Go on to training with the dataset that was made here."""
-        self.go_on("pretrain", "data_dir")
+        self.go_on(PretrainConfig.kind, "data_dir")

@@ -81,6 +81,16 @@ def _fitting(head: str, parts: list[str], between: str, width: int) -> str:
     return head
 
 
+def phases(history: History, width: int) -> list[str]:
+    """Every phase so far, and what has been learned last."""
+    told = []
+    for progress in history.progress.values():
+        told += [phase_line(progress, width), counts_line(progress, width)]
+    if history.merged:
+        told.append(newest_line(history.merged, width))
+    return [text for text in told if text]
+
+
 def newest_line(merged: Merged, width: int) -> str:
     """The newest tokens, newest first, as many as fit; spaces shown. At the end what they have
     brought."""
@@ -121,7 +131,7 @@ def lines(
     match history.end:
         case Finished(seconds=seconds):
             tail = "   ".join(part for part in (f"in {duration(seconds)}", next_step, hide) if part)
-            body = [_summary(history, width)]
+            body = [summary(history, width)]
         case Failed(message=message):
             tail = f"{log}   {hide}"
             body = [f"  {text}" for text in plain(message).splitlines()[:4]]
@@ -129,10 +139,7 @@ def lines(
             tail = f"{plain(reason)}   {again}"
         case _ if status.active:
             tail = f"{key('form.stop')}  stop"
-            for progress in history.progress.values():
-                body += [phase_line(progress, width), counts_line(progress, width)]
-            if history.merged:
-                body.append(newest_line(history.merged, width))
+            body = phases(history, width)
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
                 body += _note_lines(line(said.message), width)
         case _:
@@ -161,7 +168,8 @@ def _again(kind: str, key: Callable[[str], str]) -> str:
     return f"{key('form.start')} {'starts it anew' if spec.begins_anew else 'goes on with it'}"
 
 
-def _summary(history: History, width: int) -> str:
+def summary(history: History, width: int) -> str:
+    """The numbers a job ended with, as many as fit."""
     said = []
     for key, value in history.summary.items():
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -15,7 +15,6 @@ from textual.widgets import Static
 
 from talm_core.errors import Problem
 from talm_core.jobs.registry import artifact_kinds
-from talm_core.runtime.events import Stop
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
 from talm_core.runtime.runner import Status
@@ -24,13 +23,13 @@ from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.artifact_list import ArtifactList
-from talm_tui.forms.checker import Checker, Findings
+from talm_tui.forms.checker import Checker, Findings, look
 from talm_tui.forms.command import CommandPreview, keep
 from talm_tui.forms.editing import FormKeys
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.glimpse import Glimpse, Look
-from talm_tui.forms.job_view import JobView
+from talm_tui.forms.job_view import JobKeys, JobView
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.meaning_panel import MeaningPanel
 from talm_tui.forms.names import artifact_options
@@ -75,8 +74,7 @@ class FormPlace(Place):
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
         *FormKeys.BINDINGS,
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
-        Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
-        Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
+        *JobKeys.BINDINGS,
     ]
 
     class Checked(Message):
@@ -96,7 +94,7 @@ class FormPlace(Place):
         super().__init__()
         self.state = FormState(self.MODEL)
         self._form: Form | None = None
-        self.have(FormKeys(self, lambda: self.form))
+        self.have(FormKeys(self, lambda: self.form), JobKeys(self))
         self.findings: Findings | None = None
         self._checker: Checker | None = None
         self._seen: tuple[tuple[Artifact, Status], ...] = ()
@@ -121,6 +119,11 @@ class FormPlace(Place):
     def meaning(self) -> Meaning | None:
         """What the values amount to; None while they are none that could be reckoned with."""
         return Meaning()
+
+    def look(self, config: JobConfig) -> Findings:
+        """Check a config against the workspace and gather what its consequences depend on; in a
+        thread."""
+        return look(config, self.workspace)
 
     def overviews(self) -> tuple[Overview, ...]:
         """The artifacts of this place's kind."""
@@ -199,7 +202,8 @@ class FormPlace(Place):
 
     def on_mount(self) -> None:
         self._checker = Checker(
-            self.workspace, lambda findings: self.post_message(self.Checked(findings))
+            lambda config: self.look(config),
+            lambda findings: self.post_message(self.Checked(findings)),
         )
         self.watch(self.app, "snapshot", self._workspace_changed, init=False)
         self._show_there()
@@ -368,20 +372,6 @@ class FormPlace(Place):
             if overview.status.active and overview.artifact != view.artifact:
                 view.follow(overview.artifact)
                 return
-
-    def action_stop(self) -> None:
-        """Ask the job that is shown to stop."""
-        view = self.query_one(JobView)
-        if view.artifact is not None and view.status.active:
-            self.talm.send(view.artifact.directory, Stop())
-
-    def action_log(self) -> None:
-        """Show what the job that is shown printed."""
-        from talm_tui.shell.log import LogScreen
-
-        view = self.query_one(JobView)
-        if view.artifact is not None:
-            self.app.push_screen(LogScreen(view.artifact.directory))
 
     def action_leave_field(self) -> None:
         """Leave the field; with none focused, hide a job that is over."""

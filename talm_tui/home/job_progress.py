@@ -81,7 +81,7 @@ class StageProgress(Widget):
     ALLOW_SELECT = False
 
     def __init__(self) -> None:
-        super().__init__(id="quickstart")
+        super().__init__(id="whole")
         self._stages: tuple[StageView, ...] = ()
         self._whole: Overview | None = None
 

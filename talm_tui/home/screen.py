@@ -71,7 +71,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         ),
         Binding(
             "s",
-            "quickstart",
+            "at_once",
             "quick start",
             id="home.quickstart",
             tooltip="Tokenizer, data and model in about a minute",
@@ -241,7 +241,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         else:
             self.action_log()
 
-    def action_quickstart(self) -> None:
+    def action_at_once(self) -> None:
         """Start a quick start and show its stages."""
         active = [item for item in self.talm.snapshot.wholes if item.status.active]
         if active or self._asked is not None:

@@ -14,7 +14,7 @@ from talm_core.storage.workspace import Artifact
 from talm_tui.charts.chart import Chart
 from talm_tui.charts.curves import OVERLAID, Curves, Overlaid
 from talm_tui.charts.ink import LETTERS
-from talm_tui.runs.monitor import VIEWS, Monitor
+from talm_tui.runs.monitor import Monitor
 from talm_tui.runs.overlay import OverlayRead, OverlayReader
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.services.messages import Said
@@ -116,7 +116,8 @@ class MonitorControl(Part):
 
     def action_next_view(self) -> None:
         """The next view."""
-        self.monitor.open_view(VIEWS[(VIEWS.index(self.monitor.view) + 1) % len(VIEWS)])
+        views = self.monitor.views
+        self.monitor.open_view(views[(views.index(self.monitor.view) + 1) % len(views)])
 
     def action_view(self, view: str) -> None:
         """A view by its name; back to the chart when it is open already."""
@@ -185,7 +186,7 @@ class MonitorControl(Part):
             said = "Not all of the run is read yet: in a moment"
             self.place.notify(said, severity="warning")
             return
-        own, quantity = self._run.history.snapshot(), self.monitor.quantity
+        own, quantity = self._run.history.snapshot(), self.monitor.shown
         curves = Curves().of(run, own, quantity, self.others())
         view = replace(self.place.query_one(Chart).view, cursor=None)
         folder = self.talm.workspace.root / "charts"

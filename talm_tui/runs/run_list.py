@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 
+from talm_core.jobs.registry import spec_of
 from talm_core.runtime.overview import Overview
 from talm_core.storage.workspace import Artifact
 from talm_core.system.foreign_text import line
@@ -18,7 +19,7 @@ from talm_tui.charts.sparkline import sparkline
 from talm_tui.runs.query import Heading, Query, shown, value_of
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, elapsed, percent, short_number
-from talm_tui.widgets.status import colour
+from talm_tui.widgets.status import colour, in_words
 from talm_tui.widgets.table import Table
 
 _QUIET = "$foreground 70%"
@@ -91,14 +92,18 @@ class RunLook:
             (row.status.glyph, tint),
             " ",
         ]
-        said = line(row.message) if row.message and not row.status.active else ""
+        said, ink = line(row.message) if not row.status.active else "", "$text-error"
+        columns = self.columns
+        if not said and row.metrics is None and not spec_of(row.artifact.kind).makes_model:
+            said, ink, columns = in_words(row), "", columns[:-1]
         for column in self.columns:
             if said and column.key not in ("name", "status"):
                 break
             parts.append(_cell(row, column))
         if said:
-            room = sum(c.width + 2 for c in self.columns[2:]) - 2
-            parts.append((left(said[:1000], max(0, room)), "$text-error"))
+            room = sum(column.width + 2 for column in columns[2:]) - 2
+            parts.append((left(said[:1000], max(0, room)), ink))
+            parts += ["  ", *(_cell(row, column) for column in self.columns[len(columns) :])]
         return Content.assemble(*parts)
 
     def chosen(self, *, focused: bool) -> str:

@@ -192,7 +192,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         """Monitor a run from the beginning of its journal."""
         self.run.artifact = artifact
         self.query_one(RunList).choose_run(artifact)
-        self.monitor.begin()
+        self.monitor.begin(self.run.spec)
         self.query_one("#runs").display = True
         self.query_one("#runs-empty").display = False
         overview = self._overview()

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from talm_core.jobs.registry import artifact_of
-from talm_core.runtime.events import Failed, Metrics, Stopped
+from talm_core.runtime.events import Failed, Finished, Metrics, Progress, Stopped
 from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.render import facts as facts_of
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_core.training.checkpoint import step_of
 from talm_tui.widgets.cells import left
-from talm_tui.widgets.format import elapsed, percent, short_number
+from talm_tui.widgets.format import count, elapsed, percent, short_number
 from talm_tui.widgets.status import bar, colour
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def headline(
         return _fit(start + Content("  ") + ending(status, history, key), width)
     phase = _phase(history)
     if metrics is None:
-        return _fit(start + Content(f"  {phase or 'starting'}"), width)
+        return _phase_bar(start + Content("  "), history, width)
     fraction = fraction_trained(metrics, history.planned)
     start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
     end = [percent(fraction)]
@@ -53,6 +54,22 @@ def headline(
         end.append(f"MFU {metrics.mfu * 100:.0f} %")
     if metrics.eta is not None and status is Status.RUNNING:
         end.append(f"{elapsed(metrics.eta)} left, {clock(now + metrics.eta, now)}")
+    return _with_bar(start, fraction, end, width)
+
+
+def _phase_bar(start: Content, history: History, width: int) -> Content:
+    """Before the first step, or where there are no steps: how far its phase is."""
+    progress = history.progress.get(history.phase)
+    if progress is None or history.phase == "training":
+        return _fit(start + Content("starting"), width)
+    start += Content(line(progress.phase))
+    if not progress.total or progress.done >= progress.total:
+        return _fit(start, width)
+    start += Content(" ")
+    fraction = progress.done / progress.total
+    end = [percent(fraction), f"{count(progress.done)}/{count(progress.total)}"]
+    if progress.eta is not None:
+        end.append(f"{elapsed(progress.eta)} left")
     return _with_bar(start, fraction, end, width)
 
 
@@ -93,12 +110,11 @@ def _phase(history: History) -> str:
 def ending(status: Status, history: History, key: KeyOf) -> Content:
     """How a run that works no more came to its end, and which key helps."""
     metrics = history.last_metrics
-    at = (
-        f"at step {metrics.step:,} of {metrics.max_steps:,}" if metrics else "before its first step"
-    )
+    at = _at(metrics, history.progress.get(history.phase))
     end = history.end
     if status is Status.DONE:
-        return _with_keys(_done(history, metrics), key, "runs.play play")
+        hints = ["runs.play play"] if metrics is not None else []
+        return _with_keys(_done(history, metrics), key, *hints)
     if status is Status.FAILED:
         message = line(end.message) if isinstance(end, Failed) else ""
         said = f"{at}: {message}" if message else at
@@ -115,10 +131,22 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
     return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")
 
 
+def _at(metrics: Metrics | None, progress: Progress | None) -> str:
+    """How far it came: `at step 412 of 900`, `at 40 % of encoding`."""
+    if metrics is not None:
+        return f"at step {metrics.step:,} of {metrics.max_steps:,}"
+    if progress is None or not progress.total:
+        return "before its first step"
+    return f"at {percent(progress.done / progress.total)} of {line(progress.phase)}"
+
+
 def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
         parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}")
+    elif isinstance(history.end, Finished):
+        facts = (f"{name.replace('_', ' ')} {said}" for name, said in facts_of(history.summary))
+        parts = [f"in {elapsed(history.end.seconds)}", *facts]
     if history.last_evaluated is not None:
         parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
     return ", ".join(parts)
@@ -136,7 +164,7 @@ def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
 def numbers(history: History, width: int, *, short: bool = False) -> Content:
     """The newest numbers in one line; `short` leaves out what the tiles show."""
     metrics, evaluated = history.last_metrics, history.last_evaluated
-    if metrics is None and evaluated is None:
+    if metrics is None and evaluated is None and not history.measured:
         return Content.styled(_planned(history)[:width], _MUTED)
     pairs: list[tuple[str, str]] = []
     if metrics is not None:
@@ -157,6 +185,8 @@ def numbers(history: History, width: int, *, short: bool = False) -> Content:
         pairs.append(("epoch", f"{metrics.epoch:.2f}"))
         pairs.append(("tokens", short_number(metrics.tokens)))
         pairs.append(("trained", elapsed(metrics.elapsed)))
+    for name, series in history.measured.items():
+        pairs.append((line(name)[:20], short_number(series["value"][-1])))
     result = Content("")
     for name, value in pairs:
         piece = Content.assemble((f"{name} ", _MUTED), value)

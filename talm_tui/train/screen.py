@@ -15,13 +15,16 @@ from talm_core.jobs.pretrain.presets import find_preset, presets
 from talm_core.jobs.pretrain.recipes import Preset
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
+from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact
 from talm_core.system.foreign_text import line, plain
+from talm_tui.forms.checker import Findings
 from talm_tui.forms.editors import Edited, PickEditor
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.names import free, slug
 from talm_tui.forms.screen import FormPlace
-from talm_tui.train.meaning import of_training
+from talm_tui.train.looking import look
+from talm_tui.train.meaning import RunMeaning, of_training
 from talm_tui.train.pick_preset import OF_RUN, PickPresetScreen
 from talm_tui.train.save_preset import SavePresetScreen
 from talm_tui.train.timeline_panel import TimelinePanel
@@ -71,7 +74,8 @@ class TrainScreen(FormPlace):
         yield self.compose_list()
 
     def show_more(self, meaning: Meaning | None) -> None:
-        self.query_one(TimelinePanel).show(meaning.timeline if meaning else None)
+        timeline = meaning.timeline if isinstance(meaning, RunMeaning) else None
+        self.query_one(TimelinePanel).show(timeline)
 
     def propose(self) -> None:
         taken = {overview.name for overview in self.overviews()}
@@ -109,6 +113,10 @@ class TrainScreen(FormPlace):
         # Undoing may have gone back to another preset.
         self.query_one("#edit-preset", PickEditor).show_text(self.state.preset or FIRST_PRESET)
         super().judge()
+
+    def look(self, config: JobConfig) -> Findings:
+        assert isinstance(config, PretrainConfig)
+        return look(config, self.workspace)
 
     def meaning(self) -> Meaning | None:
         config = self.state.draft

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from talm_core.jobs.registry import spec_of
+from talm_core.jobs.registry import artifact_of, spec_of
 from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.format import count, percent
@@ -73,6 +73,17 @@ def briefly(overview: Overview) -> tuple[str, ...]:
     if spec.brief:
         return tuple(load(spec.brief)(overview, count))
     return tuple(load(spec.figures)(overview))[:1] if spec.figures else ()
+
+
+def in_words(overview: Overview) -> str:
+    """What there is to say of a job without steps: what it makes, how far it is, what it came to:
+    `die  rolling 40 %`."""
+    said = [percent(overview.fraction)]
+    if overview.status.active:
+        said.insert(0, line(overview.phase))
+    elif overview.status.value == "done":
+        said = list(briefly(overview)[:1])
+    return f"{artifact_of(overview.artifact.kind).noun}  {' '.join(said)}".rstrip()
 
 
 def title(overview: Overview) -> str:

@@ -50,7 +50,7 @@ def test_empty_workspace_says_what_to_do(empty_workspace: Workspace) -> None:
         assert "Press s: talm trains a tokenizer, prepares data and trains a small model" in text
         assert "Cuts text into tokens." in text
         assert not app.screen.query_one(RunTable).display
-        assert not app.screen.query_one("#quickstart").display
+        assert not app.screen.query_one("#whole").display
 
     play(empty_workspace, story)
     assert not empty_workspace.root.exists(), "looking creates nothing"

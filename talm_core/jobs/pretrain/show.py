@@ -25,6 +25,13 @@ def brief(item: Overview, count: Count) -> Iterator[str]:
         yield from (f"{item.bits_per_byte:.2f} bits/byte", f"{item.bits_per_byte:.2f}")
 
 
+def asked(config: PretrainConfig) -> Iterator[tuple[str, str]]:
+    """What it learns from, and its shape."""
+    yield "learns from", config.data_dir
+    shape = f"{config.n_layer} layers x {config.n_embd}, {config.context_len} tokens of context"
+    yield "model", shape
+
+
 def cells(item: Overview, count: Count) -> tuple[str, ...]:
     """Its losses, its shape, its steps and how fast they went."""
     config, metrics = item.config, item.metrics

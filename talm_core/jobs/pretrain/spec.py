@@ -46,6 +46,7 @@ SPEC = JobSpec(
     given="talm_core.jobs.pretrain.check:given",
     figures="talm_core.jobs.pretrain.show:figures",
     brief="talm_core.jobs.pretrain.show:brief",
+    asked="talm_core.jobs.pretrain.show:asked",
     columns=(
         ColumnSpec("bits/byte"),
         ColumnSpec("val loss"),
