@@ -21,18 +21,18 @@ from talm_core.system.foreign_text import plain
 from talm_tui.services import messages
 from talm_tui.services.watcher import Snapshot, Watcher
 from talm_tui.shell import preferences
-from talm_tui.shell.internals import tell_escape_from_alt
+from talm_tui.shell.internals import bind, tell_escape_from_alt
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
 from talm_tui.shell.palette import commands
-from talm_tui.shell.places import FORMS, PLACES, load, modes
+from talm_tui.shell.places import form_of, places
 from talm_tui.shell.theme import DARK, series, styles, themes
 from talm_tui.shell.typed import TypedApp
 
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
     from talm_core.settings.schema import JobConfig
-    from talm_core.storage.workspace import Workspace
+    from talm_core.storage.workspace import Artifact, Workspace
 
 
 class TalmApp(TypedApp):
@@ -44,7 +44,6 @@ class TalmApp(TypedApp):
 
     TITLE = "talm"
     CSS_PATH = styles("app")
-    MODES = modes()  # type: ignore[assignment]
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
@@ -57,17 +56,6 @@ class TalmApp(TypedApp):
         (48, "-high"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                entry.key,
-                f"place('{entry.mode}')",
-                entry.title,
-                show=False,
-                id=f"app.{entry.mode}",
-                tooltip=f"Go to {entry.title}",
-            )
-            for entry in PLACES
-        ),
         Binding(
             "ctrl+p",
             "command_palette",
@@ -128,6 +116,9 @@ class TalmApp(TypedApp):
             self.register_theme(theme)
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
+        for entry in places():
+            self.add_mode(entry.mode, entry.open)
+        bind(self, [entry.binding for entry in places() if entry.key])
         self._keys = OwnKeys(self, self._say)
         if not self._keys.alt:
             tell_escape_from_alt(self)
@@ -172,12 +163,13 @@ class TalmApp(TypedApp):
     def _load_places(self) -> None:
         """Import every place, in the watcher's thread and after the first frame: the first visit
         then only has to build it."""
-        load()
+        for entry in places():
+            entry.load()
         self._tell(messages.PlacesLoaded())
 
     def on_places_loaded(self) -> None:
         # Read one by one, each style sheet would have every other place styled anew.
-        for entry in PLACES:
+        for entry in places():
             path = entry.load().CSS_PATH
             if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
                 self.stylesheet.read(path)
@@ -312,7 +304,7 @@ class TalmApp(TypedApp):
 
     def action_place(self, mode: str) -> None:
         """Go to a place."""
-        if mode in self.MODES and not self.screen.is_modal:
+        if not self.screen.is_modal:
             self.switch_mode(mode)
 
     def delay_update(self, delay: float = 0.05) -> None:
@@ -320,9 +312,9 @@ class TalmApp(TypedApp):
         already needs no such moment, and a key is to be answered at once."""
         super().delay_update(min(delay, 0.01))
 
-    def open_run(self, name: str) -> None:
-        """Show the run of a model."""
-        self._open("runs", messages.OpenRun(name))
+    def open_run(self, artifact: Artifact) -> None:
+        """Show a run in its monitor."""
+        self._open("runs", messages.OpenRun(artifact))
 
     def open_play(self, name: str, step: int | None = None) -> None:
         """Prompt a model at a step; None: at its newest checkpoint."""
@@ -330,12 +322,11 @@ class TalmApp(TypedApp):
 
     def open_form(self, kind: str, **values: object) -> None:
         """Go to the form of a kind of job, with these values filled in."""
-        self._open(FORMS[kind], messages.OpenForm(values))
+        self._open(form_of(kind), messages.OpenForm(values))
 
     def _open(self, mode: str, message: Any) -> None:
-        if mode in self.MODES:
-            self.switch_mode(mode)
-            self.screen.post_message(message)
+        self.switch_mode(mode)
+        self.screen.post_message(message)
 
     def open_log(self, directory: Path, *others: Path) -> None:
         """Show what the job in `directory` printed; where that is nothing, one of `others`."""

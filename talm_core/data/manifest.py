@@ -16,6 +16,7 @@ from talm_core.errors import ArtifactError, Problem
 from talm_core.storage import artifact_files
 from talm_core.storage.artifact_files import LARGE_BYTES, UnsafeFileError
 from talm_core.storage.atomic import write_text
+from talm_core.storage.workspace import Workspace
 
 FILE_NAME = "manifest.json"
 VERSION = 1
@@ -162,3 +163,12 @@ def _damages(path: Path, error: ValidationError) -> list[Problem]:
         )
         for item in error.errors(include_url=False, include_context=False)
     ]
+
+
+def manifest_of(workspace: Workspace, text: str, *, key: str) -> Manifest:
+    """The manifest of a dataset by its name or its path; `key` is the setting that names it.
+
+    Raises:
+        ArtifactError: there is no such dataset, or it is damaged or not finished.
+    """
+    return Manifest.load(workspace.locate("data", text, key=key))

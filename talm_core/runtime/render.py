@@ -19,6 +19,7 @@ from talm_core.runtime.events import (
     Event,
     Failed,
     Finished,
+    Measured,
     Metrics,
     Notice,
     Paused,
@@ -33,6 +34,7 @@ from talm_core.runtime.events import (
     Tuned,
     Unpaused,
     counted,
+    measured,
 )
 from talm_core.runtime.history import Extent
 
@@ -188,6 +190,12 @@ def metrics_line(event: Metrics, planned: Planned | None = None) -> str:
     return ", ".join(parts)
 
 
+def measured_line(event: Measured) -> str:
+    """`step 300: reward 0.31, kl 0.02`."""
+    said = (f"{one_line(name)} {value:.4g}" for name, value in measured(event))
+    return f"step {event.step:,}: {', '.join(said)}"
+
+
 def metrics_in_short(event: Metrics, val_loss: float | None, planned: Planned | None = None) -> str:
     """The same beside a bar: `300 of 900, loss 3.214, val 3.301, 41.2 k tok/s, 20 s left`."""
     val = "" if val_loss is None else f"val {val_loss:.3f}"
@@ -329,6 +337,7 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
     Tried: tried_line,
     Tuned: tuned_line,
     Metrics: metrics_line,
+    Measured: measured_line,
     Evaluated: evaluated_line,
     Sampled: sampled_line,
     Checkpointed: checkpointed_line,

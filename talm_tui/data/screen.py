@@ -11,14 +11,17 @@ from textual.binding import Binding, BindingType
 
 from talm_core.data.sources import SOURCES
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.runtime.overview import Overview
+from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.runner import Status
+from talm_core.settings.schema import JobConfig
 from talm_tui.data.document_view import DocumentView, document
-from talm_tui.forms.data_meaning import of_data, published, unnamed
+from talm_tui.data.looking import look
+from talm_tui.data.meaning import of_data, published
+from talm_tui.forms.checker import Findings
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
-from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, newest_tokenizer, slug, stem, tokenizer_options
+from talm_tui.forms.meaning import Meaning, unnamed
+from talm_tui.forms.names import free, newest, slug, stem
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.widgets.format import count
@@ -67,22 +70,18 @@ class DataScreen(FormPlace):
         yield DocumentView()
 
     def options(self) -> dict[str, Options]:
-        return {
+        return super().options() | {
             "source": lambda: [(source.name, source.help) for source in SOURCES.values()],
             "ds_sample": self._samples,
-            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
         }
 
     def _samples(self) -> list[tuple[str, str]]:
         source = SOURCES.get(str(self.state.values.get("source")))
         return [(item.name, published(item)) for item in source.samples] if source else []
 
-    def overviews(self) -> tuple[Overview, ...]:
-        return self.snapshot.data
-
     def propose(self) -> None:
         # Whoever has just trained a tokenizer means to use it.
-        self.state.fill("tokenizer_path", newest_tokenizer(self.snapshot.tokenizers))
+        self.state.fill("tokenizer_path", newest("tokenizer", self.snapshot.of("tokenizer")))
         values = self.state.values
         source, sample = str(values.get("source", "")), values.get("ds_sample")
         before, self._source = SOURCES.get(self._source), source
@@ -119,6 +118,10 @@ class DataScreen(FormPlace):
             if name.startswith(f"{source}/") and name.endswith(suffix)
         }
         self.state.fill("dir_prefix", free(wanted, used))
+
+    def look(self, config: JobConfig) -> Findings:
+        assert isinstance(config, DataConfig)
+        return look(config, self.workspace)
 
     def meaning(self) -> Meaning | None:
         config = self.state.draft
@@ -184,4 +187,4 @@ class DataScreen(FormPlace):
 
     def action_use(self) -> None:
         """Go on to training with the dataset that was made here."""
-        self.go_on("pretrain", "data_dir")
+        self.go_on(PretrainConfig.kind, "data_dir")

@@ -16,16 +16,18 @@ from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
 
 
-def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
+def keep(command: str, workspace: Workspace, kind: str, artifact: str | None) -> Path:
     """Write the command to `commands/` in the workspace, over an older one for the same
-    artifact; returns the file.
+    artifact, or for none while there is none to name; returns the file.
 
     Raises:
         OSError: it cannot be written.
         WorkspaceError: the artifact's name is no name for a file.
     """
-    name = artifact.replace("/", "-")
-    workspace.directory("tokenizer", name)
+    name = "draft"
+    if artifact is not None:
+        workspace.directory(kind, artifact)
+        name = artifact.replace("/", "-")
     path = workspace.root / "commands" / f"{spec_of(kind).command}-{name}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, f"#!/bin/sh\n{command}\n")

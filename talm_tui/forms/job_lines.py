@@ -8,6 +8,7 @@ from collections.abc import Callable
 from rich.cells import cell_len
 from textual.content import Content
 
+from talm_core.jobs.registry import artifact_of, spec_of
 from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress, Stopped
 from talm_core.runtime.history import History
 from talm_core.runtime.render import counts, label_of, wrapped
@@ -15,7 +16,6 @@ from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_tui.widgets.format import count, duration, size
 
-_NOUNS = {"tokenizer": "Tokenizer", "data": "Dataset", "pretrain": "Model"}
 _BYTES = ("bytes", "byte", "B")
 _MOST_SAID = 10
 """Lines of an error message: with them a screen of 24 still has room for some fields."""
@@ -82,6 +82,16 @@ def _fitting(head: str, parts: list[str], between: str, width: int) -> str:
     return head
 
 
+def phases(history: History, width: int) -> list[str]:
+    """Every phase so far, and what has been learned last."""
+    told = []
+    for progress in history.progress.values():
+        told += [phase_line(progress, width), counts_line(progress, width)]
+    if history.merged:
+        told.append(newest_line(history.merged, width))
+    return [text for text in told if text]
+
+
 def newest_line(merged: Merged, width: int) -> str:
     """The newest tokens, newest first, as many as fit; spaces shown. At the end what they have
     brought."""
@@ -117,12 +127,12 @@ def lines(
     `next_step` is what to do once the job is done."""
     hide, log = f"{key('place.leave')}  hide", f"{key('form.log')}  log"
     again = _again(kind, key)
-    head = f"{_NOUNS.get(kind, kind)} {plain(name)}"
+    head = f"{artifact_of(kind).noun.capitalize()} {plain(name)}"
     tail, body = "", []
     match history.end:
         case Finished(seconds=seconds):
             tail = "   ".join(part for part in (f"in {duration(seconds)}", next_step, hide) if part)
-            body = [_summary(history, width), *_warnings(history, width)]
+            body = [summary(history, width), *_warnings(history, width)]
         case Failed(message=message):
             tail = f"{log}   {hide}"
             why = wrapped(plain(message), width - 2)
@@ -133,10 +143,7 @@ def lines(
             tail = f"{plain(reason)}   {again}"
         case _ if status.active:
             tail = f"{key('form.stop')}  stop"
-            for progress in history.progress.values():
-                body += [phase_line(progress, width), counts_line(progress, width)]
-            if history.merged:
-                body.append(newest_line(history.merged, width))
+            body = phases(history, width)
             if history.notices and isinstance(said := history.notices[-1].event, Notice):
                 body += _note_lines(line(said.message), width)
         case _:
@@ -171,17 +178,15 @@ def _warnings(history: History, width: int) -> list[str]:
 
 
 def _again(kind: str, key: Callable[[str], str]) -> str:
-    """What goes on with a job that ended too early: a dataset keeps its complete shards and a
-    run its checkpoints; a tokenizer is learned from the beginning."""
-    match kind:
-        case "data":
-            return f"{key('form.start')} goes on with it"
-        case "pretrain":
-            return f"{key('app.runs')} {key('runs.resume')} goes on with it"
-    return f"{key('form.start')} starts it anew"
+    """What goes on with a job that ended too early, unless it begins from the beginning."""
+    spec = spec_of(kind)
+    if spec.is_run and spec.resumable:
+        return f"{key('app.runs')} {key('runs.resume')} goes on with it"
+    return f"{key('form.start')} {'starts it anew' if spec.begins_anew else 'goes on with it'}"
 
 
-def _summary(history: History, width: int) -> str:
+def summary(history: History, width: int) -> str:
+    """The numbers a job ended with, as many as fit."""
     said = []
     for key, value in history.summary.items():
         if isinstance(value, bool) or not isinstance(value, int | float):

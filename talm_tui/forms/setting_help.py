@@ -13,15 +13,11 @@ from talm_tui.forms.text import show
 from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
 
-_HOW = {
-    "paths": "Enter looks for files and directories. While a path is typed, the right arrow takes"
-    " the grey completion. Several: separated by spaces; quote what has spaces.",
-    "tokenizer": "Enter opens the list; a path can be typed there, too.",
-    "dataset": "Enter opens the list; a path can be typed there, too.",
-    "model": "Enter opens the list; a path can be typed there, too.",
-}
-
-
+_PATHS = (
+    "Enter looks for files and directories. While a path is typed, the right arrow takes the grey"
+    " completion. Several: separated by spaces; quote what has spaces."
+)
+_LIST = "Enter opens the list; a path can be typed there, too."
 _BRIEF_LINES = 3
 _WIDE = 56
 """Cells from which choices are told in lines of their own."""
@@ -40,8 +36,8 @@ def facts(item: Declared, default: object) -> str:
 
 def usage(item: Declared) -> str:
     """How the field is used, where that does not go without saying; empty otherwise."""
-    if item.setting.picks in _HOW:
-        return _HOW[item.setting.picks]
+    if item.setting.picks != "text":
+        return _PATHS if item.setting.picks == "paths" else _LIST
     if item.base_type is tuple:
         return 'Several: separated by spaces; quote what has spaces, such as "def ".'
     if item.choices or item.base_type is bool:

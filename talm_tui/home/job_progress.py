@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from talm_core.jobs.registry import spec_of
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import count, duration, percent, short_number, size
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _BYTES = ("bytes", "byte", "B")
 _MOST_JOBS = 4
-_NAMES = {"tokenizer": "tokenizer", "data": "data", "pretrain": "model"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class StageProgress(Widget):
     ALLOW_SELECT = False
 
     def __init__(self) -> None:
-        super().__init__(id="quickstart")
+        super().__init__(id="whole")
         self._stages: tuple[StageView, ...] = ()
         self._whole: Overview | None = None
 
@@ -127,7 +127,8 @@ class StageProgress(Widget):
 
 
 def _stage_line(stage: StageView, width: int) -> Content:
-    name = f"{_NAMES.get(stage.kind, stage.kind):<10}"
+    spec = spec_of(stage.kind)
+    name = f"{spec.place.step.lower() if spec.place else spec.kind:<10}"
     overview = stage.overview
     if overview is None:
         return Content.styled(f"· {name}", "$secondary")

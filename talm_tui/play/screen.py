@@ -293,7 +293,7 @@ checkpoint of a run that goes on.
         self.query_one("#play-empty").display = not models
         if not models:
             snapshot = self.talm.snapshot
-            coming = any(item.status.active for item in (*snapshot.models, *snapshot.quickstarts))
+            coming = any(item.status.active for item in (*snapshot.models, *snapshot.wholes))
             self.query_one("#play-empty", Hint).show(COMING if coming else EMPTY)
         if not self.following or model is None or self._newest is None:
             return

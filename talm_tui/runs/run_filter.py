@@ -11,11 +11,15 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.registry import specs
+from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import plain
 from talm_tui.runs import query as run_query
 
-_KEYS = tuple(PretrainConfig.model_fields)
+
+def _keys() -> list[str]:
+    """The settings of all kinds of runs."""
+    return [key for spec in specs() if spec.is_run for key in load(spec.config).model_fields]
 
 
 class RunFilter(Vertical):
@@ -112,7 +116,7 @@ class RunFilter(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.query_now = run_query.parse(event.value, _KEYS)
+        self.query_now = run_query.parse(event.value, _keys())
         self.post_message(self.Changed())
 
     def action_leave(self) -> None:

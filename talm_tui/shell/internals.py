@@ -12,7 +12,7 @@ from typing import Any
 from textual._context import NoActiveAppError
 from textual._xterm_parser import XTermParser
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
@@ -44,6 +44,11 @@ def bindings(cls: type[DOMNode]) -> Iterator[Binding]:
     """The bindings of a class, with those it inherits."""
     for _, binding in cls._merged_bindings or ():
         yield binding
+
+
+def bind(app: App[Any], own: Sequence[Binding]) -> None:
+    """Give an app bindings beside those of its class. Its own `bind` takes no id and no tooltip."""
+    app._bindings = BindingsMap.merge([BindingsMap(own), app._bindings])  # noqa: SLF001
 
 
 class EscapeParser(XTermParser):

@@ -12,11 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
+from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.system.foreign_text import line, plain
 from talm_core.tokenizer.playground import Answer, Ask, Token
 from talm_core.tokenizer.vocabulary import readable
 from talm_tui.forms.editors import Edited, PickEditor
-from talm_tui.forms.names import tokenizer_options
+from talm_tui.forms.names import artifact_options
 from talm_tui.forms.picker import PickScreen
 from talm_tui.services.clients import Encoded, EncodeSession
 from talm_tui.services.messages import OpenForm
@@ -200,7 +201,7 @@ token, its longest tokens, each script. `esc` leaves the field, and then goes ba
             self.session.close()
 
     def _options(self) -> list[tuple[str, str]]:
-        return tokenizer_options(self.talm.snapshot.tokenizers)
+        return artifact_options(TokenizerConfig.kind, self.talm.snapshot.of(TokenizerConfig.kind))
 
     # --- asking ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
@@ -13,12 +13,19 @@ from talm_core.training.concerns import concerns, steps_in_time
 from talm_core.training.estimate import Plan, plan
 from talm_core.training.throughput import PastRun, Speed, key_of, like
 from talm_tui.forms.checker import Findings
-from talm_tui.forms.meaning import Meaning, Part, Row, time_left
-from talm_tui.forms.timeline import of_run
-from talm_tui.widgets.format import count, memory, size
+from talm_tui.forms.meaning import Meaning, Part, Row
+from talm_tui.train.timeline import Timeline, of_run
+from talm_tui.widgets.format import count, duration, memory, size
 
 USUAL_VOCABULARY = 4100
 """Ids of the vocabulary that ships with talm, reckoned with while no dataset is chosen."""
+
+
+@dataclass(frozen=True)
+class RunMeaning(Meaning):
+    """And how the run would go."""
+
+    timeline: Timeline | None = None
 
 
 def of_training(
@@ -26,7 +33,7 @@ def of_training(
     findings: Findings | None,
     models: Iterable[Overview],
     available: int = 0,
-) -> Meaning:
+) -> RunMeaning:
     """The consequences of a run's settings. `available` is the memory there is, in bytes."""
     manifest = findings.manifest if findings else None
     vocab_size = manifest.tokenizer.n_vocab if manifest else USUAL_VOCABULARY
@@ -77,7 +84,7 @@ def of_training(
         if not concern.fatal
     ]
     timeline = of_run(config, speed.tokens_per_second if speed else None)
-    return Meaning(tuple(rows), bar, float(available), tuple(warnings), timeline)
+    return RunMeaning(tuple(rows), bar, float(available), tuple(warnings), timeline)
 
 
 def _measured(config: PretrainConfig, findings: Findings | None, vocab_size: int) -> Speed | None:
@@ -124,3 +131,15 @@ def _tokens(planned: Plan, at_most: str) -> Row:
     ratio = planned.tokens_per_parameter
     parts.append(f"{f'{ratio:.2g}' if ratio < 10 else count(ratio)} per parameter")
     return Row("tokens", ", ".join(parts), brief)
+
+
+def time_left(config: PretrainConfig, speed: Speed | None) -> str:
+    """How long a run is going to take, and how that is known."""
+    tokens = config.max_steps * config.tokens_per_step
+    limit = None if config.minutes is None else config.minutes * 60
+    if speed is None:
+        return "not known before a first run" if limit is None else f"at most {duration(limit)}"
+    seconds = tokens / speed.tokens_per_second
+    if limit is not None and limit < seconds:
+        return f"{duration(limit)}, cut by minutes"
+    return f"about {duration(seconds)} at {count(speed.tokens_per_second)} tokens/s"

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from talm_tui.charts.outline import gutter, outline
-from talm_tui.forms.timeline import Recurring, Timeline
+from talm_tui.train.timeline import Recurring, Timeline
 from talm_tui.widgets.format import count, duration
 
 _LABEL = 11

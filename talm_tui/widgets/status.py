@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from talm_core.jobs.registry import artifact_of, spec_of
+from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.format import count, percent
 
@@ -83,20 +85,26 @@ def _figures(overview: Overview) -> tuple[str, ...]:
         return ("failed",)
     if status.value != "done":
         return (f"{status.value} {share}".rstrip(), share or status.value)
-    if overview.artifact.kind == "tokenizer":
-        size = overview.summary.get("vocab_size", getattr(overview.config, "vocab_size", None))
-        return (f"{count(size)} tokens", count(size)) if isinstance(size, int) else ()
-    if overview.artifact.kind == "data":
-        tokens = _tokens(overview)
-        return (f"{tokens} tokens", tokens) if tokens else ()
-    bits = overview.bits_per_byte
-    return (f"{bits:.2f} bits/byte", f"{bits:.2f}") if bits is not None else ()
+    return briefly(overview)
 
 
-def _tokens(overview: Overview) -> str:
-    counts = [overview.summary.get(key) for key in ("train_tokens", "val_tokens")]
-    known = [number for number in counts if isinstance(number, int)]
-    return count(sum(known)) if known else ""
+def briefly(overview: Overview) -> tuple[str, ...]:
+    """What its kind says of a finished one in few words, the longest wording first."""
+    spec = spec_of(overview.artifact.kind)
+    if spec.brief:
+        return tuple(load(spec.brief)(overview, count))
+    return tuple(load(spec.figures)(overview))[:1] if spec.figures else ()
+
+
+def in_words(overview: Overview) -> str:
+    """What there is to say of a job without steps: what it makes, how far it is, what it came to:
+    `die  rolling 40 %`."""
+    said = [percent(overview.fraction)]
+    if overview.status.active:
+        said.insert(0, line(overview.phase))
+    elif overview.status.value == "done":
+        said = list(briefly(overview)[:1])
+    return f"{artifact_of(overview.artifact.kind).noun}  {' '.join(said)}".rstrip()
 
 
 def title(overview: Overview) -> str:

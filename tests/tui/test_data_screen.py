@@ -20,7 +20,7 @@ from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.editors import PickEditor
 from talm_tui.forms.glimpse import Glimpse
 from talm_tui.forms.job_view import JobView
-from talm_tui.forms.names import tokenizer_options
+from talm_tui.forms.names import artifact_options
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.train.screen import TrainScreen
@@ -240,7 +240,7 @@ def test_a_disk_that_is_too_small_is_told_of(
 
 def test_what_can_be_picked(workspace: Workspace) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
-        options = tokenizer_options(place.snapshot.tokenizers)
+        options = artifact_options("tokenizer", place.snapshot.of("tokenizer"))
         assert options == [
             ("base", "4,096 tokens, ships with talm"),
             ("code-8k", "8,192 tokens"),

@@ -11,9 +11,25 @@ from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.runtime.preflight import settle
-from talm_core.settings.schema import build
+from talm_core.settings.schema import JobConfig, build
 from talm_core.storage.workspace import Workspace
-from talm_tui.forms.checker import Checker, Corpus, Findings, look
+from talm_tui.data import looking as data_looking
+from talm_tui.forms import checker as generic
+from talm_tui.forms.checker import Checker, Corpus, Findings
+from talm_tui.tokenizer import looking as tokenizer_looking
+from talm_tui.train import looking as train_looking
+
+
+def look(config: JobConfig, workspace: Workspace) -> Findings:
+    """As the place of the config's kind takes it."""
+    match config:
+        case TokenizerConfig():
+            return tokenizer_looking.look(config, workspace)
+        case DataConfig():
+            return data_looking.look(config, workspace)
+        case PretrainConfig():
+            return train_looking.look(config, workspace)
+    return generic.look(config, workspace)
 
 
 def test_a_look_finds_problems_and_facts(tmp_path: Path) -> None:
@@ -42,7 +58,8 @@ def test_a_look_at_data_knows_the_tokenizer(tmp_path: Path) -> None:
 
 def test_only_the_newest_is_looked_at(tmp_path: Path) -> None:
     answers: queue.Queue[Findings | Exception] = queue.Queue()
-    checker = Checker(Workspace(tmp_path), answers.put, delay=0.05)
+    workspace = Workspace(tmp_path)
+    checker = Checker(lambda config: look(config, workspace), answers.put, delay=0.05)
     configs = [build(TokenizerConfig, {"name": name}) for name in ("a", "b", "base")]
     for config in configs:
         checker.ask(config)

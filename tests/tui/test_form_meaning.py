@@ -20,10 +20,12 @@ from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.hardware import Room
 from talm_core.training.estimate import plan
 from talm_core.training.throughput import Speed
-from talm_tui.forms.checker import Corpus, Findings, look
-from talm_tui.forms.data_meaning import of_data, published, unnamed
-from talm_tui.forms.meaning import Meaning, guessed_ratio, of_tokenizer, time_left
-from talm_tui.train.meaning import of_training
+from talm_tui.data.meaning import guessed_ratio, of_data, published
+from talm_tui.forms.checker import Corpus, Findings
+from talm_tui.forms.meaning import Meaning, unnamed
+from talm_tui.tokenizer.looking import look
+from talm_tui.tokenizer.meaning import of_tokenizer
+from talm_tui.train.meaning import of_training, time_left
 from talm_tui.widgets.format import duration, size
 
 

@@ -29,7 +29,7 @@ from talm_core.runtime.events import (
 )
 from talm_core.runtime.lock import Lock
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Workspace
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.app import TalmApp
 from talm_tui.home.next_step import next_step
 from talm_tui.home.run_detail import RunDetail
@@ -59,7 +59,7 @@ def test_empty_workspace_says_what_to_do(empty_workspace: Workspace) -> None:
         assert "Press s: talm trains a tokenizer, prepares data and trains a small model" in text
         assert "Cuts text into tokens." in text
         assert not app.screen.query_one(RunTable).display
-        assert not app.screen.query_one("#quickstart").display
+        assert not app.screen.query_one("#whole").display
 
     play(empty_workspace, story)
     assert not empty_workspace.root.exists(), "looking creates nothing"
@@ -137,9 +137,9 @@ def test_cursor_moves_and_stays_with_its_run(workspace: Workspace) -> None:
         await pilot.press("down", "down")
         assert chosen() == "talm-1"
         # Another run says something, and moves up in the list.
-        models = app.snapshot.models
+        kinds, models = app.snapshot.kinds, app.snapshot.models
         later = replace(models[-1], updated=canned.NOW + 100)
-        app.snapshot = replace(app.snapshot, models=(later, *models[:-1]))
+        app.snapshot = replace(app.snapshot, kinds={**kinds, "pretrain": (later, *models[:-1])})
         await pilot.pause()
         assert chosen() == "talm-1"
         await pilot.press("end", "down")
@@ -184,8 +184,8 @@ class Recorded(TalmApp):
     def send(self, directory: Path, command: Command) -> None:  # type: ignore[override]
         self.asked.append((directory.name, command))
 
-    def open_run(self, name: str) -> None:
-        self.asked.append(("open", name))
+    def open_run(self, artifact: Artifact) -> None:
+        self.asked.append(("open", artifact.name))
 
 
 def test_enter_opens_the_run(workspace: Workspace) -> None:
@@ -423,7 +423,7 @@ def test_s_really_starts_one(empty_workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("s")
-        await until(pilot, lambda: app.snapshot.quickstarts)
+        await until(pilot, lambda: app.snapshot.wholes)
         directory = empty_workspace.directory("quickstart", "quickstart")
         try:
             await until(pilot, lambda: "Quick start: quickstart" in screen_text(app))
@@ -446,9 +446,9 @@ def test_next_step_follows_what_there_is(workspace: Workspace) -> None:
     idle = replace(whole, active=())
     said = next_step(idle, keys.__getitem__)
     assert said == "r goes on with try-3; talm-1 is ready to talk to (6)."
-    only_data = replace(idle, models=())
+    only_data = replace(idle, kinds={**idle.kinds, "pretrain": ()})
     assert next_step(only_data, keys.__getitem__) == "m trains a model on stdlib/all."
-    only_tokenizer = replace(only_data, data=())
+    only_tokenizer = replace(only_data, kinds={"tokenizer": idle.of("tokenizer")})
     said = next_step(only_tokenizer, keys.__getitem__)
     assert said == "d turns text into tokens with code-8k."
 

@@ -13,8 +13,8 @@ from talm_core.storage.workspace import Workspace
 from talm_core.training.lr_schedule import LRSchedule
 from talm_core.training.train_state import due_after
 from talm_tui.forms.screen import FormPlace
-from talm_tui.forms.timeline import Recurring, Timeline, of_run
 from talm_tui.train.screen import TrainScreen
+from talm_tui.train.timeline import Recurring, Timeline, of_run
 from talm_tui.train.timeline_panel import TimelinePanel, picture
 from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import add_manifest, run_at, settled, type_into, until

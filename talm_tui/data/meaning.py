@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from talm_core.data.sources import SOURCES, Sample
 from talm_core.jobs.dataset.config import DataConfig
 from talm_tui.forms.checker import Findings
-from talm_tui.forms.meaning import Meaning, Row, amount, guessed_ratio
+from talm_tui.forms.meaning import UNKNOWN, Meaning, Row, amount
 from talm_tui.widgets.format import count, size
-
-UNKNOWN = "not known before the Hub is asked, when it starts"
 
 
 def published(sample: Sample) -> str:
@@ -27,18 +25,17 @@ def published(sample: Sample) -> str:
     return " · ".join(parts) or sample.help
 
 
-def unnamed(values: Mapping[str, Any], source: str) -> Meaning | None:
-    """What can be said of a dataset on the Hub before it is named: None when `source`, the setting
-    that would ask for one, says something else, or there is a name."""
-    if values.get(source) != "hub" or values.get("dataset"):
-        return None
-    needs = "the id of a dataset on the Hub, such as roneneldan/TinyStories"
-    rows = [Row("needs", needs, f"needs {needs}"), Row("corpus", UNKNOWN)]
-    for key, shown, unit in (("max_tokens", count, " tokens"), ("max_bytes", size, " of text")):
-        most = values.get(key)
-        if isinstance(most, int):
-            rows.append(Row("at most", f"{shown(most)}{unit}", f"at most {shown(most)}{unit}"))
-    return Meaning(tuple(rows))
+_RATIOS = ((8.0, 1.0), (10.0, 2.5), (12.0, 3.3), (15.0, 4.2), (17.0, 4.6))
+"""Bytes a token by the vocabulary's bits, of texts like the standard library: a first guess."""
+
+
+def guessed_ratio(vocab_size: int) -> float:
+    """Bytes a token to expect of a vocabulary, where no dataset tells."""
+    bits = math.log2(max(256, vocab_size))
+    for (low, small), (high, large) in itertools.pairwise(_RATIOS):
+        if bits <= high:
+            return small + (large - small) * (bits - low) / (high - low)
+    return _RATIOS[-1][1]
 
 
 def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
