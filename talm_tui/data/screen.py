@@ -81,7 +81,8 @@ class DataScreen(FormPlace):
 
     def propose(self) -> None:
         # Whoever has just trained a tokenizer means to use it.
-        self.state.fill("tokenizer_path", newest("tokenizer", self.snapshot.of("tokenizer")))
+        kind = self.state.by_key["tokenizer_path"].setting.picks
+        self.state.fill("tokenizer_path", newest(kind, self.snapshot.of(kind)))
         values = self.state.values
         source, sample = str(values.get("source", "")), values.get("ds_sample")
         before, self._source = SOURCES.get(self._source), source

@@ -186,7 +186,9 @@ def test_nothing_to_look_at(empty_workspace: Workspace) -> None:
 
 def test_a_dataset_that_exists_gets_another_prefix(workspace: Workspace) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
-        assert place.state.texts["dir_prefix"] == "base"
+        # That of the tokenizer that was trained last, which is the one to begin with.
+        assert place.state.texts["tokenizer_path"] == "code-8k"
+        assert place.state.texts["dir_prefix"] == "code-8k"
         place.fill({"ds_sample": "docs"})
         assert place.state.texts["dir_prefix"] == ""
         place.fill({"ds_sample": "all"})
@@ -247,3 +249,25 @@ def test_what_can_be_picked(workspace: Workspace) -> None:
         ]
 
     run_at(workspace, "data", steps)
+
+
+def test_what_a_source_needs_is_the_next_field(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert place.state.texts["tokenizer_path"] == "base"
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        await pilot.press(*"text", "enter")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "path")
+        assert place.state.texts["source"] == "text"
+        # The same where it is stepped to.
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        await pilot.press("escape", "ctrl+z", "ctrl+z")
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        while place.state.texts["source"] != "hub":
+            await pilot.press("right")
+        await pilot.press("down")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "dataset")
+
+    run_at(empty_workspace, "data", steps)
