@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from talm_core.data.sources import SOURCES, Sample
 from talm_core.jobs.dataset.config import DataConfig
-from talm_tui.forms.checker import Findings
+from talm_tui.forms.checker import Findings, Ratio
 from talm_tui.forms.meaning import UNKNOWN, Meaning, Row, amount
 from talm_tui.widgets.format import count, size
 
@@ -56,8 +56,8 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
             rows.append(Row("corpus", text + by, text))
         elif sample is None:
             rows.append(Row("corpus", UNKNOWN, "size not known"))
-    measured = findings.bytes_per_token
-    ratio = measured or guessed_ratio(findings.vocab_size)
+    known = findings.ratio or Ratio(guessed_ratio(findings.vocab_size), "a guess")
+    ratio = known.bytes_per_token
     tokens = None if text_bytes is None else text_bytes / ratio
     if config.max_tokens is not None:
         tokens = config.max_tokens if tokens is None else min(tokens, config.max_tokens)
@@ -69,11 +69,10 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
             room = f"{size(findings.free_disk)} free, {count(findings.free_disk / ids)} tokens"
             rows.append(Row("disk", room, f"{size(findings.free_disk)} free"))
         return Meaning(tuple(rows))
-    basis = "as in an earlier dataset" if measured else "a guess"
     rows.append(
         Row(
             "tokens",
-            f"about {count(tokens)}, {ratio:.1f} bytes each ({basis})",
+            f"about {count(tokens)}, {ratio:.1f} bytes each ({known.source})",
             f"about {count(tokens)} tokens",
         )
     )

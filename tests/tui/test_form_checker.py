@@ -49,7 +49,7 @@ def test_a_look_at_data_knows_the_tokenizer(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     found = look(build(DataConfig, {}), workspace)
     assert found.vocab_size == 4100
-    assert found.bytes_per_token is None
+    assert found.ratio is None
     unknown = look(build(DataConfig, {"tokenizer_path": "nosuch"}), workspace)
     assert [problem.key for problem in unknown.problems] == ["tokenizer_path"]
     run = build(PretrainConfig, {"model_name": "a", "data_dir": "nosuch"})

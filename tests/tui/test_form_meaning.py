@@ -21,7 +21,7 @@ from talm_core.system.hardware import Room
 from talm_core.training.estimate import plan
 from talm_core.training.throughput import Speed
 from talm_tui.data.meaning import guessed_ratio, of_data, published
-from talm_tui.forms.checker import Corpus, Findings
+from talm_tui.forms.checker import Corpus, Findings, Ratio
 from talm_tui.forms.meaning import Meaning, unnamed
 from talm_tui.tokenizer.looking import look
 from talm_tui.tokenizer.meaning import of_tokenizer
@@ -115,7 +115,9 @@ def test_a_small_dataset() -> None:
 
 def test_a_dataset_that_is_not_here_yet() -> None:
     config = build(DataConfig, {"source": "fineweb", "ds_sample": "sample-10BT"})
-    found = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=60 * 10**9)
+    found = Findings(
+        config, vocab_size=4100, ratio=Ratio(4.0, "as in an earlier dataset"), free_disk=60 * 10**9
+    )
     meaning = of_data(config, found)
     # 10 billion tokens of GPT-2's are some 44 GB of text, 11 billion of these, 22 GB in shards.
     assert said(meaning) == {
@@ -126,7 +128,9 @@ def test_a_dataset_that_is_not_here_yet() -> None:
         "download": "31 GB",
     }
     assert meaning.warnings == ()
-    small = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=50 * 10**9)
+    small = Findings(
+        config, vocab_size=4100, ratio=Ratio(4.0, "as in an earlier dataset"), free_disk=50 * 10**9
+    )
     (warning,) = of_data(config, small).warnings
     assert warning.startswith("the disk has 50 GB free, about 53 GB are needed: set max_tokens")
     # What is read and thrown away needs no room; a tenth of it a tenth.
@@ -168,7 +172,10 @@ def test_what_publishers_say() -> None:
 def test_a_dataset_of_many_shards() -> None:
     config = build(DataConfig, {"shard_size": 100_000, "max_tokens": 1_000_000})
     found = Findings(
-        config, corpus=Corpus("a", 9_000_000, 9), vocab_size=100_000, bytes_per_token=3.0
+        config,
+        corpus=Corpus("a", 9_000_000, 9),
+        vocab_size=100_000,
+        ratio=Ratio(3.0, "as in an earlier dataset"),
     )
     assert said(of_data(config, found)) == {
         "corpus": "9.0 MB, 9 documents",
