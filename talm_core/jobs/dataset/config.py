@@ -170,7 +170,7 @@ class DataConfig(JobConfig):
             "Tokens",
             "Keep this many of the first tokens for validation.",
             unit="tokens",
-            more="None means the first shard, or val_fraction of what is smaller than two shards.",
+            more="None means val_fraction; of the Hub, from two shards on, the first shard.",
             advanced=True,
         ),
     ] = None
@@ -191,9 +191,10 @@ class DataConfig(JobConfig):
         Field(gt=0, le=0.5),
         Setting(
             "Tokens",
-            "Share kept for validation when the corpus is smaller than two shards.",
-            more="The last documents (or the end of a single document). From two shards on, the"
-            " first shard is for validation instead.",
+            "Share of the text kept for validation.",
+            more="From all over it: the end of each long document, and short ones whole, evenly"
+            " spread. At most 400 MB. Of the Hub, from two shards on, it is the first shard"
+            " instead.",
             advanced=True,
         ),
     ] = 0.1
