@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from talm_core.data.division import expected_validation
 from talm_core.data.sources import SOURCES, Sample
 from talm_core.jobs.dataset.config import DataConfig
 from talm_tui.forms.checker import Findings, Ratio
@@ -76,7 +77,7 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
             f"about {count(tokens)} tokens",
         )
     )
-    rows += _shards(config, tokens, 2 if findings.vocab_size <= 2**16 else 4)
+    rows += _shards(config, tokens, tokens * ratio, 2 if findings.vocab_size <= 2**16 else 4)
     needed = tokens * (2 if findings.vocab_size <= 2**16 else 4)
     download = sample.download_bytes if sample is not None and corpus is None else None
     if download is not None and text_bytes:
@@ -92,15 +93,19 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
     return Meaning(tuple(rows), warnings=tuple(warnings))
 
 
-def _shards(config: DataConfig, tokens: float, width: int) -> Iterator[Row]:
+def _shards(config: DataConfig, tokens: float, text_bytes: float, width: int) -> Iterator[Row]:
     """How the tokens are divided into files of ids `width` bytes wide."""
-    shards = 2
-    split = f"{count(tokens * config.val_fraction)} tokens"
-    if config.val_tokens is not None:
-        split = f"{count(min(config.val_tokens, tokens))} tokens"
-    elif tokens >= 2 * config.shard_size:
-        shards = math.ceil(tokens / config.shard_size)
-        split = f"{count(config.shard_size)} tokens (the first shard)"
-    yield Row("validation", f"about {split}")
-    files = f"{count(shards)} files, {size(tokens * width)}"
+    hub = SOURCES[config.source].network
+    kept = expected_validation(
+        tokens,
+        text_bytes,
+        hub=hub,
+        val_fraction=config.val_fraction,
+        val_tokens=config.val_tokens,
+        shard_size=config.shard_size,
+    )
+    first = hub and config.val_tokens is None and tokens >= 2 * config.shard_size
+    yield Row("validation", f"about {count(kept)} tokens" + " (the first shard)" * first)
+    shards = sum(math.ceil(part / config.shard_size) for part in (kept, tokens - kept))
+    files = f"{count(max(2, shards))} files, {size(tokens * width)}"
     yield Row("shards", files, files)

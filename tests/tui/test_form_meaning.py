@@ -180,7 +180,7 @@ def test_a_dataset_of_many_shards() -> None:
     assert said(of_data(config, found)) == {
         "corpus": "9.0 MB, 9 documents",
         "tokens": "about 1.0 M, 3.0 bytes each (as in an earlier dataset)",
-        "validation": "about 100 k tokens (the first shard)",
+        "validation": "about 100 k tokens",
         "shards": "10 files, 4.0 MB",
     }
 
