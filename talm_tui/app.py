@@ -62,21 +62,21 @@ class TalmApp(TypedApp):
             "palette",
             id="app.palette",
             priority=True,
-            tooltip="Find anything that can be done",
+            tooltip="Search all actions",
         ),
         Binding(
             "ctrl+o",
             "jump",
             "jump",
             id="app.jump",
-            tooltip="Letters on everything that can be gone to",
+            tooltip="A letter for everything on the screen you can go to",
         ),
         Binding(
             "f1",
             "help",
             "help",
             id="app.help",
-            tooltip="What this place is for, and its keys",
+            tooltip="Help on this screen and its keys",
         ),
         Binding(
             "ctrl+l",
@@ -84,7 +84,7 @@ class TalmApp(TypedApp):
             "Redraw",
             show=False,
             id="app.redraw",
-            tooltip="Draw the screen again",
+            tooltip="Redraw the screen",
         ),
         Binding(
             "ctrl+q",
@@ -298,7 +298,7 @@ class TalmApp(TypedApp):
 
     def on_worker_state_changed(self, event: Any) -> None:
         if event.worker.error is not None:
-            self._say(f"This should not happen: {event.worker.error!r}")
+            self._say(f"A bug in talm-tui: {event.worker.error!r}")
 
     # --- places ------------------------------------------------------------------------------
 

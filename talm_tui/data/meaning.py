@@ -64,7 +64,7 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
         tokens = config.max_tokens if tokens is None else min(tokens, config.max_tokens)
     if tokens is None:
         ids = 2 if findings.vocab_size <= 2**16 else 4
-        rows.append(Row("tokens", "all there are; max_tokens sets a limit", "all tokens"))
+        rows.append(Row("tokens", "all of it; max_tokens sets a limit", "all tokens"))
         rows.append(Row("shards", f"{size(ids * 10**6)} a million tokens"))
         if findings.free_disk is not None:
             room = f"{size(findings.free_disk)} free, {count(findings.free_disk / ids)} tokens"

@@ -143,7 +143,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         said = self._listing.problem and f"✕ {self._listing.problem}"
         if self._listing.more:
             said = f"only the first {len(self._listing.entries):,} are listed: type a path"
-        self._say(said or ("" if entries else "nothing fits"))
+        self._say(said or ("" if entries else "no match"))
 
     def _draw(self, highlight: str) -> None:
         listed = self.query_one(OptionList)

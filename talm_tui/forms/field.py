@@ -37,7 +37,7 @@ def counts(state: FormState) -> Content:
         Content.styled(text, style)
         for number, text, style in (
             (changed, f"* {changed} changed", "$text-warning"),
-            (wrong, f"✕ {wrong} wrong", "$text-error"),
+            (wrong, f"✕ {wrong} {'error' if wrong == 1 else 'errors'}", "$text-error"),
         )
         if number
     )
@@ -73,6 +73,7 @@ class Field(Widget):
         self.item = item
         self.editor = editor
         self.about = whole(item)
+        self.label = item.key
 
     def _reasons(self, width: int) -> list[str]:
         if self.problem is None or width < 10:
@@ -98,7 +99,7 @@ class Field(Widget):
     def render(self) -> Content:
         width = self.size.width
         mark = "✕" if self.problem else "*" if self.changed else " "
-        label = self.item.key[: self.LABEL - 1].ljust(self.LABEL)
+        label = self.label[: self.LABEL - 1].ljust(self.LABEL)
         tail = self._tail(mark, self.TAIL if self.screen.size.width < NARROW else self.ROOMY_TAIL)
         gap = " " * max(0, width - self.LABEL - len(tail))
         style = "$accent bold" if self.active else ""

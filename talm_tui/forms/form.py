@@ -193,6 +193,13 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             item.setting.advanced for item in self.state.items if item.key in changed
         )
 
+    def label(self, key: str, label: str) -> None:
+        """Call a field otherwise than by its setting's key."""
+        field = self._fields.get(key)
+        if field is not None and field.label != label:
+            field.label = label
+            field.refresh()
+
     def _unfolded(self, field: Field) -> bool:
         return self._fold.open or not field.item.setting.advanced
 

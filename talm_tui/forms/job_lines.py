@@ -181,8 +181,8 @@ def _again(kind: str, key: Callable[[str], str]) -> str:
     """What goes on with a job that ended too early, unless it begins from the beginning."""
     spec = spec_of(kind)
     if spec.is_run and spec.resumable:
-        return f"{key('app.runs')} {key('runs.resume')} goes on with it"
-    return f"{key('form.start')} {'starts it anew' if spec.begins_anew else 'goes on with it'}"
+        return f"{key('app.runs')} {key('runs.resume')} continues it"
+    return f"{key('form.start')} {'starts it again' if spec.begins_anew else 'continues it'}"
 
 
 def summary(history: History, width: int) -> str:

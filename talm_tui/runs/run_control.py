@@ -36,13 +36,11 @@ class RunControl(Part):
     confirmed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "space", "pause", "pause", id="runs.pause", tooltip="Pause the run or let it go on"
-        ),
+        Binding("space", "pause", "pause", id="runs.pause", tooltip="Pause or continue the run"),
         Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
         Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
-        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
-        Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
+        Binding("g", "sample", "sample", id="runs.sample", tooltip="Generate a sample now"),
+        Binding("r", "resume", "resume", id="runs.resume", tooltip="Resume the run"),
         Binding(
             "w",
             "every",
@@ -111,7 +109,7 @@ class RunControl(Part):
     def action_sample(self) -> None:
         """Let the model write a sample now."""
         self._send(Sample())
-        self.place.notify("A sample is drawn after this step.", timeout=3)
+        self.place.notify("A sample is generated after this step.", timeout=3)
 
     def action_stop(self) -> None:
         """Ask, then save and end the run."""
@@ -123,7 +121,7 @@ class RunControl(Part):
 
         detail = "It saves a checkpoint first and can be resumed."
         if not self._run.spec.resumable:
-            detail = "What it has done is kept; it cannot be resumed."
+            detail = "What it has made so far is kept; it cannot be resumed."
         question = ConfirmScreen(f"Stop {name}?", detail, yes="stop", no="go on")
         self.place.app.push_screen(question, answered)
 
@@ -148,7 +146,7 @@ class RunControl(Part):
 
         question = f"How often {name} evaluates"
         detail = "Steps between evaluations from now on; 0 evaluates only at the end."
-        screen = AskScreen(question, detail, "", _no_count, yes="says so")
+        screen = AskScreen(question, detail, "", _no_count, yes="sets it")
         self.place.app.push_screen(screen, answered)
 
     # --- its settings for another run --------------------------------------------------------
@@ -221,7 +219,7 @@ class RunControl(Part):
 
         saved = len(self._run.files.checkpoints)
         parts = f"{saved} checkpoint{'s' if saved != 1 else ''}, journal and log"
-        detail = f"Frees {size / 1e6:,.1f} MB: {parts}. It cannot be taken back."
+        detail = f"Frees {size / 1e6:,.1f} MB: {parts}. This cannot be undone."
         question = ConfirmScreen(f"Delete {run.name} for good?", detail, yes="delete", no="keep")
         self.place.app.push_screen(question, answered)
 

@@ -236,8 +236,8 @@ def log_page(history: History, log: str) -> Content:
             tint = "bold $error"
         parts += [(f"{text}\n", tint) for text in _log_lines(record, history)]
     if log.strip():
-        parts += [("\nprinted by its process (log.txt)\n", "bold"), plain(log)]
-    return Content.assemble(*parts).rstrip() if parts else Content("It has said nothing yet.")
+        parts += [("\noutput of its process (log.txt)\n", "bold"), plain(log)]
+    return Content.assemble(*parts).rstrip() if parts else Content("Nothing logged yet.")
 
 
 def _log_lines(record: Record, history: History) -> list[str]:

@@ -26,7 +26,7 @@ class HelpScreen(ModalScreen[None]):
     setting) and of the screen, then the keys: those of this place first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1,q", "close", "Close", id="help.close", tooltip="Back to the place"),
+        Binding("escape,f1,q", "close", "Close", id="help.close", tooltip="Back"),
     ]
 
     def __init__(self, screen: Screen[Any]) -> None:
@@ -41,7 +41,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(Content("\n").join(parts), markup=False)
 
     def action_close(self) -> None:
-        """Back to the place."""
+        """Back."""
         self.dismiss()
 
 

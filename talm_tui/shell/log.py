@@ -91,7 +91,7 @@ class LogScreen(ModalScreen[None]):
         self._offset = max(0, _size(self.path) - _TAIL_BYTES)
         self._take_said()
         if _size(self.path):
-            self.query_one(Lines).add(["", "printed by its process:"])
+            self.query_one(Lines).add(["", "output of its process (log.txt):"])
         self._read(first=True)
         self.set_interval(_LOOK_SECONDS, self._look)
 
@@ -119,7 +119,7 @@ class LogScreen(ModalScreen[None]):
             self._offset, self._rest = 0, ""
         empty = self.query_one("#log-empty", Static)
         empty.display = size == 0 and not self._day
-        empty.update("The job has said nothing yet.")
+        empty.update("Nothing logged yet.")
         if size == self._offset:
             return
         try:
@@ -139,7 +139,7 @@ class LogScreen(ModalScreen[None]):
             self._rest = ""
 
     def action_close(self) -> None:
-        """Back to the place."""
+        """Back."""
         self.dismiss()
 
     def action_top(self) -> None:

@@ -115,9 +115,9 @@ def _within(planned: Plan, share: float) -> Plan:
 def _steps(config: PretrainConfig, planned: Plan, steps: int | None, *, open_end: bool) -> str:
     most, each = f"{config.max_steps:,}", f"of {count(planned.tokens_per_step)} tokens"
     if open_end:
-        return f"at most {most} {each}, fewer where minutes ends it before"
+        return f"at most {most} {each}, fewer if the time limit (minutes) comes first"
     if steps is not None:
-        return f"about {steps:,} {each}, not {most}: minutes ends it before"
+        return f"about {steps:,} {each}, not {most}: the time limit (minutes) comes first"
     return f"{most} {each}"
 
 
@@ -138,8 +138,8 @@ def time_left(config: PretrainConfig, speed: Speed | None) -> str:
     tokens = config.max_steps * config.tokens_per_step
     limit = None if config.minutes is None else config.minutes * 60
     if speed is None:
-        return "not known before a first run" if limit is None else f"at most {duration(limit)}"
+        return "not known until a first run" if limit is None else f"at most {duration(limit)}"
     seconds = tokens / speed.tokens_per_second
     if limit is not None and limit < seconds:
-        return f"{duration(limit)}, cut by minutes"
+        return f"{duration(limit)}, the time limit"
     return f"about {duration(seconds)} at {count(speed.tokens_per_second)} tokens/s"

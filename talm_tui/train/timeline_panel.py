@@ -23,7 +23,7 @@ class TimelinePanel(Widget):
 
     def __init__(self) -> None:
         super().__init__(id="timeline")
-        self.border_title = Content("How the run goes: learning rate")
+        self.border_title = Content("Learning rate over the run")
         self._timeline: Timeline | None = None
         self._stale = False
 

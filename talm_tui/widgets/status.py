@@ -105,8 +105,3 @@ def in_words(overview: Overview) -> str:
     elif overview.status.value == "done":
         said = list(briefly(overview)[:1])
     return f"{artifact_of(overview.artifact.kind).noun}  {' '.join(said)}".rstrip()
-
-
-def title(overview: Overview) -> str:
-    """An artifact's name as lists show it: a sample that is the whole source is not named."""
-    return overview.name.removesuffix("/all").removesuffix("_all")

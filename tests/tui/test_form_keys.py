@@ -65,7 +65,7 @@ def test_what_is_wrong_stands_under_the_field(empty_workspace: Workspace) -> Non
         assert "must be a whole number, 256 to 1,000,000" in str(wrong.render())
         await pilot.pause()
         assert wrong.size.height == 2
-        assert "1 wrong" in text_of(place, "#form-changed")
+        assert "1 error" in text_of(place, "#form-changed")
         await pilot.press("0")
         assert wrong.problem is None
         assert place.state.config is not None

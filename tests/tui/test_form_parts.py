@@ -229,12 +229,12 @@ def test_how_a_job_ended() -> None:
     stopped = history(started, Stopped(reason="asked to stop"))
     text = lines("data", "a", Status.STOPPED, stopped, 100, key).plain
     assert text.startswith("◐ stopped  Dataset a  asked to stop")
-    assert text.endswith("goes on with it")
+    assert text.endswith("continues it")
     assert lines("tokenizer", "a", Status.STOPPED, stopped, 100, key).plain.endswith(
-        "starts it anew"
+        "starts it again"
     )
     run = lines("pretrain", "a", Status.STOPPED, stopped, 100, key).plain
-    assert run.endswith("asked to stop   5 r goes on with it")
+    assert run.endswith("asked to stop   5 r continues it")
     died = history(started, Progress(phase="reading", done=1))
     assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100, key).plain
     assert all(

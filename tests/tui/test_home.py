@@ -391,7 +391,7 @@ def test_s_starts_a_quick_start_under_a_free_name(workspace: Workspace) -> None:
     [
         (RunError("no process could be started"), "The job cannot be started: no process"),
         (OSError("no space"), "The job cannot be started: no space"),
-        (KeyError("bug"), "This should not happen: KeyError('bug')"),
+        (KeyError("bug"), "A bug in talm-tui: KeyError('bug')"),
     ],
 )
 def test_s_starts_one_after_a_start_that_failed(

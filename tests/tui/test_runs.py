@@ -627,7 +627,7 @@ def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> Non
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413, 50)]
         screen.charts.action_export()
         await pilot.pause()
-        assert said(app) == ["Not all of the run is read yet: in a moment"]
+        assert said(app) == ["The run is still loading: try again in a moment"]
         assert "sketch" not in await tell(many[200:], whole=True)
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413)]
         await tell([Record(canned.NOW, canned.metrics(413, 900))])

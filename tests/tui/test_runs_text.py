@@ -176,11 +176,11 @@ def test_the_log_page_has_every_step_and_then_what_was_printed() -> None:
         "14:13:20  failed: full:",
         "free some",
         "",
-        "printed by its process (log.txt)",
+        "output of its process (log.txt)",
         "one",
         "two",
     ]
-    assert run_text.log_page(history(), "").plain == "It has said nothing yet."
+    assert run_text.log_page(history(), "").plain == "Nothing logged yet."
 
 
 # --- memory ----------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Part of the source; for text and hub the name of the dataset.",
+            flags=("--name",),
             more="None means the first. "
             + " ".join(
                 f"{source.name}: {', '.join(source.sample_names)}."
