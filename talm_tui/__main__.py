@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from talm_core.errors import ConfigError
+from talm_core.jobs.registry import specs
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; returns the exit code."""
@@ -28,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_browser = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
     if not in_browser and not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
+        return 2
+    try:
+        specs()
+    except ConfigError as error:
+        sys.stderr.write(f"talm-tui: {error}\n")
         return 2
     # What is made until the first frame stays; the app looks for rubbish from then on.
     gc.disable()

@@ -19,6 +19,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from textual_serve.server import Server
 
+from talm_tui.web_page import shaped
+
 HOST = "127.0.0.1"
 PORT = 8000
 
@@ -69,6 +71,12 @@ class TalmServer(Server):
         app = await super()._make_app()
         app.middlewares.append(self._guard)
         return app
+
+    async def handle_index(self, request: web.Request) -> web.Response:
+        """The page."""
+        page: web.Response = await super().handle_index(request)  # type: ignore[assignment]
+        page.text = shaped(page.text or "")
+        return page
 
     async def on_startup(self, app: web.Application) -> None:
         """Says nothing: the address has been said."""

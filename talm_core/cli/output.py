@@ -124,9 +124,12 @@ class PlainOutput:
         self._next = 0.0
         self._phase = ""
         self._sample: Sampled | None = None
+        self._planned: Planned | None = None
 
     def show(self, record: Record) -> None:
         event = record.event
+        if isinstance(event, Planned):
+            self._planned = event
         if isinstance(event, Progress | Metrics):
             if not self._due(event):
                 return
@@ -134,8 +137,9 @@ class PlainOutput:
             self._sample = event
         elif isinstance(event, Finished) and self._sample is not None:
             self._write(sample_text(self._sample))
-        text = render.line(event)
-        if text:
+        if isinstance(event, Metrics):
+            self._write(render.metrics_line(event, self._planned))
+        elif text := render.line(event):
             self._write(text)
 
     def _due(self, event: Progress | Metrics) -> bool:
@@ -202,7 +206,7 @@ class BarOutput:
             case Progress():
                 self._progress(event)
             case Metrics():
-                about = render.metrics_in_short(event, self._val_loss)
+                about = render.metrics_in_short(event, self._val_loss, self._planned)
                 done = fraction_trained(event, self._planned) * event.max_steps
                 self._bar("training", done, event.max_steps, about)
             case Sampled():

@@ -16,10 +16,10 @@ from talm_core.jobs.registry import VARIABLE
 from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.events import (
-    Checkpoint,
     Checkpointed,
     Finished,
     Metrics,
+    Planned,
     Sample,
     Sampled,
     Started,
@@ -106,6 +106,23 @@ def metrics(step: int, steps: int = 100, loss: float = 1.0) -> Metrics:
     )
 
 
+def planned(*, minutes: float | None = None) -> Planned:
+    """A run of 900 steps, of which only the time limit matters."""
+    return Planned(
+        parameters=892_032,
+        vocab_size=300,
+        device="cpu",
+        precision="fp32",
+        compiled=False,
+        tokens_per_step=2048,
+        max_steps=900,
+        train_tokens=2_800_000,
+        val_tokens=1,
+        flops_per_token=1.0,
+        minutes=minutes,
+    )
+
+
 def _go_wrong(config: CountConfig, step: int) -> None:
     if step == 3 and config.wrong:
         if config.wrong == "input":
@@ -134,7 +151,7 @@ SPECS = tuple(
         config=f"tests.core.counting:{config.__name__}",
         entry=f"tests.core.counting:{entry}",
         artifact=ArtifactSpec(config.kind + "s", config.kind, config.title, main_file=STATE),
-        hears=frozenset({Checkpoint, Sample}) if config is CountConfig else frozenset(),
+        hears=frozenset({"Checkpoint", "Sample"}) if config is CountConfig else frozenset(),
         resumable=True,
     )
     for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly"))

@@ -48,10 +48,10 @@ def parquet(rows: Sequence[str | None], **options: Any) -> bytes:
 
 
 def read(
-    path: Path, *, skip: int = 0, field: str = "text", errors: EncodingErrors = "strict"
+    path: Path, *, field: str = "text", errors: EncodingErrors = "strict"
 ) -> list[tuple[str, str]]:
     file = DocumentFile(path, path.name, Format.of(path.name), Reading(field, errors))
-    return [(document.name, document.text) for document in file.documents(skip)]
+    return [(document.name, document.text) for document in file.documents()]
 
 
 def problem(path: Path, **how: Any) -> str:
@@ -90,7 +90,6 @@ def test_a_text_comes_out_as_it_is(suffix: str, tmp_path: Path) -> None:
     text = "grün\r\nzwei\rdrei 世界😀\0\x1b" * 50
     path.write_bytes(PACKED[suffix](b"\xef\xbb\xbf" + text.encode()))
     assert read(path) == [(path.name, text)]
-    assert read(path, skip=1) == []
 
 
 @pytest.mark.parametrize("suffix", PACKED)
@@ -164,8 +163,6 @@ def test_every_line_is_a_document(suffix: str, tmp_path: Path) -> None:
     found = read(path)
     assert [text for _, text in found] == [row or "" for row in rows]
     assert [name.rpartition("#")[2] for name, _ in found] == ["1", "2", "5", "6", "7"]
-    for skip in range(7):
-        assert read(path, skip=skip) == found[skip:]
 
 
 def test_another_field_may_hold_the_text(tmp_path: Path) -> None:
@@ -224,8 +221,7 @@ def test_every_row_is_a_document(
     table = pa.table({"text": pa.array(rows, pa.string())}, schema=schema)
     pq.write_table(table, path, row_group_size=group)
     expected = [(f"a.parquet#{number}", row or "") for number, row in enumerate(rows, 1)]
-    for skip in (0, 1, len(rows) // 2, len(rows), len(rows) + 1):
-        assert read(path, skip=skip) == expected[skip:]
+    assert read(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -284,10 +280,8 @@ def test_a_directory_of_everything(tmp_path: Path) -> None:
     assert sum(corpus.count()) <= corpus.files_bytes
     assert (len(corpus), corpus.total_bytes) == (7, 2 + 4 + 2 + 2 + 1 + 1)
     for start in range(8):
-        for stop in (start, start + 2, None):
-            found = [d.text for d in corpus.documents(start, stop)]
-            assert found == expected[start:stop]
-            assert list(corpus.parts(start, stop)) == [(True, text) for text in found]
+        found = [(part.number, part.begins, part.text) for part in corpus.parts(start=start)]
+        assert found == [(at, True, text) for at, text in enumerate(expected)][start:]
     list(corpus.parts())
     assert corpus.position == corpus.files_bytes
 

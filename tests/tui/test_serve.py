@@ -104,9 +104,16 @@ def test_the_page_shows_the_app_and_its_keys_work(empty_workspace: Workspace) ->
         assert status == 200
         assert f'data-session-websocket-url="ws{url.removeprefix("http")}/ws"' in page
         assert policy.startswith("default-src 'self'")
+        assert "<title>talm</title>" in page
+        assert '<div id="talm-hint" role="status">Keys do not reach talm now' in page
+        assert page.count('document.querySelector(".xterm-helper-textarea")') == 1
+        assert "googleapis" not in page
         script = re.search(r'src="([^"]+textual\.js)"', page)
         assert script is not None
-        assert fetch(script[1])[0] == 200
+        status, source, _ = fetch(script[1])
+        assert status == 200
+        # What the page gives the focus to is what the terminal calls it.
+        assert "xterm-helper-textarea" in source
 
         async def story(page: Page) -> None:
             lines = await page.wait("Press s:")

@@ -29,6 +29,15 @@ class Counted(io.RawIOBase):
         self._passed(len(data))
         return len(data)
 
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
 
 class Zstd(io.RawIOBase):
     """The unpacked bytes of one or more zstd frames. The library's own reader takes the end of a

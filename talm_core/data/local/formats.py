@@ -43,6 +43,7 @@ _PARQUET_MAGIC = b"PAR1"
 _GROWTH = {"gzip": 3.0, "zstd": 3.3, "parquet": 1.8}
 
 _ROWS = 256
+_CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +104,38 @@ class DocumentFile:
         self._format = file_format
         self._reading = reading or Reading()
 
-    def documents(self, skip: int = 0) -> Iterator[Document]:
-        """The documents from number `skip` on. An empty row is an empty document.
+    def documents(self) -> Iterator[Document]:
+        """The documents, each whole. An empty row is an empty document.
 
         Raises:
             CorpusError: the file cannot be read, is damaged or not UTF-8, or a row has no text in
                 the field; names the line or row, or the byte.
         """
         if self._format.kind == "jsonl":
-            yield from self._lines(skip)
+            yield from self._lines()
         elif self._format.kind == "parquet":
-            yield from self._rows(skip)
-        elif skip == 0:
+            yield from self._rows()
+        else:
             text = "".join(self.parts())
             if not text:
                 raise self._error("has become empty")
             yield Document(self._name, text)
 
-    def parts(self) -> Iterator[str]:
-        """The text of a text file from its beginning to its end, some megabytes at a time, without
-        a byte order mark.
+    def texts(self) -> Iterator[str]:
+        """The texts of the rows of a file that has rows. Raises as `documents`."""
+        return (document.text for document in self.documents())
+
+    def parts(self, skip: int = 0) -> Iterator[str]:
+        """The text of a text file, some megabytes at a time, without a byte order mark and without
+        its first `skip` bytes and what is left of a character there.
 
         Raises:
             CorpusError: as above.
         """
-        begun, base, rest = False, 0, b""
+        begun, base, rest = skip > 0, 0, b""
         with self._opened() as file:
+            if skip:
+                base, rest = self._go_to(file, skip)
             while True:
                 block = file.read(PART_BYTES)
                 data = rest + block
@@ -144,6 +151,16 @@ class DocumentFile:
                     yield text
                 if not block:
                     return
+
+    def _go_to(self, file: IO[bytes], skip: int) -> tuple[int, bytes]:
+        """Go to where the text has `skip` bytes behind it, and to the next character."""
+        assert self._format.plain
+        mark = len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+        file.seek(mark + skip)
+        self.position = mark + skip
+        following = file.read(4)
+        data = following.lstrip(_CONTINUATION)
+        return mark + skip + len(following) - len(data), data
 
     def head(self, size: int) -> bytes:
         """The first bytes, unpacked."""
@@ -172,7 +189,7 @@ class DocumentFile:
 
     # --- JSON Lines --------------------------------------------------------------------------
 
-    def _lines(self, skip: int) -> Iterator[Document]:
+    def _lines(self) -> Iterator[Document]:
         at = 0
         with self._opened() as file:
             for number, line in enumerate(self._raw_lines(file), 1):
@@ -180,9 +197,6 @@ class DocumentFile:
                 if number == 1 and line.startswith(codecs.BOM_UTF8):
                     line = line.removeprefix(codecs.BOM_UTF8)
                 if line.isspace() or not line:
-                    continue
-                if skip:
-                    skip -= 1
                     continue
                 text = self._text_of(number, line.rstrip(b"\r\n"), start)
                 yield Document(f"{self._name}#{number}", text)
@@ -216,7 +230,7 @@ class DocumentFile:
 
     # --- parquet -----------------------------------------------------------------------------
 
-    def _rows(self, skip: int) -> Iterator[Document]:
+    def _rows(self) -> Iterator[Document]:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
 
@@ -227,16 +241,11 @@ class DocumentFile:
                 table = ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
                 column = self._column(table)
                 for group in range(table.num_row_groups):
-                    rows = table.metadata.row_group(group).num_rows
-                    if number + rows <= skip:
-                        number += rows
-                        continue
                     batches = table.iter_batches(_ROWS, row_groups=[group], columns=[column])
                     for batch in batches:
                         for value in _binary(batch.column(0)):
                             number += 1
-                            if number > skip:
-                                yield self._row(number, value)
+                            yield self._row(number, value)
                         self.position = size * number // table.metadata.num_rows
             except (pa.ArrowException, OSError) as error:
                 # Arrow reports damaged pages as OSError, too.

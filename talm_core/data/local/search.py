@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from talm_core.data.local.entries import Entry
@@ -53,6 +53,8 @@ class Search:
         file = entry.file(self.reading)
         head = file.head(HEAD_BYTES)
         file.check(head)
+        if entry.format.plain and head.startswith(codecs.BOM_UTF8):
+            entry = replace(entry, mark=len(codecs.BOM_UTF8))
         return entry, head
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -66,6 +67,7 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Part of the source; for text and hub the name of the dataset.",
+            flags=("--name",),
             more="None means the first. "
             + " ".join(
                 f"{source.name}: {', '.join(source.sample_names)}."
@@ -169,7 +171,7 @@ class DataConfig(JobConfig):
             "Tokens",
             "Keep this many of the first tokens for validation.",
             unit="tokens",
-            more="None means the first shard, or val_fraction of what is smaller than two shards.",
+            more="None means val_fraction; of the Hub, from two shards on, the first shard.",
             advanced=True,
         ),
     ] = None
@@ -190,9 +192,10 @@ class DataConfig(JobConfig):
         Field(gt=0, le=0.5),
         Setting(
             "Tokens",
-            "Share kept for validation when the corpus is smaller than two shards.",
-            more="The last documents (or the end of a single document). From two shards on, the"
-            " first shard is for validation instead.",
+            "Share of the text kept for validation.",
+            more="From all over it: the end of each long document, and short ones whole, evenly"
+            " spread. At most 400 MB. Of the Hub, from two shards on, it is the first shard"
+            " instead.",
             advanced=True,
         ),
     ] = 0.1
@@ -235,8 +238,13 @@ class DataConfig(JobConfig):
             problems.append(Problem("val_tokens", message, self.val_tokens))
         return problems
 
-    def extends(self, done: DataConfig) -> bool:
+    def to_extend(self, directory: Path) -> str:
+        del directory
+        return "more max_tokens make it longer; else "
+
+    def extends(self, done: DataConfig, directory: Path) -> bool:
         """Whether this is the same dataset with more tokens."""
+        del directory
         longer = (self.max_tokens or math.inf) > (done.max_tokens or math.inf)
         # Other ways to name the same, and what makes no difference.
         free = ("ds_sample", "max_tokens", "keep_downloads")

@@ -177,8 +177,8 @@ def local_corpus(config: DataConfig) -> Corpus | None:
 
 def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:
     """A corpus' documents from number `row` on."""
-    for number, document in enumerate(corpus.documents(row), row):
-        yield Located(0, number, document.text)
+    for part in corpus.parts(start=row):
+        yield Located(0, part.number, part.text, part.begins)
 
 
 def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpus:

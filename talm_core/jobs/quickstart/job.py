@@ -16,6 +16,7 @@ from talm_core.data.local.corpus import reading_of
 from talm_core.errors import Problem, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.fitting import fitted
 from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
@@ -54,7 +55,8 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     else:
         data |= {"source": "stdlib", "dir_prefix": config.name}
     data_config = build(DataConfig, data)
-    values = dict(preset.values)
+    said = {} if config.max_steps is None else {"max_steps": config.max_steps}
+    values = PretrainConfig.completed(said) | fitted(preset.values, said) | said
     values |= {
         "model_name": config.name,
         "data_dir": data_config.artifact,
@@ -63,10 +65,6 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     }
     if config.prompt is not None:
         values["sample_prompt"] = (config.prompt,)
-    if config.max_steps is not None:
-        values["max_steps"] = config.max_steps
-        shortest = min(int(values.get("warmup_steps", 40)), config.max_steps)
-        values["warmup_steps"] = shortest
     return tokenizer, data_config, build(PretrainConfig, values)
 
 
@@ -121,6 +119,11 @@ def free_name(workspace: Workspace, stem: str = "quickstart") -> str:
     """`stem`, or the first of `stem-2`, `stem-3` … under which nothing exists yet."""
     names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
     return next(name for name in names if all(map(artifact_files.vacant, _places(name, workspace))))
+
+
+def next_one(workspace: Workspace) -> QuickstartConfig:
+    """A quick start under a name that is free, with everything else as usual."""
+    return QuickstartConfig(name=free_name(workspace))
 
 
 def taken(config: QuickstartConfig, workspace: Workspace) -> list[Problem]:

@@ -178,8 +178,9 @@ class TokenizerConfig(JobConfig):
         Field(ge=0, le=0.5),
         Setting(
             "Corpus",
-            "Share at the end of the corpus that the tokenizer does not see.",
-            more="Set it to the dataset's val_fraction to keep validation text unseen.",
+            "Share of the text that the tokenizer does not see.",
+            more="The same as data preparation keeps for validation. Set it to the dataset's"
+            " val_fraction to keep validation text unseen.",
             advanced=True,
         ),
     ] = 0.0

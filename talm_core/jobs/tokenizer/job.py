@@ -81,7 +81,7 @@ def _train(ctx: JobContext, config: TokenizerConfig) -> dict[str, Any]:
         noun = "binary file was" if skipped == 1 else "binary files were"
         report(Notice(message=f"{skipped:,} {noun} left out"))
     _prepare(config, corpus, report)
-    if config.val_fraction:
+    if config.val_fraction and not corpus.counted:
         _measure(corpus, report)
     reading = Reading(config.max_bytes)
     pieces = _count(config, corpus, reading, report)
@@ -163,7 +163,7 @@ def _make_ready(pattern: str) -> None:
 def _measure(corpus: Corpus, report: Callable[[Event], None]) -> None:
     """Find out, where only reading tells, how much text there is, to know which is the last."""
     done, total, rate = 0, corpus.files_bytes, _Rate()
-    for read in corpus.measure():
+    for read in corpus.count():
         done += read
         if rate.due():
             report(rate.progress("counting", min(done, total), total, "bytes"))
@@ -191,7 +191,7 @@ def _count(
             report(progress())
 
     report(progress())
-    parts = reading.learned(divided_parts(corpus, config.val_fraction))
+    parts = reading.learned(divided_parts(corpus, config.val_fraction), lambda: counted(0))
     pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
     report(rate.progress("reading", done, done, "bytes"))
     return pieces
