@@ -12,7 +12,6 @@ import queue
 import re
 import threading
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,11 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub.utils import get_session, hf_raise_for_status
 
+from talm_core.data.gaps import Gaps
 from talm_core.data.hub.blocks import BlockReader, Blocks, covering
 from talm_core.data.hub.files import Hub
 from talm_core.data.hub.network import FaultError, Network, StoppedError, Workers
 from talm_core.data.resume_state import HubFile, Listing, Located
 from talm_core.data.sources import plain_name
+from talm_core.data.text_column import described, holds_text, text_bytes
 from talm_core.errors import CorpusError, Problem, RunError, nearest
 
 HERITAGE = "https://softwareheritage.s3.amazonaws.com/content/"
@@ -83,8 +84,7 @@ class Stream:
         """Read a column of text, or with `heritage` one of blob ids whose text is fetched.
         `corpora` is where downloads are kept; with `keep` false only while they are read."""
         self.listing = listing
-        self._left_out = 0
-        self._gaps: deque[tuple[int, int]] = deque()
+        self._gaps = Gaps()
         self._share = 0.0
         self._hub = hub
         self._network = network
@@ -115,21 +115,18 @@ class Stream:
     @property
     def left_out(self) -> int:
         """How many rows without a text there were so far."""
-        return self._left_out + len(self._gaps)
+        return self._gaps.count
 
     def left_out_before(self, part: int, row: int) -> int:
         """How many of them come before a place. Each time one that is not before the last."""
-        while self._gaps and self._gaps[0] < (part, row):
-            self._gaps.popleft()
-            self._left_out += 1
-        return self._left_out
+        return self._gaps.before(part, row)
 
     def documents(
         self, part: int = 0, row: int = 0, *, left_out: int = 0
     ) -> Iterator[Located | None]:
         """Every document from a place on, before which `left_out` rows had no text; None stands
         for a moment of waiting."""
-        self._left_out = left_out
+        self._gaps = Gaps(left_out)
         reader = threading.Thread(target=self._run, args=(part, row), name="read", daemon=True)
         reader.start()
         try:
@@ -146,7 +143,7 @@ class Stream:
                 self._share = chunk.share
                 for number, text in enumerate(chunk.texts, chunk.row):
                     if text is None:
-                        self._gaps.append((chunk.part, number))
+                        self._gaps.add(chunk.part, number)
                     else:
                         yield Located(chunk.part, number, text)
         finally:
@@ -194,7 +191,7 @@ class Stream:
             for batch in table.iter_batches(
                 rows, row_groups=list(groups), columns=[self._column], use_threads=False
             ):
-                texts = self._texts(batch, file)
+                texts = self._texts(batch, file, at)
                 skip = min(max(0, row - at), len(texts))
                 if skip < len(texts):
                     share = before + file.size * at / max(1, table.metadata.num_rows)
@@ -204,8 +201,7 @@ class Stream:
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's, not the file's
-            why = " ".join(str(error).split())
-            message = f"{file.path} of {self.listing.dataset} is damaged: {why}"
+            message = f"{file.path} of {self.listing.dataset} is damaged"
             self._remove(part)
             raise RunError(f"{message}: run the same again to fetch it anew") from None
 
@@ -245,21 +241,24 @@ class Stream:
             hint = nearest(self._column, schema.names)
             raise CorpusError(Problem(key, message, self._column, hint))
         kind = schema.field(self._column).type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            message = f"is {kind} in {file.path}, not text"
-            raise CorpusError(Problem(key, message, self._column))
+        if not holds_text(kind):
+            message = f"is {described(kind)} in {file.path}, not text"
+            texts = [item.name for item in schema if holds_text(item.type)]
+            hint = f"of text are: {', '.join(texts)}" if texts else ""
+            raise CorpusError(Problem(key, message, self._column, hint))
         paths = [table.schema.column(at).path for at in range(len(table.schema))]
         return paths.index(self._column)
 
-    def _texts(self, batch: pa.RecordBatch, file: HubFile) -> list[str | None]:
+    def _texts(self, batch: pa.RecordBatch, file: HubFile, row: int) -> list[str | None]:
+        """The texts of rows, of which the first has this number."""
+        found = text_bytes(batch.column(0))
         try:
-            found: list[str | None] = batch.column(0).to_pylist()
+            return [None if data is None else data.decode() for data in found]
         except UnicodeDecodeError as error:
-            message = f"holds text that is not UTF-8: {error.reason}"
+            at = row + next(at for at, data in enumerate(found) if data is error.object) + 1
+            byte = error.object[error.start]
+            message = f"row {at:,} is not UTF-8: byte {error.start:,} is 0x{byte:02x}"
             raise CorpusError(Problem(f"{self.listing.dataset}/{file.path}", message)) from None
-        return found
 
     # --- files -------------------------------------------------------------------------------
 

@@ -36,8 +36,8 @@ class DataConfig(JobConfig):
             "Source",
             "Text files or directories.",
             picks="paths",
-            more="Each file is one document, of .jsonl and .parquet each row; .gz and .zst are"
-            " unpacked on the way. Directories are read recursively in name order.",
+            more="Each file is one document, of .jsonl, .json, .csv and .parquet each row; .gz and"
+            " .zst are unpacked on the way. Directories are read recursively in name order.",
             only_with=("source", ("text",)),
         ),
     ] = ()
@@ -106,7 +106,7 @@ class DataConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Source",
-            "Field or column that holds the text, in rows of datasets, JSON Lines and parquet.",
+            "Field or column that holds the text, in rows of datasets, JSON, CSV and parquet.",
             more="Most datasets call it text.",
             advanced=True,
             only_with=("source", ("text", "hub")),
@@ -122,6 +122,17 @@ class DataConfig(JobConfig):
             only_with=("source", ("text",)),
         ),
     ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Source",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
+            advanced=True,
+            only_with=("source", ("text",)),
+        ),
+    ] = "stop"
     keep_downloads: Annotated[
         bool,
         Setting(

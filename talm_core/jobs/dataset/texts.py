@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.data.hub.listings import Listings
-from talm_core.data.local.corpus import Corpus, open_corpus
+from talm_core.data.local.corpus import Corpus, open_corpus, reading_of
 from talm_core.data.resume_state import Cursor, Listing, Located
 from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
 from talm_core.jobs.dataset.config import DataConfig
@@ -99,7 +99,7 @@ class Texts:
         network is needed and `gone`, so that what comes before can be written first."""
         if self.stream is None:
             assert self.corpus is not None
-            yield from located(self.corpus, cursor.row)
+            yield from located(self.corpus, cursor)
             return
         from talm_core.data.hub.network import GoneError
 
@@ -118,11 +118,15 @@ class Texts:
     @property
     def left_out(self) -> int:
         """How many rows without a text there were so far."""
-        return self.stream.left_out if self.stream else 0
+        if self.stream is not None:
+            return self.stream.left_out
+        return self.corpus.gaps.count if self.corpus is not None else 0
 
     def left_out_before(self, cursor: Cursor) -> int:
         """How many of them come before a place. Each time one that is not before the last."""
-        return self.stream.left_out_before(cursor.part, cursor.row) if self.stream else 0
+        if self.stream is not None:
+            return self.stream.left_out_before(cursor.part, cursor.row)
+        return self.corpus.gaps.before(0, cursor.row) if self.corpus is not None else 0
 
     @property
     def retries(self) -> int:
@@ -146,9 +150,6 @@ class Texts:
 
 
 def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], None]) -> None:
-    if skipped := corpus.skipped:
-        noun = "binary file was" if skipped == 1 else "binary files were"
-        report(Notice(message=f"{skipped:,} {noun} left out"))
     if not corpus.counted:
         done = 0
         for read in corpus.count():
@@ -156,6 +157,15 @@ def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], No
             if due():
                 total = corpus.files_bytes
                 report(Progress(phase="counting", done=done, total=total, unit="bytes"))
+    tell(corpus, report)
+
+
+def tell(corpus: Corpus, report: Callable[[Event], None]) -> None:
+    """Say what there is to say of files that were left out, or are not what they seem."""
+    for note in corpus.notes:
+        report(Notice(message=note))
+    if corpus.unreadable:
+        report(Notice(message=corpus.unreadable, level="warning"))
 
 
 def local_corpus(config: DataConfig) -> Corpus | None:
@@ -170,14 +180,13 @@ def local_corpus(config: DataConfig) -> Corpus | None:
         config.source,
         paths=config.path,
         sample=config.sample,
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
+        **reading_of(config),
     )
 
 
-def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:
-    """A corpus' documents from number `row` on."""
-    for part in corpus.parts(start=row):
+def located(corpus: Corpus, cursor: Cursor) -> Iterator[Located | None]:
+    """A corpus' documents from a place on."""
+    for part in corpus.parts(start=cursor.row, left_out=cursor.left_out):
         yield Located(0, part.number, part.text, part.begins)
 
 
