@@ -12,8 +12,8 @@ that lies complete in the Hub's own cache is read there.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -30,18 +30,20 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
+from talm_core.data.hub.card import (
+    Lister,
+    chosen,
+    first_taken,
+    folder_of,
+    is_parquet,
+    matching,
+    read_card,
+)
 from talm_core.data.hub.network import FaultError, Network
 from talm_core.data.resume_state import HubFile, Listing
 from talm_core.errors import CorpusError, Problem, RunError, nearest
 
 CONVERTED = "refs/convert/parquet"
-
-# A file whose name says so belongs to a split, where the card says nothing.
-_SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
 
 
 class Hub:
@@ -63,7 +65,7 @@ class Hub:
             RunError: the network is gone.
         """
         sha, _ = self._info(dataset, "main")
-        found = self._matching(dataset, sha, [files])
+        found = matching(self._lister(dataset, sha)(folder_of(files)), files)
         if not found:
             message = f"has no files {files} at {self.endpoint}"
             raise CorpusError(Problem("source", message, dataset, "its publishers may have moved"))
@@ -76,35 +78,26 @@ class Hub:
             CorpusError: there is no such dataset, revision, subset or split, or it is not for us.
             RunError: the network is gone.
         """
-        sha, card = self._info(dataset, revision)
-        subsets = _subsets(card)
-        if subsets:
-            splits = subsets[_chosen("subset", subset, subsets, _default(subsets))]
-            patterns = splits[_chosen("split", split, splits, split)]
-            found = self._matching(dataset, sha, patterns)
-            if found and not all(file.path.endswith(".parquet") for file in found):
-                return self._converted(dataset, subset or _default(subsets), split)
-        else:
-            if subset not in (None, "default"):
-                _chosen("subset", subset, ("default",), "default")
-            everything = self._matching(dataset, sha, ["**/*.parquet", "*.parquet"])
-            if not everything:
-                return self._converted(dataset, "default", split)
-            by_split = _by_split(everything)
-            found = by_split[_chosen("split", split, by_split, split)]
-        if not found:
-            raise CorpusError(Problem("split", f"{dataset} has no files for it", split))
+        sha, data = self._info(dataset, revision)
+        card = read_card(data, dataset)
+        name, said = card.chosen(dataset, subset)
+        found = card.subsets[name].files(split, self._lister(dataset, sha))
+        if not found or not is_parquet(found):
+            return self._converted(dataset, None if subset is None and said else name, split)
+        if said:
+            self._network.tell(said, level="info")
         return Listing(dataset=dataset, revision=sha, files=found)
 
-    def _converted(self, dataset: str, subset: str, split: str) -> Listing:
-        """The Hub's own copy of a dataset that is in another format."""
+    def _converted(self, dataset: str, subset: str | None, split: str) -> Listing:
+        """The Hub's own copy of a dataset that is in another format; of the first subset where
+        None is said to be the default."""
         hint = "download its files and use source text"
         try:
             sha, _ = self._info(dataset, CONVERTED)
         except CorpusError:
             message = "has no parquet files, and the Hub has made none of it"
             raise CorpusError(Problem("dataset", message, dataset, hint)) from None
-        every = self._matching(dataset, sha, ["*/*/*.parquet"])
+        every = matching(self._lister(dataset, sha)(""), "*/*/*.parquet")
         subsets: dict[str, dict[str, list[HubFile]]] = {}
         for file in every:
             name, part, _ = file.path.split("/")
@@ -112,8 +105,11 @@ class Hub:
         if not subsets:
             message = "has no parquet files, and the Hub has made none of it"
             raise CorpusError(Problem("dataset", message, dataset, hint))
-        splits = subsets[_chosen("subset", subset, subsets, subset)]
-        found = splits[_chosen("split", split, splits, split)]
+        if subset is None and len(subsets) > 1 and "default" not in subsets:
+            self._network.tell(first_taken(dataset, subsets), level="info")
+        name = subset or ("default" if "default" in subsets else next(iter(subsets)))
+        splits = subsets[chosen("subset", name, subsets)]
+        found = splits[chosen("split", split, splits)]
         return Listing(dataset=dataset, revision=sha, files=found)
 
     # --- what the Hub is asked ---------------------------------------------------------------
@@ -134,20 +130,11 @@ class Hub:
         if info.sha is None:
             message = "the Hub does not say which commit it is"
             raise CorpusError(Problem(self._key, message, dataset, "try again later"))
-        return info.sha, info.card_data
+        return info.sha, vars(info.card_data) if info.card_data else {}
 
-    def _matching(self, dataset: str, sha: str, patterns: Iterable[str]) -> list[HubFile]:
-        """Every file that fits a pattern, by path; lists only the folders patterns begin with."""
-        from fsspec.utils import glob_translate
-
-        found: dict[str, HubFile] = {}
-        for pattern in patterns:
-            pattern = pattern.removeprefix("./").lstrip("/")
-            fits = re.compile(glob_translate(pattern)).match
-            for file in self._tree(dataset, sha, _folder(pattern)):
-                if fits(file.path):
-                    found[file.path] = file
-        return [found[path] for path in sorted(found)]
+    def _lister(self, dataset: str, sha: str) -> Lister:
+        """All files of a folder, asked for once."""
+        return lru_cache(maxsize=None)(lambda folder: list(self._tree(dataset, sha, folder)))
 
     def _tree(self, dataset: str, sha: str, folder: str) -> Iterator[HubFile]:
         path = f"{sha}/{quote(folder)}" if folder else sha
@@ -275,61 +262,3 @@ def _check_range(response: httpx2.Response, file: HubFile, start: int, stop: int
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     if response.status_code == 206 and total.isdigit() and int(total) != file.size:
         raise FaultError(f"{file.path} has {int(total):,} bytes, not {file.size:,}")
-
-
-def _folder(pattern: str) -> str:
-    """The folder that everything a pattern fits is in."""
-    parts = pattern.split("/")[:-1]
-    plain = next((n for n, part in enumerate(parts) if re.search(r"[*?\[{]", part)), len(parts))
-    return "/".join(parts[:plain])
-
-
-def _subsets(card: Any) -> dict[str, dict[str, list[str]]]:
-    """Patterns of files by subset and split, as the card has them; empty: it says nothing."""
-    from datasets.data_files import sanitize_patterns
-    from datasets.utils.metadata import MetadataConfigs
-
-    try:
-        configs = MetadataConfigs.from_dataset_card_data(card or {})
-        found = {}
-        for name, config in configs.items():
-            folder = str(config.get("data_dir", "")).strip("/")
-            files = config.get("data_files", f"{folder}/**" if folder else None)
-            if files is not None:
-                found[str(name)] = {
-                    str(split): [
-                        f"{folder}/{pattern}"
-                        if folder and files is config.get("data_files")
-                        else str(pattern)
-                        for pattern in patterns
-                    ]
-                    for split, patterns in sanitize_patterns(files).items()
-                }
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise CorpusError(Problem("dataset", f"its card cannot be understood: {why}")) from None
-    return found
-
-
-def _default(subsets: Iterable[str]) -> str:
-    names = list(subsets)
-    return "default" if "default" in names else names[0]
-
-
-def _chosen(key: str, wanted: str | None, known: Iterable[str], default: str) -> str:
-    names = list(known)
-    name = default if wanted is None else wanted
-    if name not in names:
-        noun = {"subset": "subset", "split": "split"}[key]
-        raise CorpusError(Problem(key, f"there is no such {noun}", name, nearest(name, names)))
-    return name
-
-
-def _by_split(files: Iterable[HubFile]) -> dict[str, list[HubFile]]:
-    """Files by the split that their path names; all are for training where none does."""
-    found: dict[str, list[HubFile]] = {}
-    for file in files:
-        words = set(re.split(r"[^a-z]+", file.path.lower()))
-        named = (split for split, names in _SPLITS.items() if words & set(names))
-        found.setdefault(next(named, "train"), []).append(file)
-    return found

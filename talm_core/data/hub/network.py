@@ -99,9 +99,9 @@ class Network:
         other.notices, other._stop = self.notices, self._stop
         return other
 
-    def tell(self, message: str) -> None:
-        """Have a warning told with the next events."""
-        self.notices.put(Notice(message=message, level="warning"))
+    def tell(self, message: str, *, level: str = "warning") -> None:
+        """Have something told with the next events."""
+        self.notices.put(Notice(message=message, level=level))
 
     def stop(self) -> None:
         """Let everything that waits or fetches end."""
