@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import queue
 import re
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub.utils import get_session, hf_raise_for_status
+from huggingface_hub.errors import HfHubHTTPError
 
-from talm_core.data.hub.blocks import BlockReader, Blocks, covering
+from talm_core.data.hub.blocks import BlockReader, Blocks, ChangedError, Window, covering
+from talm_core.data.hub.client import Client
+from talm_core.data.hub.faults import FaultError
 from talm_core.data.hub.files import Hub
-from talm_core.data.hub.network import FaultError, Network, StoppedError, Workers
+from talm_core.data.hub.network import Network, StoppedError, Workers
 from talm_core.data.resume_state import HubFile, Listing, Located
 from talm_core.data.sources import plain_name
 from talm_core.errors import CorpusError, Problem, RunError, nearest
@@ -37,10 +40,10 @@ HERITAGE = "https://softwareheritage.s3.amazonaws.com/content/"
 _ROWS = 64
 _HERITAGE_ROWS = 512
 _QUEUED = 8
-_AHEAD = 4
 _FETCHERS = 4
 _HERITAGE_FETCHERS = 32
 _BUFFER_BYTES = 1 << 20
+_BLOB_BYTES = 32 << 20
 _WAIT_SECONDS = 0.05
 _END_SECONDS = 5
 
@@ -87,6 +90,7 @@ class Stream:
         self._gaps: deque[tuple[int, int]] = deque()
         self._share = 0.0
         self._hub = hub
+        self._client = Client(hub.endpoint, network)
         self._network = network
         self._column = column
         self._heritage = heritage
@@ -125,10 +129,13 @@ class Stream:
         return self._left_out
 
     def documents(
-        self, part: int = 0, row: int = 0, *, left_out: int = 0
+        self, part: int = 0, row: int = 0, *, left_out: int = 0, begun: bool = False
     ) -> Iterator[Located | None]:
         """Every document from a place on, before which `left_out` rows had no text; None stands
-        for a moment of waiting."""
+        for a moment of waiting. Where the file there was `begun` before, it must be the same."""
+        for number in range(part if not begun else part + 1, len(self.listing.files)):
+            # Nothing of these was used: what they are is found out when they are read.
+            self.listing.learn(number, "")
         self._left_out = left_out
         reader = threading.Thread(target=self._run, args=(part, row), name="read", daemon=True)
         reader.start()
@@ -194,6 +201,7 @@ class Stream:
             for batch in table.iter_batches(
                 rows, row_groups=list(groups), columns=[self._column], use_threads=False
             ):
+                self._agree(part)
                 texts = self._texts(batch, file)
                 skip = min(max(0, row - at), len(texts))
                 if skip < len(texts):
@@ -201,20 +209,40 @@ class Stream:
                     share /= max(1, self.listing.bytes)
                     yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
                 at += len(texts)
+        except ChangedError:
+            message = f"{self._of(file)} changed while it was read, although the commit is the same"
+            raise RunError(f"{message}: run the same again to read it anew") from None
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's, not the file's
             why = " ".join(str(error).split())
-            message = f"{file.path} of {self.listing.dataset} is damaged: {why}"
+            message = f"{self._of(file)} is damaged: {why}"
             self._remove(part)
             raise RunError(f"{message}: run the same again to fetch it anew") from None
 
+    def _of(self, file: HubFile) -> str:
+        return f"{file.path} of {self.listing.dataset}"
+
+    def _agree(self, part: int) -> None:
+        """Note what tells the content of the file that is read, which may have been read in part
+        before."""
+        file, opened = self.listing.files[part], self._opened.get(part)
+        etag = opened.etag if opened is not None else file.etag
+        if not file.etag:
+            self.listing.learn(part, etag)
+        elif file.etag != etag:
+            message = f"{self._of(file)} is another than it was, although the commit is the same"
+            what = "what was made of it does not fit; delete the dataset and prepare it anew"
+            raise RunError(f"{message}: {what}")
+
     def _source(self, part: int) -> Any:
-        path = self._hub.cached(self.listing, self.listing.files[part])
-        if path is not None:
-            return path
+        file = self.listing.files[part]
+        cached = self._hub.cached(self.listing, file)
+        if cached is not None and file.etag in ("", cached[1]):
+            self.listing.learn(part, cached[1])
+            return cached[0]
         there = self._blocks(part)
-        planned = self._planned = _Window(self._workers, there, lambda: self._warm(part + 1))
+        planned = self._planned = Window(self._workers, there, lambda: self._warm(part + 1))
         return pa.PythonFile(BlockReader(there, planned.reading), mode="r")
 
     def _plan(self, part: int, table: pq.ParquetFile, column: int, groups: range) -> None:
@@ -314,53 +342,30 @@ class Stream:
         return list(workers.map(self._file_of, texts, check=check))
 
     def _file_of(self, blob_id: str | None) -> str | None:
-        """A file's text; None where Software Heritage does not have it."""
+        """A file's text; None where Software Heritage does not have it, or it is no text."""
         if blob_id is None or re.fullmatch(r"[0-9a-f]{40}", blob_id) is None:
             return None
-        return self._network.attempt(lambda: self._blob(blob_id))
+        try:
+            return self._network.attempt(lambda: self._blob(blob_id))
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            # S3 says 403 of what it does not have to those who may not list.
+            if status in (403, 404):
+                return None
+            host = urlsplit(HERITAGE).hostname
+            raise RunError(f"{host} answers {status} for {blob_id}: try again later") from None
 
     def _blob(self, blob_id: str) -> str | None:
-        silence = self._network.patience.silence
-        response = get_session().get(f"{HERITAGE}{blob_id}", timeout=silence)
-        if response.status_code in (403, 404):
-            # S3 says 403 of what it does not have to those who may not list.
-            return None
-        hf_raise_for_status(response)
+        data = self._client.whole(f"{HERITAGE}{blob_id}", _BLOB_BYTES)
         try:
-            return gzip.decompress(response.content).decode("utf-8", "ignore")
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                text = file.read(_BLOB_BYTES + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FaultError(f"{blob_id}: {error}") from None
+            raise FaultError(f"what came is damaged: {blob_id}: {error}") from None
+        # No source file is as long; what unpacks to more is left out as well.
+        return text.decode("utf-8", "ignore") if len(text) <= _BLOB_BYTES else None
 
 
 def _cache_name(path: str) -> str:
     """A file's name in the folder of its dataset: plain, not too long, and its alone."""
     return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{plain_name(path)[-120:]}"
-
-
-class _Window:
-    """Has the blocks fetched that a reader is going to want next, then the next file's first."""
-
-    def __init__(self, workers: Workers, blocks: Blocks, afterwards: Callable[[], None]) -> None:
-        self._workers, self._blocks, self._afterwards = workers, blocks, afterwards
-        self._wanted: list[int] = []
-        self._places: dict[int, int] = {}
-        self._asked = 0
-        self._done = False
-
-    def plan(self, wanted: list[int]) -> None:
-        """Say which blocks are going to be read, in this order."""
-        self._wanted = wanted
-        self._places = {block: place for place, block in enumerate(wanted)}
-        self.reading(wanted[0] if wanted else 0)
-
-    def reading(self, block: int) -> None:
-        """The reader has come to a block."""
-        place = self._places.get(block)
-        if place is None:
-            return
-        while self._asked < min(place + 1 + _AHEAD, len(self._wanted)):
-            self._workers.submit(partial(self._blocks.need, self._wanted[self._asked]))
-            self._asked += 1
-        if self._asked == len(self._wanted) and not self._done:
-            self._done = True
-            self._workers.submit(self._afterwards)
