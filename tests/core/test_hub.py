@@ -55,7 +55,9 @@ def server(running: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     """A server with nothing on it, and blocks and batches so small that there are many."""
     running.repos.clear()
     running.faults.clear()
+    running.answers.clear()
     running.asked.clear()
+    running.tokens.clear()
     running.parts.clear()
     running.bytes_sent = 0
     make_small(running, monkeypatch)

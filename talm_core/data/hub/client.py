@@ -70,11 +70,7 @@ class Client:
             raise FaultError(f"{host} sends JSON that makes no sense", Hope.NONE, _CHECK) from None
         if not following:
             return value, None
-        following = urljoin(url, following)
-        if not _is_web(following):
-            what = f"{host} continues its answer at {line(following)[:200]}, which is no address"
-            raise FaultError(what, Hope.NONE, _CHECK)
-        return value, following
+        return value, _joined(url, following)
 
     def find(self, url: str) -> Place:
         """Where a file of the Hub lies, which may be elsewhere."""
@@ -86,7 +82,7 @@ class Client:
             )
             # The etag of an answer that only leads elsewhere is not the file's.
             etag = headers.get("X-Linked-Etag") or ("" if target else headers.get("ETag")) or ""
-            where = urljoin(str(response.url), target) if target else str(response.url)
+            where = _joined(str(response.url), target) if target else str(response.url)
         return Place(where, _plain_etag(etag), _number(size))
 
     def part(self, url: str, start: int, stop: int, size: int) -> tuple[bytes, str]:
@@ -234,11 +230,20 @@ def _target(response: httpx2.Response) -> str | None:
     location = response.headers.get("Location")
     if location is None or response.status_code not in (301, 302, 303, 307, 308):
         return None
-    target = urljoin(str(response.url), location)
-    if not _is_web(target):
-        what = f"{response.url.host} sends to {line(target)[:200]}, which is no address of the web"
+    return _joined(str(response.url), location)
+
+
+def _joined(here: str, target: str) -> str:
+    """The address that an answer names, which may be a part of one."""
+    try:
+        found = urljoin(here, target)
+    except ValueError:
+        found = ""
+    if not _is_web(found):
+        host = urlsplit(here).hostname
+        what = f"{host} sends to {line(target)[:200]}, which is no address of the web"
         raise FaultError(what, Hope.NONE, _CHECK)
-    return target
+    return found
 
 
 def _is_web(url: str) -> bool:

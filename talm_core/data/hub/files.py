@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from huggingface_hub import get_token, hf_hub_url, try_to_load_from_cache
@@ -48,6 +48,8 @@ from talm_core.system.foreign_text import line
 # A list of a dataset's files is given up beyond these; the Hub's pages have a thousand entries.
 _MOST_PAGES = 5_000
 _MOST_ENTRIES = 500_000
+
+T = TypeVar("T")
 
 CONVERTED = "refs/convert/parquet"
 
@@ -255,7 +257,20 @@ class Hub:
     def fetcher(self, listing: Listing, file: HubFile) -> Callable[[int, int], tuple[bytes, str]]:
         """A function that fetches the bytes from `start` to before `stop` of a file, and the etag
         that tells its content."""
-        url = hf_hub_url(
+        url = self._url(listing, file)
+
+        def fetch(start: int, stop: int) -> tuple[bytes, str]:
+            return self._tried(listing, lambda: self._range(url, file, start, stop))
+
+        return fetch
+
+    def etag(self, listing: Listing, file: HubFile) -> str:
+        """What tells the content of a file now; empty where the Hub does not say."""
+        url = self._url(listing, file)
+        return self._tried(listing, lambda: self._client.find(url).etag)
+
+    def _url(self, listing: Listing, file: HubFile) -> str:
+        return hf_hub_url(
             listing.dataset,
             file.path,
             repo_type="dataset",
@@ -263,13 +278,11 @@ class Hub:
             endpoint=self.endpoint,
         )
 
-        def fetch(start: int, stop: int) -> tuple[bytes, str]:
-            try:
-                return self._network.attempt(lambda: self._range(url, file, start, stop))
-            except HfHubHTTPError as error:
-                raise self._explained(error, listing.dataset, listing.revision) from None
-
-        return fetch
+    def _tried(self, listing: Listing, action: Callable[[], T]) -> T:
+        try:
+            return self._network.attempt(action)
+        except HfHubHTTPError as error:
+            raise self._explained(error, listing.dataset, listing.revision) from None
 
     def _range(self, url: str, file: HubFile, start: int, stop: int) -> tuple[bytes, str]:
         place = self._places.get(url)

@@ -11,10 +11,11 @@ import hashlib
 import io
 import queue
 import re
+import shutil
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,8 @@ class Stream:
         )
         self._opened: dict[int, Blocks] = {}
         self._opening = threading.Lock()
+        self._compared: set[int] = set()
+        self._comparing = threading.Lock()
         self._ready: queue.Queue[_Chunk | BaseException | None] = queue.Queue(_QUEUED)
 
     def total_bytes(self, done: int) -> int:
@@ -231,9 +234,30 @@ class Stream:
         if not file.etag:
             self.listing.learn(part, etag)
         elif file.etag != etag:
-            message = f"{self._of(file)} is another than it was, although the commit is the same"
-            what = "what was made of it does not fit; delete the dataset and prepare it anew"
-            raise RunError(f"{message}: {what}")
+            raise self._another(file)
+
+    def _another(self, file: HubFile) -> RunError:
+        message = f"{self._of(file)} is another than it was, although the commit is the same"
+        what = "what was made of it does not fit; delete the dataset and prepare it anew"
+        return RunError(f"{message}: {what}")
+
+    def _fetcher(self, part: int) -> Callable[[int, int], tuple[bytes, str]]:
+        """Fetches parts of a file that is of one piece with the one before it."""
+        fetch = self._hub.fetcher(self.listing, self.listing.files[part])
+
+        def checked(start: int, stop: int) -> tuple[bytes, str]:
+            with self._comparing:
+                before = self.listing.files[part - 1] if part else None
+                if before is not None and before.etag and part not in self._compared:
+                    now = self._hub.etag(self.listing, before)
+                    if now not in ("", before.etag):
+                        # The others may be as old.
+                        shutil.rmtree(self._folder, ignore_errors=True)
+                        raise self._another(before)
+                self._compared.add(part)
+            return fetch(start, stop)
+
+        return checked
 
     def _source(self, part: int) -> Any:
         file = self.listing.files[part]
@@ -297,10 +321,9 @@ class Stream:
             found = self._opened.get(part)
             if found is None:
                 file = self.listing.files[part]
-                fetch = self._hub.fetcher(self.listing, file)
                 path = self._folder / _cache_name(file.path)
                 found = self._opened[part] = Blocks(
-                    path, file.size, fetch, self._network, self._workers
+                    path, file.size, self._fetcher(part), self._network, self._workers
                 )
         return found
 
