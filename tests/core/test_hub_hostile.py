@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import json
 import os
 import random
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from talm_core.data import sources
@@ -105,7 +108,7 @@ def test_a_single_file_without_an_end_is_left(
 def test_what_unpacks_to_too_much_is_left_out(
     server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talm_core.data.hub.parquet._BLOB_BYTES", 10_000)
+    monkeypatch.setattr("talm_core.data.hub.heritage.MOST_BYTES", 10_000)
     rows = [server.add_blob(f"print({row})\n") for row in range(4)]
     server.blobs[rows[2]] = gzip.compress(b"0" * 10_001)
     server.repos["HuggingFaceTB/smollm-corpus"] = Repo(
@@ -238,6 +241,36 @@ def test_another_part_than_was_asked_for_is_refused(
     assert decode(stream_of(workspace.directory_of(CONFIG))) == train
 
 
+def badly_encoded() -> bytes:
+    """A file with 50 rows, of which number 43 is not UTF-8, as some writers make them."""
+    rows = [b"caf\xc3\xa9 %d" % row for row in range(50)]
+    rows[42] = b"caf\xe9 42"
+    column = pa.array(rows, pa.binary())
+    table = pa.table({"text": pa.Array.from_buffers(pa.string(), 50, column.buffers())})
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=30)
+    return file.getvalue()
+
+
+def test_a_row_that_is_not_utf8_is_named_with_what_to_do(
+    server: HubServer, workspace: Workspace
+) -> None:
+    server.repos[ID] = Repo(files={"x.parquet": badly_encoded()})
+    host = server.url.removeprefix("http://")
+    with pytest.raises(CorpusError) as caught:
+        prepare(workspace, CONFIG)
+    assert str(caught.value) == (
+        f"{ID}/x.parquet: row 43 is not UTF-8 at {host}: byte 3 of it is 0xe9"
+        " (set encoding_errors to replace, and tell its publishers)"
+    )
+    config = CONFIG.model_copy(update={"encoding_errors": "replace"})
+    prepare(workspace, config)
+    found = decode(stream_of(workspace.directory_of(config)))
+    expected = [f"café {row}" for row in range(50)]
+    expected[42] = "caf\ufffd 42"
+    assert sorted(found) == sorted(expected)
+
+
 # --- the same commit, other content ----------------------------------------------------------
 
 
@@ -262,6 +295,12 @@ def letters(directory: Path) -> str:
     return "".join(text[0] for text in decode(stream_of(directory)) if len(text) > 2)
 
 
+def forget(workspace: Workspace, name: str) -> None:
+    """Remove what was downloaded of a file, some of which may have been fetched ahead."""
+    for path in (workspace.root / "corpora").rglob(f"*{name}*"):
+        path.unlink()
+
+
 def test_a_file_that_was_begun_and_changed_is_refused(
     server: HubServer, workspace: Workspace
 ) -> None:
@@ -271,6 +310,7 @@ def test_a_file_that_was_begun_and_changed_is_refused(
     prepare(workspace, part)
     directory = workspace.directory_of(part)
     assert 10 < len(letters(directory)) < 40
+    forget(workspace, "train-1")
     server.repos[ID] = Repo(files=after)
     told = "is another than it was, although the commit is the same|changed while it was read"
     for _ in range(3):
@@ -291,6 +331,7 @@ def test_blocks_of_a_file_that_changed_are_not_mixed(
     before, after = versions()
     server.repos[ID] = Repo(files=before)
     prepare(workspace, CONFIG.model_copy(update={"max_tokens": 6_000, "ds_sample": "part"}))
+    forget(workspace, "train-1")
     server.repos[ID] = Repo(files=after)
     with pytest.raises(RunError, match="although the commit is the same"):
         prepare(workspace, CONFIG)

@@ -31,6 +31,11 @@ _NUMBERS = {
     "HF_HUB_ETAG_TIMEOUT": int,
     "HF_HUB_DOWNLOAD_TIMEOUT": int,
     "HF_DATASETS_IN_MEMORY_MAX_SIZE": float,
+    # The libraries import tqdm, which reads its defaults.
+    **dict.fromkeys(("TQDM_NCOLS", "TQDM_NROWS", "TQDM_POSITION", "TQDM_INITIAL"), int),
+    **dict.fromkeys(("TQDM_UNIT_DIVISOR",), int),
+    **dict.fromkeys(("TQDM_MININTERVAL", "TQDM_MAXINTERVAL", "TQDM_MINITERS"), float),
+    **dict.fromkeys(("TQDM_SMOOTHING", "TQDM_DELAY", "TQDM_TOTAL"), float),
 }
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _YES = ("1", "ON", "YES", "TRUE")
@@ -66,7 +71,7 @@ def problems() -> Iterator[Problem]:
             try:
                 kind(number)
             except ValueError:
-                what = "a whole number of seconds" if kind is int else "a number of bytes"
+                what = "a whole number" if kind is int else "a number"
                 yield Problem(name, f"must be {what}", number, "or unset it")
     for name in _SWITCHES:
         if (value := os.environ.get(name, "")) and value.upper() not in _YES + _NO:

@@ -6,30 +6,26 @@ holds a few megabytes. Where a reader is, is a `Located`: file and row.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import queue
-import re
 import shutil
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub.errors import HfHubHTTPError
 
 from talm_core.data.hub.blocks import BlockReader, Blocks, ChangedError, Window, covering
 from talm_core.data.hub.client import Client
-from talm_core.data.hub.faults import FaultError
 from talm_core.data.hub.files import Hub
+from talm_core.data.hub.heritage import file_of
 from talm_core.data.hub.network import Network, StoppedError, Workers
 from talm_core.data.resume_state import HubFile, Listing, Located
 from talm_core.data.sources import plain_name
@@ -44,7 +40,6 @@ _QUEUED = 8
 _FETCHERS = 4
 _HERITAGE_FETCHERS = 32
 _BUFFER_BYTES = 1 << 20
-_BLOB_BYTES = 32 << 20
 _WAIT_SECONDS = 0.05
 _END_SECONDS = 5
 
@@ -83,6 +78,7 @@ class Stream:
         corpora: Path,
         heritage: bool = False,
         keep: bool = True,
+        encoding_errors: Literal["strict", "replace"] = "strict",
     ) -> None:
         """Read a column of text, or with `heritage` one of blob ids whose text is fetched.
         `corpora` is where downloads are kept; with `keep` false only while they are read."""
@@ -95,6 +91,7 @@ class Stream:
         self._network = network
         self._column = column
         self._heritage = heritage
+        self._encoding_errors = encoding_errors
         self._keep = keep
         self._folder = corpora / "hub" / plain_name(listing.dataset) / plain_name(listing.revision)
         self._workers = Workers(_FETCHERS, "fetch")
@@ -205,7 +202,7 @@ class Stream:
                 rows, row_groups=list(groups), columns=[self._column], use_threads=False
             ):
                 self._agree(part)
-                texts = self._texts(batch, file)
+                texts = self._texts(batch, file, at)
                 skip = min(max(0, row - at), len(texts))
                 if skip < len(texts):
                     share = before + file.size * at / max(1, table.metadata.num_rows)
@@ -305,13 +302,28 @@ class Stream:
         paths = [table.schema.column(at).path for at in range(len(table.schema))]
         return paths.index(self._column)
 
-    def _texts(self, batch: pa.RecordBatch, file: HubFile) -> list[str | None]:
+    def _texts(self, batch: pa.RecordBatch, file: HubFile, row: int) -> list[str | None]:
+        """The texts of a batch that begins at `row`."""
+        column = batch.column(0)
         try:
-            found: list[str | None] = batch.column(0).to_pylist()
-        except UnicodeDecodeError as error:
-            message = f"holds text that is not UTF-8: {error.reason}"
-            raise CorpusError(Problem(f"{self.listing.dataset}/{file.path}", message)) from None
+            found: list[str | None] = column.to_pylist()
+        except UnicodeDecodeError:
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            values = column.cast(pa.large_binary()).to_pylist()
+            found = [self._decoded(value, file, at) for at, value in enumerate(values, row)]
         return found
+
+    def _decoded(self, value: bytes | None, file: HubFile, row: int) -> str | None:
+        try:
+            return None if value is None else value.decode("utf-8", self._encoding_errors)
+        except UnicodeDecodeError as error:
+            at, byte = error.start, error.object[error.start]
+            host = urlsplit(self._hub.endpoint).netloc
+            message = f"row {row + 1:,} is not UTF-8 at {host}: byte {at:,} of it is 0x{byte:02x}"
+            hint = "set encoding_errors to replace, and tell its publishers"
+            key = f"{self.listing.dataset}/{file.path}"
+            raise CorpusError(Problem(key, message, hint=hint)) from None
 
     # --- files -------------------------------------------------------------------------------
 
@@ -361,32 +373,8 @@ class Stream:
     def _fetched(self, texts: list[str | None]) -> Sequence[str | None]:
         if not self._heritage:
             return texts
-        workers, check = self._heritage_workers, self._network.check
-        return list(workers.map(self._file_of, texts, check=check))
-
-    def _file_of(self, blob_id: str | None) -> str | None:
-        """A file's text; None where Software Heritage does not have it, or it is no text."""
-        if blob_id is None or re.fullmatch(r"[0-9a-f]{40}", blob_id) is None:
-            return None
-        try:
-            return self._network.attempt(lambda: self._blob(blob_id))
-        except HfHubHTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            # S3 says 403 of what it does not have to those who may not list.
-            if status in (403, 404):
-                return None
-            host = urlsplit(HERITAGE).hostname
-            raise RunError(f"{host} answers {status} for {blob_id}: try again later") from None
-
-    def _blob(self, blob_id: str) -> str | None:
-        data = self._client.whole(f"{HERITAGE}{blob_id}", _BLOB_BYTES)
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-                text = file.read(_BLOB_BYTES + 1)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FaultError(f"what came is damaged: {blob_id}: {error}") from None
-        # No source file is as long; what unpacks to more is left out as well.
-        return text.decode("utf-8", "ignore") if len(text) <= _BLOB_BYTES else None
+        find = partial(file_of, base=HERITAGE, client=self._client, network=self._network)
+        return list(self._heritage_workers.map(find, texts, check=self._network.check))
 
 
 def _cache_name(path: str) -> str:

@@ -255,6 +255,7 @@ def hub_stream(
         corpora=corpora,
         heritage=heritage,
         keep=config.keep_downloads,
+        encoding_errors=config.encoding_errors,
     )
 
 
