@@ -117,9 +117,10 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "What to do with bytes that are not UTF-8.",
-            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            more="strict stops, naming the file or row and the byte; replace puts U+FFFD in their"
+            " place.",
             advanced=True,
-            only_with=("source", ("text",)),
+            only_with=("source", ("text", "hub")),
         ),
     ] = "strict"
     unreadable_files: Annotated[

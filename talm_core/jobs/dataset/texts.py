@@ -11,6 +11,7 @@ from talm_core.data.hub.listings import Listings
 from talm_core.data.local.corpus import Corpus, open_corpus, reading_of
 from talm_core.data.resume_state import Cursor, Listing, Located
 from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
+from talm_core.errors import RunError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.events import Event, Notice, Progress
 from talm_core.storage.atomic import new_file
@@ -105,7 +106,8 @@ class Texts:
 
         try:
             place = cursor.part, cursor.row
-            yield from self.stream.documents(*place, left_out=cursor.left_out)
+            begun = cursor.row > 0 or cursor.tokens > 0
+            yield from self.stream.documents(*place, left_out=cursor.left_out, begun=begun)
         except GoneError as error:
             self.gone = error
 
@@ -206,22 +208,28 @@ def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpu
 
 
 def _whole(source: FileSource, network: Network) -> bytes:
-    from huggingface_hub.utils import get_session, hf_raise_for_status
+    from huggingface_hub.errors import HfHubHTTPError
 
-    from talm_core.data.hub.network import FaultError
+    from talm_core.data.hub import environment
+    from talm_core.data.hub.client import Client
+    from talm_core.data.hub.faults import FaultError, Hope, fault_of
 
-    data = bytearray()
-    silence = network.patience.silence
-    with get_session().stream("GET", source.url, timeout=silence) as response:
-        hf_raise_for_status(response)
-        for part in response.iter_bytes(1 << 16):
-            network.check()
-            data += part
-    found = _sha256(bytes(data))
+    client = Client(environment.endpoint(), network)
+    # Longer it cannot be the file that is meant.
+    most = source.samples[0].download_bytes or 0
+    try:
+        data = client.whole(source.url, most)
+    except HfHubHTTPError as error:
+        if error.response is None or fault_of(error) is not None:
+            raise
+        raise RunError(
+            f"{source.url} answers {error.response.status_code}: try again later"
+        ) from None
+    found = _sha256(data)
     if found != source.sha256:
         message = f"{source.url} has the checksum {found[:12]}…, not {source.sha256[:12]}…"
-        raise FaultError(message)
-    return bytes(data)
+        raise FaultError(message, Hope.SHORT)
+    return data
 
 
 def _sha256(data: bytes) -> str:
@@ -256,6 +264,7 @@ def hub_stream(
         corpora=corpora,
         heritage=heritage,
         keep=config.keep_downloads,
+        encoding_errors=config.encoding_errors,
     )
 
 

@@ -130,7 +130,7 @@ def _source(config: TokenizerConfig) -> DataConfig:
     """The corpus as data preparation names it."""
     values: dict[str, Any] = {"source": config.corpus, "ds_sample": config.corpus_sample}
     if config.corpus == "hub":
-        keys = ("dataset", "subset", "split", "revision", "text_field")
+        keys = ("dataset", "subset", "split", "revision", "text_field", "encoding_errors")
         values |= {key: getattr(config, key) for key in keys}
     return build(DataConfig, values)
 
