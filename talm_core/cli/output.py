@@ -15,6 +15,7 @@ from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import (
     Evaluated,
     Event,
+    Failed,
     Finished,
     Generated,
     Metrics,
@@ -116,6 +117,11 @@ class JsonOutput:
         self._stream.flush()
 
 
+def _line(event: Event) -> str:
+    """An event as a line; that a job failed is told once, on stderr, by whoever ran it."""
+    return "" if isinstance(event, Failed) else render.line(event)
+
+
 class PlainOutput:
     """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds
     where it has changed, what lasts once. The last sample is printed whole at the end."""
@@ -146,7 +152,7 @@ class PlainOutput:
             self._write(sample_text(self._sample))
         if isinstance(event, Metrics):
             self._write(render.metrics_line(event, self._planned))
-        elif text := render.line(event):
+        elif text := _line(event):
             self._write(text)
 
     def _due(self, event: Progress | Metrics) -> bool:
@@ -233,7 +239,7 @@ class BarOutput:
             case _:
                 if isinstance(event, Finished):
                     self._fill()
-                if text := render.line(event):
+                if text := _line(event):
                     self._print(text)
 
     def _progress(self, event: Progress) -> None:

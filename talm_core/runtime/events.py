@@ -146,7 +146,7 @@ class Metrics(Event):
     `loss` is their mean, `loss_ema` the debiased moving average, `steps` how many there were;
     `tokens` counts all trained so far, `elapsed` the seconds of training so far (over resumes,
     without evaluation). `eta` is the seconds left including evaluation, None while warming up.
-    `mfu` is a share of the device's peak, None where the peak is not known.
+    `mfu` is a share of the peak that the device's maker states, None where none is known.
     """
 
     step: int
@@ -162,6 +162,11 @@ class Metrics(Event):
     epoch: float
     mfu: float | None = None
     eta: float | None = None
+
+    @property
+    def mfu_percent(self) -> float | None:
+        """The same as it is shown: in lists, charts, tiles and files."""
+        return None if self.mfu is None else 100 * self.mfu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,11 +73,16 @@ class Machine:
 def peak_flops(machine: Machine) -> float:
     """Operations a second that the device can do at most: of known accelerators what their maker
     says, of others what a large product reaches here, measured once a process."""
+    return known_peak(machine) or _measured_peak(machine.device, machine.precision)
+
+
+def known_peak(machine: Machine) -> float | None:
+    """What the maker says that the device can do at most; None where that is not known here.
+    A measured one is no yardstick for a run: how fast a product is depends on what else the machine
+    does at that moment."""
     if machine.device == "cuda" and machine.precision == "bf16":
-        known = makers_peak(torch.cuda.get_device_name())
-        if known is not None:
-            return known
-    return _measured_peak(machine.device, machine.precision)
+        return makers_peak(torch.cuda.get_device_name())
+    return None
 
 
 def makers_peak(name: str) -> float | None:

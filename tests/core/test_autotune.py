@@ -22,6 +22,7 @@ from talm_core.training.autotune import Trial
 from talm_core.training.device import (
     Machine,
     computes_bf16,
+    known_peak,
     makers_peak,
     peak_flops,
     prepare,
@@ -88,6 +89,10 @@ def test_a_device_nobody_knows_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L4")
     assert peak_flops(on_gpu) == 121e12
     assert peak_flops(replace(on_gpu, precision="fp32")) == 17.0
+    # A run is compared only with what its maker says.
+    assert known_peak(on_gpu) == 121e12
+    assert known_peak(replace(on_gpu, precision="fp32")) is None
+    assert known_peak(MACHINE) is None
 
 
 def test_passes_are_doubled_within_what_divides_a_step() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from talm_core.data.hub.dataset_id import dataset_problems
-from talm_core.data.sources import SOURCES, SourceName, plain_name
+from talm_core.data.sources import ALSO, SOURCES, SourceName, plain_name
 from talm_core.errors import Problem
 from talm_core.settings.schema import JobConfig, Setting
 
@@ -27,6 +27,7 @@ class DataConfig(JobConfig):
             "Source",
             "Where the documents come from.",
             positional=True,
+            also=ALSO,
             more=" ".join(f"{source.name}: {source.help}" for source in SOURCES.values()),
         ),
     ] = "stdlib"
@@ -35,6 +36,7 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Text files or directories.",
+            bare=True,
             picks="paths",
             more="Each file is one document, of .jsonl, .json, .csv and .parquet each row; .gz and"
             " .zst are unpacked on the way. Directories are read recursively in name order.",

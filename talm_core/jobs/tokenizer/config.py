@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field
 
 from talm_core.data.hub.dataset_id import dataset_problems
-from talm_core.data.sources import SOURCES, CorpusName
+from talm_core.data.sources import ALSO, SOURCES, CorpusName
 from talm_core.errors import Problem
 from talm_core.settings.name import Name
 from talm_core.settings.schema import JobConfig, Setting
@@ -68,6 +68,7 @@ class TokenizerConfig(JobConfig):
         Setting(
             "Corpus",
             "Corpus to learn from when no file is given.",
+            also=ALSO,
             more="stdlib: the Python standard library's sources and documentation topics on this"
             " machine, about 9 MB. dataset: one of this workspace, read back from its shards"
             " without its validation part. The others come from the network, hub any dataset"
