@@ -27,7 +27,8 @@ from safetensors import SafetensorError, safe_open
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.transformer import ModelConfig
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.hf import byte_characters, merges, without_generation
+from talm_core.tokenizer.byte_level import merges, shown
+from talm_core.tokenizer.hf import without_generation
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 
 Floats = NDArray[np.float32]
@@ -46,8 +47,6 @@ PRE_TOKENIZERS = {
 """What llama.cpp calls the way in which a pattern splits text."""
 
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<|assistant_end|>")
-
-_CHARACTERS = byte_characters()
 
 _TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -254,7 +253,7 @@ def _describe_tokens(
     writer.add_token_list(texts)
     writer.add_token_types(types)
     writer.add_token_merges(
-        [f"{_shown(left)} {_shown(right)}" for left, right in merges(vocabulary.ranks)]
+        [f"{shown(left)} {shown(right)}" for left, right in merges(vocabulary.ranks)]
     )
     special: Mapping[str, int] = vocabulary.special_tokens
     end = special.get(END_OF_TEXT)
@@ -291,12 +290,7 @@ def tokens(vocabulary: Vocabulary, size: int) -> tuple[list[str], list[int]]:
     texts = [f"[PAD{index}]" for index in range(size)]
     types = [int(TokenType.UNUSED)] * size
     for token, index in vocabulary.ranks.items():
-        texts[index], types[index] = _shown(token), int(TokenType.NORMAL)
+        texts[index], types[index] = shown(token), int(TokenType.NORMAL)
     for text, index in vocabulary.special_tokens.items():
         texts[index], types[index] = text, int(TokenType.CONTROL)
     return texts, types
-
-
-def _shown(token: bytes) -> str:
-    """Bytes as the printable characters that stand for them."""
-    return "".join(_CHARACTERS[byte] for byte in token)

@@ -13,7 +13,7 @@ from talm_core.data.manifest import Manifest
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.events import Notice
 from talm_core.storage.workspace import Workspace
-from talm_core.tokenizer.patterns import DEFAULT
+from talm_core.tokenizer.patterns import DEFAULT, dialect
 from tests.core.driving import prepared
 from tests.core.test_preparation import SMALL
 

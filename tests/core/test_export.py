@@ -264,7 +264,10 @@ def test_a_pattern_llama_cpp_does_not_know_is_refused(workspace: Workspace) -> N
     with pytest.raises(ArtifactError, match="--format huggingface keeps it"):
         run(workspace)
     assert not list((workspace.root / "exports").iterdir())
-    assert exported(workspace, format="huggingface").is_dir()
+    events = run(workspace, format="huggingface")
+    [notice] = [event for event in events if isinstance(event, Notice)]
+    assert notice.level == "warning"
+    assert "tokenizer own has \\w, \\W, \\b or \\B, which take in other" in notice.message
 
 
 @pytest.mark.parametrize(("wrong", "told"), [(1e6, "above 65,504"), (float("nan"), "no numbers")])

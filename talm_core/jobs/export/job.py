@@ -21,7 +21,7 @@ from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace, user_path
-from talm_core.tokenizer.hf import huggingface_files
+from talm_core.tokenizer.hf import huggingface_files, other_ids
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
 
@@ -204,6 +204,8 @@ def _huggingface(
     vocabulary = None
     if (source.path / FILE_NAME).is_file():
         vocabulary = Vocabulary.load(source.path / FILE_NAME)
+        if said := other_ids(vocabulary):
+            report(Notice(message=said, level="warning"))
     template = hf.template_of(source.path, vocabulary)
     _write(_copies(files, directory), total, report)
     if vocabulary is not None:
