@@ -133,6 +133,8 @@ def load_weights(
     for name, tensor in named.items():
         try:
             whole = torch.cat([weights.tensor(key) for key in _keys(name)])
+            if part is None and whole.shape != tensor.shape:  # copying would spread it
+                raise RuntimeError(f"{name} is {tuple(whole.shape)}, not {tuple(tensor.shape)}")
             tensor.copy_(whole if part is None else part(whole, tensor))
         except RuntimeError as error:
             message = f"does not fit its config: {error}"
