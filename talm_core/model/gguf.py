@@ -66,6 +66,10 @@ _LAYER = {
 }
 
 
+_NO_MERGE = "[no] [merge]"
+"""llama.cpp refuses a file without any. No text has these parts: each is longer than a byte."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A tensor of the file: its name, its name in `model.safetensors`, its shape, its type there,
@@ -243,9 +247,15 @@ def _describe_tokens(
     writer.add_tokenizer_pre(pre_tokenizer(vocabulary))
     writer.add_token_list(texts)
     writer.add_token_types(types)
-    writer.add_token_merges(
-        [f"{shown(left)} {shown(right)}" for left, right in merges(vocabulary.ranks)]
-    )
+    pairs = [f"{shown(left)} {shown(right)}" for left, right in merges(vocabulary.ranks)]
+    unmade = sum(len(token) > 1 for token in vocabulary.ranks) - len(pairs)
+    if unmade and vocabulary.pattern == patterns.GPT2:
+        # Of the two ways of splitting, only llama-bpe looks for whole pieces first.
+        message = f"{unmade:,} of its tokens is made by no merge, and llama.cpp finds none such"
+        message = message if unmade == 1 else message.replace("is made", "are made")
+        hint = "--format huggingface keeps them"
+        raise ArtifactError(Problem(f"tokenizer {vocabulary.name}", message, hint=hint))
+    writer.add_token_merges(pairs or [_NO_MERGE])
     special: Mapping[str, int] = vocabulary.special_tokens
     end = special.get(END_OF_TEXT)
     if end is not None:
