@@ -15,7 +15,7 @@ from typing import Any
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.config import ModelConfig
 from talm_core.storage.artifact_files import LARGE_BYTES, SMALL_BYTES
-from talm_core.tokenizer.hf import chat_template
+from talm_core.tokenizer.hf import is_own_template, without_generation
 from talm_core.tokenizer.vocabulary import MOST_IDS, Vocabulary
 
 CONFIG = "config.json"
@@ -161,8 +161,7 @@ def template_of(directory: Path, vocabulary: Vocabulary | None) -> str:
             template = _content(file, SMALL_BYTES).decode("utf-8")
         except UnicodeDecodeError:
             raise _damaged(file, "it is not UTF-8") from None
-    own = None if vocabulary is None else chat_template(vocabulary)
-    if template == own and _object(directory / CONFIG).get(CHAT) is not True:
+    if is_own_template(template, vocabulary) and _object(directory / CONFIG).get(CHAT) is not True:
         return ""
     if template:
         _require_template(path, template)
@@ -179,8 +178,6 @@ def _of_list(value: object) -> str:
 
 def _require_template(path: Path, template: str) -> None:
     from jinja2 import Environment, TemplateSyntaxError
-
-    from talm_core.tokenizer.hf import without_generation
 
     try:
         environment = Environment(extensions=["jinja2.ext.loopcontrols"])  # noqa: S701 - not rendered

@@ -156,11 +156,28 @@ def chat_template(vocabulary: Vocabulary) -> str | None:
     """The Jinja template by which `apply_chat_template` gives what `talm_core.tokenizer.chat`
     renders; None where there are no tokens for roles. What stands between the tags `generation` is
     what the assistant says."""
+    return _template(vocabulary, "said.text", _CONTENT)
+
+
+def is_own_template(template: str, vocabulary: Vocabulary | None) -> bool:
+    """Whether it is the template talm writes for this vocabulary, or has written once: from before
+    a content might come in parts."""
+    if vocabulary is None or not template:
+        return False
+    return template in (chat_template(vocabulary), _template(vocabulary, "message['content']", ""))
+
+
+def _template(vocabulary: Vocabulary, text: str, content: str) -> str | None:
+    """The template in which `content` makes `text` of what a message says."""
     special = vocabulary.special_tokens
     if not {END_OF_TEXT, *ROLE_TOKENS.values()} <= special.keys():
         return None
     return _TEMPLATE.format(
-        end=json.dumps(END_OF_TEXT), roles=json.dumps(ROLE_TOKENS), special=json.dumps([*special])
+        end=json.dumps(END_OF_TEXT),
+        roles=json.dumps(ROLE_TOKENS),
+        special=json.dumps([*special]),
+        text=text,
+        content=content,
     )
 
 
@@ -175,6 +192,24 @@ _GENERATION = re.compile(
     r"(?:\s*\{%-|^[ \t]*\{%|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
 )
 
+# The text of a message, which may come in parts, as of programs that send pictures as well.
+_CONTENT = (
+    "{%- set said = namespace(text='') -%}"
+    "{%- if message['content'] is string -%}"
+    "{%- set said.text = message['content'] -%}"
+    "{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part is string -%}"
+    "{%- set said.text = said.text ~ part -%}"
+    "{%- elif part['type'] == 'text' -%}"
+    "{%- set said.text = said.text ~ part['text'] -%}"
+    "{%- else -%}"
+    "{{- raise_exception('a message holds a part that is no text: ' ~ part['type']) -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- endif -%}"
+)
+
 _TEMPLATE = (
     "{{%- set roles = {roles} -%}}"
     "{{{{- {end} -}}}}"
@@ -182,16 +217,17 @@ _TEMPLATE = (
     "{{%- if message['role'] not in roles -%}}"
     "{{{{- raise_exception('there is no role ' ~ message['role']) -}}}}"
     "{{%- endif -%}}"
+    "{content}"
     "{{%- for token in {special} -%}}"
-    "{{%- if token in message['content'] -%}}"
+    "{{%- if token in {text} -%}}"
     "{{{{- raise_exception('a message holds the special token ' ~ token) -}}}}"
     "{{%- endif -%}}"
     "{{%- endfor -%}}"
     "{{{{- roles[message['role']] -}}}}"
     "{{%- if message['role'] == 'assistant' -%}}"
-    "{{%- generation -%}}{{{{- message['content'] ~ {end} -}}}}{{%- endgeneration -%}}"
+    "{{%- generation -%}}{{{{- {text} ~ {end} -}}}}{{%- endgeneration -%}}"
     "{{%- else -%}}"
-    "{{{{- message['content'] -}}}}"
+    "{{{{- {text} -}}}}"
     "{{%- endif -%}}"
     "{{%- endfor -%}}"
     "{{%- if add_generation_prompt -%}}"
