@@ -94,11 +94,12 @@ def test_nobody_speaks_for_another(theirs: Any) -> None:
 
 def test_a_content_in_parts_is_their_text(theirs: Any) -> None:
     parts = [{"type": "text", "text": "what is "}, {"type": "text", "text": "this?"}, " Say!"]
-    whole = [
-        {"role": "user", "content": "what is this? Say!"},
-        {"role": "assistant", "content": ""},
+    text = "what is this? Say!"
+    whole = [{"role": "user", "content": text}, {"role": "assistant", "content": ""}]
+    divided: list[Any] = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": []},
     ]
-    divided = [{"role": "user", "content": parts}, {"role": "assistant", "content": []}]
     expected = [END, USER, *CHAT._tokenizer.encode(text), ASSISTANT, END]
     assert CHAT.render(divided).ids == CHAT.render(whole).ids == expected
     assert theirs.apply_chat_template(divided)["input_ids"] == expected
