@@ -199,7 +199,7 @@ def test_the_default_of_the_card_is_read_and_where_there_is_none_that_is_said(
     parts["en/test.parquet"] = parquet(["a test"] * 2)
     server.repos[ID] = Repo(files=parts, card={"configs": configs})
 
-    def told(config: DatasetConfig) -> list[tuple[str, str]]:
+    def told(config: DataConfig) -> list[tuple[str, str]]:
         notices = [event for event in prepare(workspace, config) if isinstance(event, Notice)]
         return [(e.level, e.message) for e in notices if "subset" in e.message]
 
