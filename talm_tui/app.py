@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
-from textual.app import App, SystemCommand
-from textual.await_complete import AwaitComplete
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -23,21 +21,21 @@ from talm_core.system.foreign_text import plain
 from talm_tui.services import messages
 from talm_tui.services.watcher import Snapshot, Watcher
 from talm_tui.shell import preferences
+from talm_tui.shell.internals import bind, tell_escape_from_alt
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
 from talm_tui.shell.palette import commands
-from talm_tui.shell.places import FORMS, PLACES, load, modes
+from talm_tui.shell.places import form_of, places
 from talm_tui.shell.theme import DARK, series, styles, themes
+from talm_tui.shell.typed import TypedApp
 
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
     from talm_core.settings.schema import JobConfig
-    from talm_core.storage.workspace import Workspace
-
-_ANSWER_SECONDS = 0.06
+    from talm_core.storage.workspace import Artifact, Workspace
 
 
-class TalmApp(App[None]):
+class TalmApp(TypedApp):
     """The terminal UI over one workspace.
 
     `snapshot` is the newest look at the workspace; places watch it. Jobs are started as processes
@@ -46,7 +44,6 @@ class TalmApp(App[None]):
 
     TITLE = "talm"
     CSS_PATH = styles("app")
-    MODES = modes()  # type: ignore[assignment]
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
@@ -59,38 +56,27 @@ class TalmApp(App[None]):
         (48, "-high"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                entry.key,
-                f"place('{entry.mode}')",
-                entry.title,
-                show=False,
-                id=f"app.{entry.mode}",
-                tooltip=f"Go to {entry.title}",
-            )
-            for entry in PLACES
-        ),
         Binding(
             "ctrl+p",
             "command_palette",
             "palette",
             id="app.palette",
             priority=True,
-            tooltip="Find anything that can be done",
+            tooltip="Search all actions",
         ),
         Binding(
             "ctrl+o",
             "jump",
             "jump",
             id="app.jump",
-            tooltip="Letters on everything that can be gone to",
+            tooltip="A letter for everything on the screen you can go to",
         ),
         Binding(
             "f1",
             "help",
             "help",
             id="app.help",
-            tooltip="What this place is for, and its keys",
+            tooltip="Help on this screen and its keys",
         ),
         Binding(
             "ctrl+l",
@@ -98,7 +84,7 @@ class TalmApp(App[None]):
             "Redraw",
             show=False,
             id="app.redraw",
-            tooltip="Draw the screen again",
+            tooltip="Redraw the screen",
         ),
         Binding(
             "ctrl+q",
@@ -119,7 +105,6 @@ class TalmApp(App[None]):
         super().__init__()
         self._workspace = workspace
         self._sized = False
-        self._pressed = 0.0
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -131,7 +116,12 @@ class TalmApp(App[None]):
             self.register_theme(theme)
         chosen = self._preferences.theme
         self.theme = chosen if chosen in self.available_themes else DARK
+        for entry in places():
+            self.add_mode(entry.mode, entry.open)
+        bind(self, [entry.binding for entry in places() if entry.key])
         self._keys = OwnKeys(self, self._say)
+        if not self._keys.alt:
+            tell_escape_from_alt(self)
 
     @property
     def workspace(self) -> Workspace:
@@ -173,12 +163,13 @@ class TalmApp(App[None]):
     def _load_places(self) -> None:
         """Import every place, in the watcher's thread and after the first frame: the first visit
         then only has to build it."""
-        load()
+        for entry in places():
+            entry.load()
         self._tell(messages.PlacesLoaded())
 
     def on_places_loaded(self) -> None:
         # Read one by one, each style sheet would have every other place styled anew.
-        for entry in PLACES:
+        for entry in places():
             path = entry.load().CSS_PATH
             if isinstance(path, Path) and not self.stylesheet.has_source(str(path)):
                 self.stylesheet.read(path)
@@ -234,17 +225,6 @@ class TalmApp(App[None]):
     def action_redraw(self) -> None:
         """Draw the whole screen again, after another program has written over it."""
         self.refresh(layout=True)
-
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent):
-            self._pressed = time.monotonic()
-        await super().on_event(event)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a key or the mouse is being answered, as long as that usually takes: whoever
-        has time leaves the interpreter to it."""
-        return time.monotonic() - self._pressed < _ANSWER_SECONDS
 
     # --- keys --------------------------------------------------------------------------------
 
@@ -318,13 +298,13 @@ class TalmApp(App[None]):
 
     def on_worker_state_changed(self, event: Any) -> None:
         if event.worker.error is not None:
-            self._say(f"This should not happen: {event.worker.error!r}")
+            self._say(f"A bug in talm-tui: {event.worker.error!r}")
 
     # --- places ------------------------------------------------------------------------------
 
     def action_place(self, mode: str) -> None:
         """Go to a place."""
-        if mode in self.MODES and not self.screen.is_modal:
+        if not self.screen.is_modal:
             self.switch_mode(mode)
 
     def delay_update(self, delay: float = 0.05) -> None:
@@ -332,16 +312,9 @@ class TalmApp(App[None]):
         already needs no such moment, and a key is to be answered at once."""
         super().delay_update(min(delay, 0.01))
 
-    def pop_screen(self) -> AwaitComplete:
-        """Leave a dialog. One that is answered twice, by a key that was pressed twice before it
-        was gone, is left once."""
-        if len(self.screen_stack) <= 1:
-            return AwaitComplete()
-        return super().pop_screen()
-
-    def open_run(self, name: str) -> None:
-        """Show the run of a model."""
-        self._open("runs", messages.OpenRun(name))
+    def open_run(self, artifact: Artifact) -> None:
+        """Show a run in its monitor."""
+        self._open("runs", messages.OpenRun(artifact))
 
     def open_play(self, name: str, step: int | None = None) -> None:
         """Prompt a model at a step; None: at its newest checkpoint."""
@@ -349,12 +322,11 @@ class TalmApp(App[None]):
 
     def open_form(self, kind: str, **values: object) -> None:
         """Go to the form of a kind of job, with these values filled in."""
-        self._open(FORMS[kind], messages.OpenForm(values))
+        self._open(form_of(kind), messages.OpenForm(values))
 
     def _open(self, mode: str, message: Any) -> None:
-        if mode in self.MODES:
-            self.switch_mode(mode)
-            self.screen.post_message(message)
+        self.switch_mode(mode)
+        self.screen.post_message(message)
 
     def open_log(self, directory: Path, *others: Path) -> None:
         """Show what the job in `directory` printed; where that is nothing, one of `others`."""

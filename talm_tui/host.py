@@ -10,7 +10,7 @@ from textual.dom import DOMNode
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
     from talm_core.settings.schema import JobConfig
-    from talm_core.storage.workspace import Workspace
+    from talm_core.storage.workspace import Artifact, Workspace
     from talm_tui.services.watcher import Snapshot
 
 
@@ -52,8 +52,8 @@ class Host(Protocol):
     def action_place(self, mode: str) -> None:
         """Go to a place."""
 
-    def open_run(self, name: str) -> None:
-        """Show the run of a model."""
+    def open_run(self, artifact: Artifact) -> None:
+        """Show a run in its monitor."""
 
     def open_play(self, name: str, step: int | None = None) -> None:
         """Prompt a model at a step; None: at its newest checkpoint."""

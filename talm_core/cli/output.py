@@ -19,6 +19,7 @@ from talm_core.runtime.events import (
     Finished,
     Generated,
     Metrics,
+    Notice,
     Planned,
     Progress,
     Record,
@@ -122,13 +123,14 @@ def _line(event: Event) -> str:
 
 
 class PlainOutput:
-    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds.
-    The last sample is printed whole at the end."""
+    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds
+    where it has changed, what lasts once. The last sample is printed whole at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._next = 0.0
         self._phase = ""
+        self._progress = ""
         self._sample: Sampled | None = None
         self._planned: Planned | None = None
 
@@ -139,6 +141,11 @@ class PlainOutput:
         if isinstance(event, Progress | Metrics):
             if not self._due(event):
                 return
+            before, self._progress = self._progress, render.line(event)
+            if self._progress == before:
+                return
+        elif isinstance(event, Notice) and event.again:
+            return
         elif isinstance(event, Sampled):
             self._sample = event
         elif isinstance(event, Finished) and self._sample is not None:

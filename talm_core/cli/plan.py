@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +13,7 @@ from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
 from talm_core.jobs.pretrain.check import given
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import build
 from talm_core.system import hardware
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
@@ -40,7 +43,7 @@ def show_plan(call: Call) -> int:
         planned.flops_per_token, ran(call.workspace, vocab_size)
     )
     lines = reasons(config, planned, speed)
-    call.say(_json(planned, lines, found) if call.as_json else _table(lines))
+    call.say(_json(planned, lines, found) if call.as_json else table(lines, _width()))
     if not call.as_json:
         for concern in found:
             word = "cannot be trained here" if concern.fatal else "warning"
@@ -68,10 +71,22 @@ def _read(
     return config, manifest
 
 
-def _table(lines: list[Reason]) -> str:
+def _width() -> int | None:
+    """Columns of the terminal that is written to; None where a line may be as long as it likes."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(lines: list[Reason], width: int | None) -> str:
+    """A number a line. Where `width` is given, a reason goes on below itself, between words."""
     names = max(len(line.name) for line in lines)
     values = max(len(line.value) for line in lines)
-    return "\n".join(f"{line.name:<{names}}  {line.value:>{values}}  {line.why}" for line in lines)
+    room = None if width is None else max(24, width - names - values - 4)
+    told = []
+    for line in lines:
+        first, *others = [line.why] if room is None else wrapped(line.why, room)
+        told.append(f"{line.name:<{names}}  {line.value:>{values}}  {first}")
+        told += [" " * (names + values + 4) + other for other in others]
+    return "\n".join(told)
 
 
 def _json(planned: Plan, lines: list[Reason], found: list[Concern]) -> str:

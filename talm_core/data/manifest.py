@@ -16,6 +16,7 @@ from talm_core.errors import ArtifactError, Problem
 from talm_core.storage import artifact_files
 from talm_core.storage.artifact_files import LARGE_BYTES, UnsafeFileError
 from talm_core.storage.atomic import write_text
+from talm_core.storage.workspace import Workspace
 
 FILE_NAME = "manifest.json"
 VERSION = 1
@@ -52,7 +53,8 @@ class TokenizerInfo(_Part):
 class Manifest(_Part):
     """A dataset. `sample` names the part of the source, or the user's own text. What came from
     the Hub says from which `dataset` at which commit (`revision`), and how many of the rows that
-    were read had no text (`left_out`)."""
+    were read had no text (`left_out`). `division` is the version of the rule by which a part was
+    kept for validation; the first manifests did not say it."""
 
     version: Literal[1] = 1
     source: str
@@ -60,6 +62,7 @@ class Manifest(_Part):
     dataset: str | None = None
     revision: str | None = None
     left_out: Count = 0
+    division: Annotated[int, Field(ge=1)] = 1
     tokenizer: TokenizerInfo
     dtype: Literal["uint16", "uint32"]
     shards: Annotated[list[Shard], Field(min_length=2)]
@@ -162,3 +165,12 @@ def _damages(path: Path, error: ValidationError) -> list[Problem]:
         )
         for item in error.errors(include_url=False, include_context=False)
     ]
+
+
+def manifest_of(workspace: Workspace, text: str, *, key: str) -> Manifest:
+    """The manifest of a dataset by its name or its path; `key` is the setting that names it.
+
+    Raises:
+        ArtifactError: there is no such dataset, or it is damaged or not finished.
+    """
+    return Manifest.load(workspace.locate("data", text, key=key))

@@ -41,8 +41,8 @@ class ArtifactSpec:
     A directory there is an artifact if it has a journal, a `config.toml` or, when it was copied by
     hand, `main_file`. `name_key` is the setting that names it; a name has `parts` of them, joined
     by a slash. `title` heads it in lists. One that is not `renamable` keeps the name of what it was
-    made of. `reserved` are names that ship with talm. `kept_open`: a job that uses one reads it
-    until the job ends.
+    made of. `reserved` are names that ship with talm, and `about_reserved` says how large that is.
+    `kept_open`: a job that uses one reads it until the job ends.
     """
 
     folder: str
@@ -53,6 +53,7 @@ class ArtifactSpec:
     parts: int = 1
     renamable: bool = False
     reserved: tuple[str, ...] = ()
+    about_reserved: str = ""
     kept_open: bool = False
 
     @property
@@ -62,16 +63,51 @@ class ArtifactSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceSpec:
+    """Where a terminal UI offers a kind, among the places that a digit leads to.
+
+    `name` begins the ids of its keys, `title` stands beside its digit, `screen` is its
+    `module:class`. `follows`: its jobs are followed beside the form that started them, and not
+    listed as runs. `step` heads its box in the pipeline, where `about` says what such an artifact
+    is while there is none; `key` goes there, to do what `verb` says. `offer` says so in a sentence,
+    with `{name}` for the newest of the step before.
+    """
+
+    name: str
+    title: str
+    screen: str
+    follows: bool = False
+    step: str = ""
+    about: str = ""
+    key: str = ""
+    verb: str = ""
+    offer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """A column in the list of a kind's artifacts: its head, whether its texts stand at the left,
+    and whether it says how far the job is while it is not done."""
+
+    head: str
+    left: bool = False
+    going: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """A kind of job.
 
     `kind` stands in `config.toml` and the journal. `commands[0]` does the job; others take the
     same settings. `entry` names `run`, `config` the settings.
 
-    How it is talked to: `hears` are the commands it takes itself besides pause and stop, as types
-    of `talm_core.runtime.events`. `resumable`: what it made before is gone on with when that is
-    asked for. `delegates`: it runs other jobs, which hear the commands sent to it; its name stands
-    for all of them. `distributed`: several processes can do it together.
+    How it is talked to: `hears` are the commands it takes itself besides pause and stop, as names
+    of types of `talm_core.runtime.events`. `resumable`: what it made before is gone on with when
+    that is asked for. `distributed`: several processes can do it together.
+
+    `place` is its place in a terminal UI. A kind without one that makes an artifact has a form that
+    is made of its settings, and its jobs are runs, each with a monitor. `makes_model`: what it
+    leaves are checkpoints of a model, which can be prompted and exported.
 
     Hooks, each `module:name` or nothing:
 
@@ -79,9 +115,19 @@ class JobSpec:
     - `check_resumed(config, workspace)` gives those with which one that was begun cannot be gone on
       with;
     - `settle(config, workspace)` gives settings changed so that they mean the same from anywhere;
+    - `stages(config, workspace)` gives the configs of the jobs it runs, which hear the commands
+      sent to it; its name stands for all of them;
+    - `at_once(workspace)` gives a config that one key starts, without a form;
     - `given(values, preset, resume, workspace)` gives the values to build the config from and
       whether a job that was begun is gone on with;
     - `figures(overview)` yields the few numbers that tell its artifacts apart in a list;
+    - `brief(overview, count)` yields the one thing worth knowing of a finished one where there is
+      little room, the longest wording first; `count` says a number in few characters; without
+      this hook it is the first of `figures`;
+    - `cells(overview, count)` gives a text for each of `columns`, which tell artifacts apart in a
+      list of their own;
+    - `asked(config)` yields what is asked for beside the settings that are not the usual ones, each
+      under a heading;
     - `page(overview)` yields lines for `talm show`, instead of the table of its summary;
     - `facts(overview)` gives what `talm show --json` adds, by key; `fact_keys` are those keys, None
       for other kinds;
@@ -100,15 +146,22 @@ class JobSpec:
     config: str
     entry: str
     artifact: ArtifactSpec | None = None
-    hears: frozenset[type] = frozenset()
+    hears: frozenset[str] = frozenset()
     resumable: bool = False
-    delegates: bool = False
     distributed: bool = False
+    place: PlaceSpec | None = None
+    makes_model: bool = False
+    stages: str = ""
+    at_once: str = ""
     check: str = ""
     check_resumed: str = ""
     settle: str = ""
     given: str = ""
     figures: str = ""
+    brief: str = ""
+    asked: str = ""
+    columns: tuple[ColumnSpec, ...] = ()
+    cells: str = ""
     page: str = ""
     facts: str = ""
     shipped: str = ""
@@ -124,3 +177,18 @@ class JobSpec:
     def command(self) -> str:
         """The `talm` command that does the job."""
         return self.commands[0].name
+
+    @property
+    def delegates(self) -> bool:
+        """Whether it runs other jobs."""
+        return bool(self.stages)
+
+    @property
+    def has_form(self) -> bool:
+        """Whether somebody can set it up in a form."""
+        return self.artifact is not None and not self.at_once
+
+    @property
+    def is_run(self) -> bool:
+        """Whether its jobs are listed as runs, each with a monitor."""
+        return self.has_form and not (self.place is not None and self.place.follows)

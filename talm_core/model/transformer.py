@@ -15,49 +15,19 @@ model.hf` splits them into the names the rest of the world knows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.model.config import ArchitectureConfig
-from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """The shape of a model: all that is needed to build it."""
-
-    vocab_size: int
-    n_layer: int
-    n_head: int
-    n_kv_head: int
-    n_embd: int
-    n_hidden: int
-    context_len: int
-    rope_theta: float = 10_000.0
-    tie_embeddings: bool = True
-    norm_epsilon: float = 1e-5
-
-    @property
-    def head_dim(self) -> int:
-        return self.n_embd // self.n_head
-
-    @classmethod
-    def of(cls, config: ArchitectureConfig, vocab_size: int) -> ModelConfig:
-        """The shape a run asks for."""
-        return cls(
-            vocab_size=vocab_size,
-            n_layer=config.n_layer,
-            n_head=config.n_head,
-            n_kv_head=config.kv_heads,
-            n_embd=config.n_embd,
-            n_hidden=config.hidden,
-            context_len=config.context_len,
-            rope_theta=config.rope_theta,
-            tie_embeddings=config.tie_embeddings,
-        )
+from talm_core.model.config import ModelConfig as ModelConfig
+from talm_core.model.operators import (
+    causal_attention,
+    linear_cross_entropy,
+    normalize,
+    rotate,
+    swiglu,
+)
 
 
 class Cache:
@@ -116,13 +86,11 @@ class Block(nn.Module):
         query, key, value = (part.transpose(1, 2) for part in rotate(qkv, cosine, sine, h, k))
         if cache is not None:
             key, value = cache.extend(self.index, key, value)
-        seen = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            # A single new token may look at everything before it. Several may come only first.
-            is_causal=t > 1,
-            enable_gqa=h != k,
+        # A single new token may look at everything before it. Several may come only first.
+        seen = (
+            causal_attention(query, key, value)
+            if t > 1
+            else functional.scaled_dot_product_attention(query, key, value, enable_gqa=h != k)
         )
         merged = seen.transpose(1, 2).reshape(b, t, c)
         return _dropped(functional.linear(merged, self.attention_out.to(x.dtype)), self)

@@ -159,7 +159,7 @@ class Driver(JobContext):
             case Stop():
                 self._paused, self._stopping = False, True
                 raise StopRequested
-            case Command() if type(command) not in self._spec.hears:
+            case Command() if type(command).__name__ not in self._spec.hears:
                 name = type(command).__name__.lower()
                 self._say(Notice(message=f"this job has no {name}", level="warning"))
                 return None

@@ -11,6 +11,7 @@ know (`decode` returns None), so that an old screen can watch a new job.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,6 +170,24 @@ class Metrics(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Event):
+    """Numbers of a job's own at `step`, by their names, such as a reward: each is a curve. Losses
+    and speeds of training are `Metrics`."""
+
+    step: int
+    values: dict[str, float]
+
+
+def measured(event: Measured) -> Iterator[tuple[str, float]]:
+    """What was measured, as far as it is a number: a journal may hold anything."""
+    values: dict[str, Any] = dict(event.values)
+    for name, value in values.items():
+        known = type(value) is float or value in ("nan", "inf", "-inf")
+        if known or (type(value) is int and abs(value) < 2**63):
+            yield name, float(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(Event):
     """The validation loss at `step`: nats per token, and bits per raw UTF-8 byte."""
 
@@ -235,10 +254,12 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something the user should know. `level` is info, warning or error."""
+    """Something the user should know. `level` is info, warning or error; `again` says once more
+    what a notice before said, of the same thing that lasts."""
 
     message: str
     level: str = "info"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from talm_core.runtime.events import (
     Checkpointed,
     Evaluated,
     Event,
+    Measured,
     Merged,
     Metrics,
     Notice,
@@ -28,6 +30,7 @@ from talm_core.runtime.events import (
     Stage,
     Started,
     Telemetry,
+    measured,
 )
 
 METRICS = (
@@ -93,7 +96,11 @@ _SINGLE = frozenset(
 )
 """Columns that are only drawn and, rounded, read: single precision halves their memory."""
 
+_SAID = 1000
+_UNTOLD = (Telemetry, Merged)
+"""Events of which a log tells nothing."""
 _NOTICES = 200
+_MOST_CURVES = 64
 _TELEMETRY = 600
 _SAMPLES = 4000
 
@@ -129,14 +136,17 @@ class Series:
 
     def append(self, event: Event) -> None:
         """Add an event's values. A step that is there already is replaced, never doubled."""
-        steps = self.columns["step"]
-        step: int = event.step  # type: ignore[attr-defined]
+        self.add({name: getattr(event, name) for name in self.columns})
+
+    def add(self, row: Mapping[str, float | None]) -> None:
+        """Add a row, with a value for every column."""
+        steps, step = self.columns["step"], int(row["step"] or 0)
         if steps and steps[-1] >= step:
             self.drop_after(step - 1)
         if len(steps) >= self.most:
             self._thin()
         for name, column in self.columns.items():
-            value = getattr(event, name)
+            value = row[name]
             column.append(math.nan if value is None else value)
 
     def drop_after(self, step: int) -> None:
@@ -182,6 +192,8 @@ class Series:
 class History:
     """Everything a journal has said so far, in the shape screens need it.
 
+    `measured` has a series for each name of `Measured`, with the seconds since the job began.
+    `said` are the newest records worth a line of a log, of each phase the last `Progress`.
     `progress` holds the newest `Progress` of each phase, `telemetry` the newest ten minutes,
     `end` the event that ended the job, None while it has not. However long the run, memory is
     bounded: series and samples become sparser.
@@ -189,8 +201,10 @@ class History:
 
     metrics: Series = field(default_factory=lambda: Series.of(*METRICS))
     evaluations: Series = field(default_factory=lambda: Series.of("val_loss", "bits_per_byte"))
+    measured: dict[str, Series] = field(default_factory=dict)
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Checkpointed] = field(default_factory=list)
+    said: deque[Record] = field(default_factory=lambda: deque(maxlen=_SAID))
     notices: list[Record] = field(default_factory=list)
     telemetry: list[Record] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
@@ -203,21 +217,28 @@ class History:
     stage: Stage | None = None
     end: Event | None = None
     last_time: float = 0.0
+    began: float = 0.0
+    most: int = MOST
     key: object = field(default_factory=object)
 
     @classmethod
     def slim(cls, *names: str, most: int) -> History:
         """One that keeps only these series of `METRICS`, each with at most `most` points."""
         return cls(
+            most=most,
             metrics=Series.of(*names, most=most),
             evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+            said=deque(maxlen=0),
         )
 
     def snapshot(self) -> History:
         """Its series as they are now, to be handed to another thread. With the same `key`: rows
         are those seen before, and more, as long as the series' versions are the same."""
         return History(
-            metrics=self.metrics.copy(), evaluations=self.evaluations.copy(), key=self.key
+            metrics=self.metrics.copy(),
+            evaluations=self.evaluations.copy(),
+            measured={name: series.copy() for name, series in self.measured.items()},
+            key=self.key,
         )
 
     def extend(self, records: Iterable[Record]) -> bool:
@@ -227,7 +248,19 @@ class History:
             any_new = True
             self.last_time = record.time
             self._take(record)
+            if self.said.maxlen:
+                self._say(record)
         return any_new
+
+    def _say(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, _UNTOLD):
+            return
+        if isinstance(event, Progress):
+            before = self.said[-1].event if self.said else None
+            if isinstance(before, Progress) and before.phase == event.phase:
+                self.said.pop()
+        self.said.append(record)
 
     def _take(self, record: Record) -> None:
         event = record.event
@@ -238,6 +271,8 @@ class History:
                 self.metrics.append(event)
                 self.last_metrics = event
                 self.phase = "training"
+            case Measured():
+                self._measure(record.time, event)
             case Evaluated():
                 self.evaluations.append(event)
                 self.last_evaluated = event
@@ -261,6 +296,12 @@ class History:
             case _:
                 self._take_phase(record)
 
+    def _measure(self, time: float, event: Measured) -> None:
+        for name, value in measured(event):
+            if name in self.measured or len(self.measured) < _MOST_CURVES:
+                series = self.measured.setdefault(name, Series.of("value", "time", most=self.most))
+                series.add({"step": event.step, "value": value, "time": time - self.began})
+
     def _take_phase(self, record: Record) -> None:
         match event := record.event:
             case Progress():
@@ -281,12 +322,16 @@ class History:
         self.started, self.end = record, None
         self.progress.clear()
         self._drop_after(-1 if event.resumed_from is None else event.resumed_from)
+        if event.resumed_from is None or not self.began:
+            self.began = record.time
         if event.resumed_from is None:
             self.planned = self.merged = self.stage = None
 
     def _drop_after(self, kept: int) -> None:
         self.metrics.drop_after(kept)
         self.evaluations.drop_after(kept)
+        for series in self.measured.values():
+            series.drop_after(kept)
         self.samples = [sample for sample in self.samples if sample.step <= kept]
         self.checkpoints = [item for item in self.checkpoints if item.step <= kept]
         if self.last_metrics and self.last_metrics.step > kept:

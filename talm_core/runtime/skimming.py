@@ -10,24 +10,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from talm_core.runtime.event_json import decode
-from talm_core.runtime.events import Checkpointed, Evaluated, Metrics, Record, Sampled, Telemetry
+from talm_core.runtime.events import (
+    Checkpointed,
+    Evaluated,
+    Measured,
+    Metrics,
+    Record,
+    Sampled,
+    Telemetry,
+)
 from talm_core.runtime.journal import JournalReader
 
 # As `to_json` begins a line; these many bytes tell one event from all others. A line that is
 # written another way is read, like any other event.
 _BYTES = 18
-_METRICS, *_OTHERS = (
+_METRICS, _MEASURED, *_OTHERS = (
     f'{{"event": "{kind.__name__}", '.encode()[:_BYTES]
-    for kind in (Metrics, Evaluated, Sampled, Checkpointed, Telemetry)
+    for kind in (Metrics, Measured, Evaluated, Sampled, Checkpointed, Telemetry)
 )
-_REPEATED = frozenset({_METRICS, *_OTHERS})
+_REPEATED = frozenset({_METRICS, _MEASURED, *_OTHERS})
 _USUAL_BYTES = 256
 
 
 class JournalSkimmer(JournalReader):
     """Reads of the events that a run repeats the last of each kind before any other event and
-    in each part that is read, besides about `points` more `Metrics`, evenly spread; and every other
-    event.
+    in each part that is read, besides about `points` more `Metrics` and `Measured`, evenly spread;
+    and every other event.
 
     In the end that adds up to what the whole does: what was said last of each kind, and when, and
     what a resumed or a rolled back run took back.
@@ -36,7 +44,7 @@ class JournalSkimmer(JournalReader):
     def __init__(self, directory: Path, points: int) -> None:
         super().__init__(directory)
         self._points = points
-        self._until = 0
+        self._until = {_METRICS: 0, _MEASURED: 0}
 
     def _decode(self, lines: list[bytes]) -> list[Record]:
         every = max(1, self._size // (self._points * _USUAL_BYTES))
@@ -46,11 +54,11 @@ class JournalSkimmer(JournalReader):
         for line in lines:
             head = line[:_BYTES]
             if head in _REPEATED:
-                if head == _METRICS:
-                    if self._until == 0:
+                if head in self._until:
+                    if self._until[head] == 0:
                         points.add(len(repeated))
-                        self._until = every
-                    self._until -= 1
+                        self._until[head] = every
+                    self._until[head] -= 1
                 repeated.append(line)
             elif (record := decode(line)) is not None:
                 records += _chosen(repeated, points)

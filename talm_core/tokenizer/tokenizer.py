@@ -120,11 +120,12 @@ class Tokenizer(tiktoken.Encoding):
 
     def _ids_by_pieces(self, text: str) -> npt.NDArray[np.uint32]:
         """The same ids by another library's regular expressions, which are slower and survive."""
-        import regex
-
         ids: list[int] = []
-        for piece in regex.finditer(self._pat_str, text):
-            ids += self._encode_single_piece(piece.group())
+        # Not at the top: few texts need it, and it loads numba.
+        from talm_core.tokenizer.splitter import splitter
+
+        for piece in splitter(self._pat_str).pieces(text):
+            ids += self._encode_single_piece(piece)
         return np.array(ids, np.uint32)
 
 

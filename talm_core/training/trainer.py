@@ -79,7 +79,7 @@ class Trainer:
         self.model.to(self.device)
         self._hidden = self.model.hidden
         self._loss_of, self._gradients = self._spread()
-        self.optimizers = Optimizers(self.model, config)
+        self.optimizers = Optimizers(self.model, config, muon_dtype=machine.muon_dtype)
         # Sequences of a micro-batch, and micro-batches of a step, here: the device's memory
         # decides how a step is divided.
         sequences = config.sequences_per_step // self.world.size
@@ -123,7 +123,7 @@ class Trainer:
             return shard_like(tensor.to(self.device), like)
 
         named: dict[str, Tensor] = dict(self.model.named_parameters())
-        hf.load_weights(named, path / hf.WEIGHTS, part=part if self.sharded else None)
+        hf.load_weights(named, path, part=part if self.sharded else None)
 
     def _spread(self) -> tuple[Loss, Gradients]:
         """Spread the model over all processes; how the loss of a micro-batch is computed, and what

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talm_core.runtime.history import History
+from talm_core.storage.workspace import Artifact
+from talm_core.system.foreign_text import line
 from talm_tui.charts.ink import LETTERS, SERIES
 from talm_tui.charts.plot import Curve
 
@@ -20,16 +22,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """Something measured: a series of `Metrics`, one of `Evaluated` (`mark`), or both of the same
-    kind in one chart. `smooth` says whether a moving average of it makes sense."""
+    kind in one chart; a name of `Measured` (`own`). `smooth` says whether a moving average of it
+    makes sense."""
 
     name: str
     title: str
     column: str = ""
     mark: str = ""
     smooth: bool = True
+    own: str = ""
 
     def known(self, history: History) -> bool:
         """Whether a run has said anything of it."""
+        if self.own:
+            return self.own in history.measured
         series, name = (
             (history.metrics, self.column) if self.column else (history.evaluations, self.mark)
         )
@@ -46,6 +52,16 @@ QUANTITIES = (
     Quantity("tokens/s", "tokens a second", "tokens_per_second"),
     Quantity("MFU %", "model FLOPs utilisation (% of the peak)", "mfu_percent"),
 )
+
+
+def quantities(history: History) -> list[Quantity]:
+    """What a run has said something of: training's own first, then whatever else it measures;
+    the loss where that is nothing."""
+    own = [Quantity(line(name)[:40], line(name)[:80], own=name) for name in history.measured]
+    trains = len(history.metrics) > 0 or not own
+    return [q for q in (*QUANTITIES, *own) if q.known(history) or (q is LOSS and trains)]
+
+
 OVERLAID = ("loss", "tokens", "elapsed", *(q.column for q in QUANTITIES[3:]))
 """The series an overlaid run is read for."""
 
@@ -54,9 +70,14 @@ OVERLAID = ("loss", "tokens", "elapsed", *(q.column for q in QUANTITIES[3:]))
 class Overlaid:
     """Another run in the same chart, by its letter."""
 
-    name: str
+    artifact: Artifact
     letter: str
     history: History
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.artifact.name
 
     @property
     def ink(self) -> str:
@@ -85,6 +106,8 @@ class Curves:
         self, history: History, quantity: Quantity, letter: str, ink: str, name: str
     ) -> list[Curve]:
         curves: list[Curve] = []
+        if quantity.own:
+            return self._own(history, quantity, letter, ink, name)
         marks = _marks(history)
         if quantity.column:
             metrics = history.metrics
@@ -100,6 +123,15 @@ class Curves:
             glyph = "◇" if letter else "◆"
             curves.append(Curve("validation", marks, values, glyph, letter, ink))
         return curves
+
+    def _own(
+        self, history: History, quantity: Quantity, letter: str, ink: str, name: str
+    ) -> list[Curve]:
+        series = history.measured.get(quantity.own)
+        if series is None:
+            return []
+        xs = {"step": series["step"], "tokens": series["step"], "time": series["time"]}
+        return [Curve(name or quantity.name, xs, series["value"], "", letter, ink, quantity.smooth)]
 
     def _trace(self, letter: str, quantity: Quantity, history: History) -> Trace:
         from talm_tui.charts.series import Trace

@@ -11,24 +11,16 @@ from textual.content import Content
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
-from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.system.foreign_text import line
+from talm_core.jobs.registry import spec_of
+from talm_core.jobs.spec import ColumnSpec, load
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, count, percent
-from talm_tui.widgets.status import colour, title
+from talm_tui.widgets.status import colour
 from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
 
-_HEADS = {
-    "tokenizer": ("ids", "bytes/token", "learned from"),
-    "data": ("tokens", "tokenizer", "documents"),
-    "pretrain": ("bits/byte", "val loss", "shape", "steps", "tokens/s"),
-}
-_TEXTS = ("learned from", "tokenizer")
 _LEAST_NAME, _MOST_NAME, _MOST_CELL, _AGO = 10, 40, 28, 12
 
 
@@ -44,7 +36,7 @@ class ArtifactLook:
     out, the last ones first."""
 
     def __init__(self, kind: str) -> None:
-        self._heads = _HEADS[kind]
+        self._columns = columns_of(kind)
         self._widths: list[int] = []
         self._name = self._when = 0
 
@@ -53,10 +45,10 @@ class ArtifactLook:
         items = [row for row in rows if not isinstance(row, More)]
         figures = [_figures(item) for item in items]
         widths = [
-            min(_MOST_CELL, max(len(head), *(cell_len(row[index]) for row in figures), 0)) + 2
-            for index, head in enumerate(self._heads)
+            min(_MOST_CELL, max(len(column.head), *(cell_len(row[i]) for row in figures), 0)) + 2
+            for i, column in enumerate(self._columns)
         ]
-        names = max((cell_len(title(item)) for item in items), default=0)
+        names = max((cell_len(item.name) for item in items), default=0)
         room = width - 2 - max(_LEAST_NAME, min(_MOST_NAME, names))
         kept = 0
         while kept < len(widths) and sum(widths[: kept + 1]) <= room:
@@ -68,11 +60,15 @@ class ArtifactLook:
         return before != (self._name, self._when, self._widths)
 
     def _cells(self, texts: Sequence[str]) -> str:
-        parts = zip(self._heads, texts, self._widths, strict=False)
-        return "".join(_cell(head, text, size) for head, text, size in parts)
+        parts = zip(self._columns, texts, self._widths, strict=False)
+        return "".join(
+            "  " + left(text, width - 2) if column.left else right(text, width)
+            for column, text, width in parts
+        )
 
     def head(self) -> Content:
-        return Content.styled(" " * (2 + self._name) + self._cells(self._heads), "$secondary")
+        heads = [column.head for column in self._columns]
+        return Content.styled(" " * (2 + self._name) + self._cells(heads), "$secondary")
 
     def line(self, row: Overview | More) -> Content:
         if isinstance(row, More):
@@ -81,7 +77,7 @@ class ArtifactLook:
         return Content.assemble(
             (row.status.glyph, colour(row.status.value)),
             " ",
-            left(title(row), self._name),
+            left(row.name, self._name),
             (self._cells(_figures(row)) + right(said, self._when), "$secondary"),
         )
 
@@ -134,45 +130,22 @@ def fitting(items: Sequence[Overview], height: int) -> list[Overview | More]:
     return rows[: max(0, height - 1)]
 
 
-def _cell(head: str, text: str, width: int) -> str:
-    return "  " + left(text, width - 2) if head in _TEXTS else right(text, width)
+def columns_of(kind: str) -> tuple[ColumnSpec, ...]:
+    """The columns of a kind's list; of one that declares none, its figures in one."""
+    return spec_of(kind).columns or (ColumnSpec("", left=True, going=True),)
 
 
 def _figures(item: Overview) -> tuple[str, ...]:
-    """One text for each head of the kind."""
-    said, config = item.summary, item.config
+    """One text for each column of the kind."""
+    spec = spec_of(item.artifact.kind)
     going = percent(item.fraction)
     if not item.status.active:
         going = "" if item.status.value == "done" else f"{item.status.value} {going}".rstrip()
-    match config:
-        case TokenizerConfig():
-            size = said.get("n_vocab", said.get("vocab_size", config.vocab_size))
-            ratio = said.get("bytes_per_token")
-            source = (
-                " ".join(config.text_file) or config.data_dir or config.dataset or config.corpus
-            )
-            return (
-                going or (count(size) if isinstance(size, int | float) else ""),
-                f"{ratio:.2f}" if isinstance(ratio, int | float) else "",
-                line(source),
-            )
-        case DataConfig():
-            tokens, documents = said.get("tokens"), said.get("documents")
-            if not isinstance(tokens, int | float):
-                parts = [said.get(key) for key in ("train_tokens", "val_tokens")]
-                tokens = sum(part for part in parts if isinstance(part, int)) or None
-            return (
-                going or (count(tokens) if tokens is not None else ""),
-                line(config.tokenizer_path),
-                count(documents) if isinstance(documents, int | float) else "",
-            )
-        case PretrainConfig():
-            metrics = item.metrics
-            return (
-                f"{item.bits_per_byte:.2f}" if item.bits_per_byte is not None else "",
-                f"{item.val_loss:.2f}" if item.val_loss is not None else "",
-                f"{config.n_layer} x {config.n_embd}",
-                going if item.status.active else count(metrics.step) if metrics else "",
-                count(metrics.tokens_per_second) if metrics else "",
-            )
-    return ("",) * len(_HEADS.get(item.artifact.kind, ()))
+    if spec.cells:
+        texts = load(spec.cells)(item, count)
+    else:
+        texts = ("  ".join(load(spec.figures)(item)) if spec.figures else "",)
+    return tuple(
+        (going if column.going else "") or text
+        for column, text in zip(columns_of(spec.kind), texts, strict=True)
+    )

@@ -12,19 +12,22 @@ from talm_core.settings.command_line import shell
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import plain
+from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
 
 
-def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
+def keep(command: str, workspace: Workspace, kind: str, artifact: str | None) -> Path:
     """Write the command to `commands/` in the workspace, over an older one for the same
-    artifact; returns the file.
+    artifact, or for none while there is none to name; returns the file.
 
     Raises:
         OSError: it cannot be written.
         WorkspaceError: the artifact's name is no name for a file.
     """
-    name = artifact.replace("/", "-")
-    workspace.directory("tokenizer", name)
+    name = "draft"
+    if artifact is not None:
+        workspace.directory(kind, artifact)
+        name = artifact.replace("/", "-")
     path = workspace.root / "commands" / f"{spec_of(kind).command}-{name}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, f"#!/bin/sh\n{command}\n")
@@ -32,7 +35,10 @@ def keep(command: str, workspace: Workspace, kind: str, artifact: str) -> Path:
 
 
 class CommandPreview(Sheet):
-    """The equivalent command, one or two lines of it; `command` is the whole."""
+    """The equivalent command, two lines of it at most and which key copies all; `command` is the
+    whole."""
+
+    LINES = 2
 
     def __init__(self) -> None:
         super().__init__("", id="command", markup=False)
@@ -43,4 +49,18 @@ class CommandPreview(Sheet):
         command = shell(words)
         if command != self.command:
             self.command = command
-            self.update(Content.assemble(("$ ", "dim"), plain(command)))
+            self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.content_size.width
+        if not width:
+            return
+        lines = Content.assemble(("$ ", "dim"), plain(self.command)).wrap(width)
+        if len(lines) > self.LINES:
+            more = plain_keys(self.app, " … {form.command} copies it all")
+            last = lines[self.LINES - 1].truncate(max(0, width - len(more)))
+            lines[self.LINES - 1 :] = [Content.assemble(last, (more, "dim"))]
+        self.update(Content("\n").join(lines))

@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import threading
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from talm_core.runtime import runner
-from talm_core.runtime.events import Record
+from talm_core.runtime.events import Record, Stop
 from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact
 from talm_tui.forms.job_lines import lines
 from talm_tui.host import host
+from talm_tui.shell.screen import Part
 
 REDRAW = 0.25
+
+
+class JobKeys(Part):
+    """The keys of the job that is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
+        Binding(
+            "l", "log", "Log", id="form.log", tooltip="What the job did, step by step", show=False
+        ),
+    ]
+
+    @property
+    def _view(self) -> JobView:
+        return self.place.query_one(JobView)
+
+    def action_stop(self) -> None:
+        """Ask the job that is shown to stop."""
+        if self._view.artifact is not None and self._view.status.active:
+            self.talm.send(self._view.artifact.directory, Stop())
+
+    def action_log(self) -> None:
+        """Show what the job that is shown printed."""
+        if self._view.artifact is not None:
+            self.talm.open_log(self._view.artifact.directory)
 
 
 class JobView(Static):

@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
+from talm_core.jobs.registry import artifact_of
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
-from talm_tui.widgets.format import count
+from talm_tui.widgets.status import briefly
 
 
 def slug(text: str) -> str:
@@ -38,11 +39,17 @@ def free(wanted: str, taken: Collection[str]) -> str:
     return name
 
 
-def tokenizer_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
-    """The tokenizers that can be used: the one that ships, then those that are done."""
-    options = [("base", "4,096 tokens, ships with talm")]
-    for overview in overviews:
-        if overview.status is Status.DONE:
-            size = getattr(overview.config, "vocab_size", None)
-            options.append((overview.name, f"{count(size)} tokens" if size else ""))
-    return options
+def artifact_options(kind: str, overviews: Sequence[Overview]) -> list[tuple[str, str]]:
+    """What of a kind can be used: what ships with talm, then what is done, newest first."""
+    spec = artifact_of(kind)
+    options = [(name, f"{spec.about_reserved}, ships with talm") for name in spec.reserved]
+    done = (overview for overview in overviews if overview.status is Status.DONE)
+    return [*options, *((item.name, next(iter(briefly(item)), "")) for item in done)]
+
+
+def newest(kind: str, overviews: Sequence[Overview]) -> str | None:
+    """What of a kind was made last; while there is nothing, the first that ships with talm."""
+    done = [overview for overview in overviews if overview.status is Status.DONE]
+    if done:
+        return max(done, key=lambda overview: overview.updated).name
+    return next(iter(artifact_of(kind).reserved), None)

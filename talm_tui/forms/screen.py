@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import events
@@ -13,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from talm_core.errors import Problem
-from talm_core.runtime.events import Stop
+from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
 from talm_core.runtime.runner import Status
@@ -22,15 +23,16 @@ from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.artifact_list import ArtifactList
-from talm_tui.forms.checker import Checker, Findings
+from talm_tui.forms.checker import Checker, Findings, look
 from talm_tui.forms.command import CommandPreview, keep
 from talm_tui.forms.editing import FormKeys
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.glimpse import Glimpse, Look
-from talm_tui.forms.job_view import JobView
+from talm_tui.forms.job_view import JobKeys, JobView
 from talm_tui.forms.meaning import Meaning
 from talm_tui.forms.meaning_panel import MeaningPanel
+from talm_tui.forms.names import artifact_options
 from talm_tui.forms.setting_help import SettingHelp
 from talm_tui.forms.state import FormState
 from talm_tui.services.messages import JobRefused, JobStarted, OpenForm
@@ -43,9 +45,9 @@ from talm_tui.widgets.sheet import Sheet
 KEYS = """
 `{form.next}` `{form.previous}` `tab` go from field to field, `enter` to the next, \
 `{place.leave}` leaves it. `{choice.previous}` `{choice.next}` choose, `{list.open}` opens a list \
-or the files; numbers may be written `10k`, `2M`, `1e-3`. `*` is changed, `✕` cannot be. \
-`{form.undo}` takes a change back, `{form.reset}` gives a field its default, or all of them when \
-none has the focus.
+or the files; numbers may be written `10k`, `2M`, `1e-3`. `*` marks a changed value, `✕` an \
+error. `{form.undo}` undoes the last change, `{form.reset}` resets a field to its default, or all \
+of them when none has the focus.
 """
 
 
@@ -72,8 +74,7 @@ class FormPlace(Place):
         Binding("ctrl+r", "start", "start", id="form.start", tooltip="Start this job"),
         *FormKeys.BINDINGS,
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
-        Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
-        Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
+        *JobKeys.BINDINGS,
     ]
 
     class Checked(Message):
@@ -83,24 +84,34 @@ class FormPlace(Place):
             self.findings = findings
             super().__init__()
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        cls.HELP = f"## {cls.MODEL.title}\n{cls.ABOUT}\n{KEYS}"
+    def __init_subclass__(cls, *, declares: bool = True, **options: Any) -> None:
+        """One that does not declare a form is what several others have in common."""
+        if declares:
+            cls.HELP = f"## {cls.MODEL.title}\n{cls.ABOUT}\n{KEYS}"
         super().__init_subclass__(**options)
 
     def __init__(self) -> None:
         super().__init__()
         self.state = FormState(self.MODEL)
         self._form: Form | None = None
-        self.have(FormKeys(self, lambda: self.form))
+        self.have(FormKeys(self, lambda: self.form), JobKeys(self))
         self.findings: Findings | None = None
         self._checker: Checker | None = None
-        self._seen: tuple[tuple[str, Status], ...] = ()
+        self._seen: tuple[tuple[Artifact, Status], ...] = ()
 
     # --- what the places differ in ---------------------------------------------------------
 
     def options(self) -> dict[str, Options]:
-        """What can be picked, by field."""
-        return {}
+        """What can be picked, by field: of what a setting names, what is done."""
+        nouns = {artifact.noun: kind for kind, artifact in artifact_kinds().items()}
+        return {
+            item.key: partial(self._done, nouns[item.setting.picks])
+            for item in self.state.items
+            if item.setting.picks in nouns
+        }
+
+    def _done(self, kind: str) -> list[tuple[str, str]]:
+        return artifact_options(kind, self.snapshot.of(kind))
 
     def propose(self) -> None:
         """Fill fields nobody has typed into, such as a free name."""
@@ -109,9 +120,14 @@ class FormPlace(Place):
         """What the values amount to; None while they are none that could be reckoned with."""
         return Meaning()
 
+    def look(self, config: JobConfig) -> Findings:
+        """Check a config against the workspace and gather what its consequences depend on; in a
+        thread."""
+        return look(config, self.workspace)
+
     def overviews(self) -> tuple[Overview, ...]:
         """The artifacts of this place's kind."""
-        return ()
+        return self.snapshot.of(self.MODEL.kind)
 
     def newest(self) -> str:
         """The artifact to look into where there is room: the newest that is done, else none."""
@@ -186,7 +202,8 @@ class FormPlace(Place):
 
     def on_mount(self) -> None:
         self._checker = Checker(
-            self.workspace, lambda findings: self.post_message(self.Checked(findings))
+            lambda config: self.look(config),
+            lambda findings: self.post_message(self.Checked(findings)),
         )
         self.watch(self.app, "snapshot", self._workspace_changed, init=False)
         self._show_there()
@@ -273,12 +290,8 @@ class FormPlace(Place):
             self.judge()
 
     def _workspace_changed(self) -> None:
-        shown = self.snapshot
         self._show_there()
-        seen = tuple(
-            (overview.artifact.name, overview.status)
-            for overview in (*shown.tokenizers, *shown.data, *shown.models)
-        )
+        seen = tuple((overview.artifact, overview.status) for overview in self.snapshot.all)
         # How far a running job is matters to its own view only.
         if seen != self._seen:
             self._seen = seen
@@ -360,20 +373,6 @@ class FormPlace(Place):
                 view.follow(overview.artifact)
                 return
 
-    def action_stop(self) -> None:
-        """Ask the job that is shown to stop."""
-        view = self.query_one(JobView)
-        if view.artifact is not None and view.status.active:
-            self.talm.send(view.artifact.directory, Stop())
-
-    def action_log(self) -> None:
-        """Show what the job that is shown printed."""
-        from talm_tui.shell.log import LogScreen
-
-        view = self.query_one(JobView)
-        if view.artifact is not None:
-            self.app.push_screen(LogScreen(view.artifact.directory))
-
     def action_leave_field(self) -> None:
         """Leave the field; with none focused, hide a job that is over."""
         view = self.query_one(JobView)
@@ -388,7 +387,7 @@ class FormPlace(Place):
         self.app.copy_to_clipboard(command)
         try:
             path = keep(
-                command, self.workspace, self.MODEL.kind, config.artifact if config else "draft"
+                command, self.workspace, self.MODEL.kind, config.artifact if config else None
             )
         except (OSError, ValueError) as error:
             text = f"Copied. Not saved: {plain(str(error))}"

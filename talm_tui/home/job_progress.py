@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from talm_core.jobs.registry import spec_of
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import count, duration, percent, short_number, size
 from talm_tui.widgets.hint import with_keys
-from talm_tui.widgets.status import bar, colour, figure
+from talm_tui.widgets.status import bar, colour, figure, steps
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
 
 _BYTES = ("bytes", "byte", "B")
 _MOST_JOBS = 4
-_NAMES = {"tokenizer": "tokenizer", "data": "data", "pretrain": "model"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def detail(overview: Overview, width: int = 1000) -> str:
     metrics, progress = overview.metrics, overview.progress
     parts = []
     if metrics is not None:
-        parts.append(f"step {metrics.step:,}/{metrics.max_steps:,}")
+        parts.append(f"step {steps(overview)}")
         parts.append(f"loss {metrics.loss_ema:.2f}")
         if overview.phase not in ("", "training"):
             parts.append(line(overview.phase))
@@ -81,7 +81,7 @@ class StageProgress(Widget):
     ALLOW_SELECT = False
 
     def __init__(self) -> None:
-        super().__init__(id="quickstart")
+        super().__init__(id="whole")
         self._stages: tuple[StageView, ...] = ()
         self._whole: Overview | None = None
 
@@ -93,8 +93,14 @@ class StageProgress(Widget):
         self._whole, self._stages = whole, tuple(stages)
         if whole is not None:
             self.border_title = Content(f"Quick start: {line(whole.name)}")
-            self.styles.height = 2 + len(self._lines(80))
+            self._fit_height()
         self.refresh()
+
+    def on_resize(self) -> None:
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        self.styles.height = 2 + len(self._lines(self.size.width or 76))
 
     def render(self) -> Content:
         return Content("\n").join(self._lines(self.size.width))
@@ -107,8 +113,9 @@ class StageProgress(Widget):
         if whole.status.value == "failed":
             style = colour("failed")
             log = with_keys(self.app, "  {home.log}  log")
-            said = left(whole.message[:1000] or "failed", max(0, width - 4 - log.cell_length))
-            lines.append(Content.assemble(("✕ ", style), (said.rstrip(), "$text-error"), log))
+            said = line(whole.message)[:1000] or "failed"
+            whole_line = Content.assemble(("✕ ", style), (said, "$text-error"), log)
+            lines += whole_line.wrap(max(10, width))
         elif not whole.status.active:
             lines.append(
                 Content.assemble(
@@ -120,7 +127,8 @@ class StageProgress(Widget):
 
 
 def _stage_line(stage: StageView, width: int) -> Content:
-    name = f"{_NAMES.get(stage.kind, stage.kind):<10}"
+    spec = spec_of(stage.kind)
+    name = f"{spec.place.step.lower() if spec.place else spec.kind:<10}"
     overview = stage.overview
     if overview is None:
         return Content.styled(f"· {name}", "$secondary")

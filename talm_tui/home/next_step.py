@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from talm_core.jobs.registry import specs
+from talm_core.jobs.spec import JobSpec
 from talm_core.system.foreign_text import line
 from talm_tui.widgets.format import duration, percent
 
@@ -42,26 +45,38 @@ def _running(active: tuple[Overview, ...]) -> Iterator[str]:
 
 
 def _possible(snapshot: Snapshot, key: Callable[[str], str]) -> Iterator[str]:
-    models = snapshot.models
-    early = snapshot.quickstarts[:1]
-    if early and early[0].status.value == "failed" and not snapshot.active:
-        yield f"{line(early[0].name)} failed: {key('home.log')} shows its log"
-    elif models and models[0].status.value == "failed":
-        yield f"{line(models[0].name)} failed: {key('home.log')} shows its log"
-    for model in models:
-        if model.status.value in ("stopped", "interrupted"):
-            yield f"{key('home.resume')} goes on with {line(model.name)}"
-            break
-    done = [model for model in models if model.status.value == "done"]
-    if done:
-        yield f"{line(done[0].name)} is ready to talk to ({key('app.play')})"
+    runs, whole = snapshot.runs, snapshot.wholes[:1]
+    if whole and whole[0].status.value == "failed" and not snapshot.active:
+        yield f"{line(whole[0].name)} failed: {key('home.log')} shows its log"
+    elif runs and runs[0].status.value == "failed":
+        yield f"{line(runs[0].name)} failed: {key('home.log')} shows its log"
+    if left := resumable(runs):
+        yield f"{key('home.resume')} goes on with {line(left.name)}"
+    if done := _newest_done(snapshot.models):
+        yield f"{line(done.name)} is ready to talk to ({key('app.play')})"
         return
-    ready = [data for data in snapshot.data if data.status.value == "done"]
-    if ready and not models:
-        yield f"{key('home.train')} trains a model on {line(ready[0].name)}"
-    elif not ready and not snapshot.active:
-        with_what = next(
-            (item for item in snapshot.tokenizers if item.status.value == "done"), None
-        )
-        name = line(with_what.name) if with_what else "base"
-        yield f"{key('home.data')} turns text into tokens with {name}"
+    for before, after in reversed([*pairwise(steps())]):
+        made, given = snapshot.of(after.kind), _newest_done(snapshot.of(before.kind))
+        shipped = before.artifact.reserved if before.artifact else ()
+        if after.place is None or (given is None and not shipped):
+            continue
+        # What is there and not done stands in the list; a dataset is no run and stands in none.
+        if not made or (not after.is_run and not _newest_done(made) and not snapshot.active):
+            offer = after.place.offer.format(name=line(given.name) if given else shipped[0])
+            yield f"{key(f'home.{after.place.name}')} {offer}"
+        if given is not None:
+            return
+
+
+def resumable(runs: Iterable[Overview]) -> Overview | None:
+    """The newest run that was stopped or whose process died."""
+    return next((run for run in runs if run.status.value in ("stopped", "interrupted")), None)
+
+
+def steps() -> list[JobSpec]:
+    """The kinds that the pipeline consists of, each made of the one before."""
+    return [spec for spec in specs() if spec.place is not None and spec.place.step]
+
+
+def _newest_done(items: Iterable[Overview]) -> Overview | None:
+    return next((item for item in items if item.status.value == "done"), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,16 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
 
+from talm_core.jobs.registry import spec_of
+from talm_core.jobs.spec import load
+from talm_core.runtime.render import extent, wrapped
 from talm_core.system.foreign_text import line
 from talm_tui.charts.outline import outline
+from talm_tui.home.job_progress import detail
 from talm_tui.host import host
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import ago, count, duration, percent
-from talm_tui.widgets.status import colour
+from talm_tui.widgets.status import colour, figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -79,6 +82,8 @@ class RunDetail(Widget):
 
 def _chart(run: Overview, width: int, height: int) -> list[Content]:
     metrics = run.metrics
+    if not spec_of(run.artifact.kind).makes_model:
+        return []
     if metrics is None or len(run.spark) < 2:
         return [Content.styled(left("no loss yet", width), "$secondary")]
     drawn = outline(run.spark, width, height, "step 1", f"step {metrics.step:,}")
@@ -88,10 +93,10 @@ def _chart(run: Overview, width: int, height: int) -> list[Content]:
 def _facts(run: Overview, width: int, key: Callable[[str], str]) -> list[Content]:
     lines: list[Content] = []
     for name, text in (*_standing(run), *_asked(run)):
-        parts = textwrap.wrap(text, max(10, width - _LABEL)) or [""]
+        parts = wrapped(text, max(10, width - _LABEL)) or [""]
         lines += [
             Content.assemble(((name if index == 0 else "").ljust(_LABEL), "dim"), part)
-            for index, part in enumerate(parts[:4])
+            for index, part in enumerate(parts)
         ]
     return [*lines, Content(""), _keys(run, key)]
 
@@ -102,10 +107,13 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
     if metrics is not None:
         left_over = f", {duration(run.eta)} left" if run.eta is not None else ""
         share = percent(run.fraction)
-        yield "step", f"{metrics.step:,} of {metrics.max_steps:,}, {share}{left_over}"
+        said = extent(run.extent, over=run.status.value == "done") if run.extent else ""
+        yield "step", f"{said.removeprefix('step ')}, {share}{left_over}"
         yield "training", f"{metrics.loss_ema:.3f} nats/token"
-    elif run.status.active and run.phase:
-        yield "does", line(run.phase)
+    elif run.status.active and (doing := detail(run)):
+        yield "does", doing
+    elif said := figure(run, 200):
+        yield "made", said
     if run.val_loss is not None:
         bits = f", {run.bits_per_byte:.3f} bits/byte" if run.bits_per_byte is not None else ""
         yield "validation", f"{run.val_loss:.3f} nats/token{bits}"
@@ -120,14 +128,11 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
 
 
 def _asked(run: Overview) -> Iterator[tuple[str, str]]:
-    """What it learns from, and the settings that are not the usual ones."""
-    from talm_core.jobs.pretrain.config import PretrainConfig
-
-    config = run.config
-    if isinstance(config, PretrainConfig):
-        yield "learns from", line(config.data_dir)
-        shape = f"{config.n_layer} layers x {config.n_embd}, {config.context_len} tokens of context"
-        yield "model", shape
+    """What its kind says of that, and the settings that are not the usual ones."""
+    config, spec = run.config, spec_of(run.artifact.kind)
+    if spec.asked and config is not None and config.kind == spec.kind:
+        for name, text in load(spec.asked)(config):
+            yield name, line(text)
     if config is not None and (changed := _changed(config)):
         yield "settings", changed
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from talm_core.jobs.registry import spec_of
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.host import host
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, brief_loss, brief_rate, count, duration, percent
-from talm_tui.widgets.status import colour
+from talm_tui.widgets.status import colour, in_words, steps
 from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -138,11 +139,15 @@ def _row(run: Overview, columns: Columns, key: Callable[[str], str]) -> Content:
 
 def _numbers(run: Overview, columns: Columns) -> Content:
     metrics = run.metrics
+    spec = spec_of(run.artifact.kind)
+    if metrics is None and spec.is_run and not spec.makes_model:
+        room = columns.step + columns.loss + columns.bits + columns.rate + columns.spark + 2
+        return Content(" " + left(in_words(run), room - 1))
     step = rate = ""
     if metrics is not None:
-        step = f"{metrics.step:,}/{metrics.max_steps:,}"
+        step = steps(run)
         if len(step) >= columns.step:
-            step = f"{count(metrics.step)}/{count(metrics.max_steps)}"
+            step = steps(run, count)
         if len(step) >= columns.step:
             step = percent(run.fraction)
         rate = brief_rate(metrics.tokens_per_second)

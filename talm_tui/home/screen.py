@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -12,13 +11,14 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
+from talm_core.jobs.registry import spec_of, specs
+from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import line
 from talm_tui.home.job_progress import ActiveJobs, StageProgress, StageView
-from talm_tui.home.next_step import WELCOME, next_step
+from talm_tui.home.next_step import WELCOME, next_step, steps
 from talm_tui.home.run_detail import RunDetail
 from talm_tui.home.run_table import RunTable
 from talm_tui.home.step import Step
-from talm_tui.shell.notifications import quickstart_of
 from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import with_keys
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from talm_core.runtime.overview import Overview
+    from talm_core.settings.schema import JobConfig
     from talm_tui.services.messages import JobRefused, JobStarted
     from talm_tui.services.watcher import Snapshot
 
@@ -50,42 +51,35 @@ key that makes one more. `{home.quickstart}` does all three at once with your Py
 library, offline.
 
 Below are the recent runs. Choose one with `{home.up}` and `{home.down}`: `{home.open}` shows it
-live, `{home.resume}` goes on with one that was stopped or interrupted, `{home.stop}` stops one,
-`{home.log}` shows what it printed.
+live, `{home.resume}` resumes one that was stopped or interrupted, `{home.stop}` stops one,
+`{home.log}` shows its log.
 
-Jobs are processes of their own. Quit whenever you like, they go on; come back, they are here.
+Jobs are processes of their own: they keep running when you quit, and are here when you come back.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "t",
-            "app.place('tokenizer')",
-            "tokenizer",
-            show=False,
-            id="home.tokenizer",
-            tooltip="Train a tokenizer",
-        ),
-        Binding(
-            "d",
-            "app.place('data')",
-            "data",
-            show=False,
-            id="home.data",
-            tooltip="Prepare a dataset",
-        ),
-        Binding(
-            "m", "app.place('train')", "model", show=False, id="home.train", tooltip="Train a model"
+        *(
+            Binding(
+                spec.place.key,
+                f"app.place('{spec.place.name}')",
+                spec.artifact.noun,
+                show=False,
+                id=f"home.{spec.place.name}",
+                tooltip=f"{spec.place.verb.capitalize()} a {spec.artifact.noun}",
+            )
+            for spec in steps()
+            if spec.place and spec.artifact
         ),
         Binding(
             "s",
-            "quickstart",
+            "at_once",
             "quick start",
             id="home.quickstart",
             tooltip="Tokenizer, data and model in about a minute",
         ),
         Binding("enter", "open", "open", id="home.open", tooltip="Show the chosen run live"),
-        Binding("r", "resume", "resume", id="home.resume", tooltip="Go on with the chosen run"),
+        Binding("r", "resume", "resume", id="home.resume", tooltip="Resume the chosen run"),
         Binding("k", "stop", "stop", id="home.stop", tooltip="Save and end the chosen run"),
-        Binding("l", "log", "log", id="home.log", tooltip="What the chosen run printed"),
+        Binding("l", "log", "log", id="home.log", tooltip="The log of the chosen run"),
         Binding("up", "move(-1)", "Run above", show=False, id="home.up"),
         Binding("down", "move(1)", "Run below", show=False, id="home.down"),
         Binding("pageup", "move(-10)", "Ten runs up", show=False, id="home.page_up"),
@@ -105,24 +99,10 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def compose_place(self) -> ComposeResult:
         with Horizontal(id="pipeline"):
-            yield Step(
-                "Tokenizer",
-                "Cuts text into tokens. One is built in; train your own on your text.",
-                "home.tokenizer",
-                "train one",
-                built_in="base|4,096 tokens",
-            )
-            yield Static("→", classes="arrow")
-            yield Step(
-                "Data",
-                "Your text as tokens, a part kept back for validation.",
-                "home.data",
-                "prepare one",
-            )
-            yield Static("→", classes="arrow")
-            yield Step(
-                "Model", "A transformer that learns from the data.", "home.train", "train one"
-            )
+            for number, spec in enumerate(steps()):
+                if number:
+                    yield Static("→", classes="arrow")
+                yield Step(spec)
         yield StageProgress()
         yield ActiveJobs()
         yield Static("", id="next", markup=False)
@@ -154,9 +134,8 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def _show(self, snapshot: Snapshot) -> None:
         complete, self._missed = snapshot.complete, False
-        self.query_one("#step-tokenizer", Step).show(snapshot.tokenizers, complete=complete)
-        self.query_one("#step-data", Step).show(snapshot.data, complete=complete)
-        self.query_one("#step-model", Step).show(snapshot.models, complete=complete)
+        for step in self.query(Step):
+            step.show(snapshot.of(step.kind), complete=complete)
         table = self.query_one(RunTable)
         # The first looks find one run after the other.
         table.show(_rows(snapshot), stay=self._looked)
@@ -185,7 +164,8 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def _show_quickstart(self, snapshot: Snapshot) -> None:
         whole = _current(snapshot)
-        stages = self._stages(whole, snapshot) if whole is not None else []
+        parts = snapshot.stages.get(whole.artifact, ()) if whole is not None else ()
+        stages = [StageView(part.kind, snapshot.find(part)) for part in parts]
         self.query_one(StageProgress).show(whole, stages)
         shown = {stage.overview.artifact for stage in stages if stage.overview is not None}
         shown |= {whole.artifact} if whole is not None else set()
@@ -200,22 +180,6 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             table.select(model.artifact.directory)
             text = f"{line(model.name)} is training: {self.talm.key('home.open')} shows it live"
             self.notify(text, markup=False, timeout=6)
-
-    def _stages(self, whole: Overview, snapshot: Snapshot) -> list[StageView]:
-        from talm_core.errors import InputError
-        from talm_core.jobs.quickstart.config import QuickstartConfig
-        from talm_core.jobs.quickstart.job import stages
-
-        parts: list[StageView] = []
-        if not isinstance(whole.config, QuickstartConfig):
-            return parts
-        known = {item.artifact.directory: item for item in _all(snapshot)}
-        # A preset that was renamed since leaves nothing to say about the stages.
-        with contextlib.suppress(InputError):
-            for config in stages(whole.config, self.talm.workspace):
-                directory = self.talm.workspace.directory_of(config)
-                parts.append(StageView(config.kind, known.get(directory)))
-        return parts
 
     # --- actions -----------------------------------------------------------------------------
 
@@ -244,11 +208,8 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         snapshot = self.talm.snapshot
         if run is None:
             return _current(snapshot)
-        if run.artifact.kind == "pretrain":
-            for whole in snapshot.quickstarts:
-                if whole.name == run.name and whole.status.value != "done":
-                    return whole
-        return run
+        whole = snapshot.whole_of(run.artifact)
+        return run if whole is None or whole.status.value == "done" else whole
 
     def action_move(self, by: int) -> None:
         """Choose another run."""
@@ -256,7 +217,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
 
     def _show_detail(self) -> None:
         run = self._selected
-        if run is not None and run.artifact.kind != "pretrain":
+        if run is not None and not spec_of(run.artifact.kind).is_run:
             # A quick start that is no run yet: its stages are told above.
             run = None
         detail = self.query_one(RunDetail)
@@ -275,22 +236,20 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         run = self._selected
         if run is None:
             return
-        if run.artifact.kind == "pretrain":
-            self.talm.open_run(run.name)
+        if spec_of(run.artifact.kind).is_run:
+            self.talm.open_run(run.artifact)
         else:
             self.action_log()
 
-    def action_quickstart(self) -> None:
+    def action_at_once(self) -> None:
         """Start a quick start and show its stages."""
-        from talm_core.jobs.quickstart.config import QuickstartConfig
-        from talm_core.jobs.quickstart.job import free_name
-
-        active = [item for item in self.talm.snapshot.quickstarts if item.status.active]
+        active = [item for item in self.talm.snapshot.wholes if item.status.active]
         if active or self._asked is not None:
             self.notify("A quick start is running already.", markup=False)
             return
-        config = QuickstartConfig(name=free_name(self.talm.workspace))
-        self._expected = config.name
+        spec = next(spec for spec in specs() if spec.at_once)
+        config: JobConfig = load(spec.at_once)(self.talm.workspace)
+        self._expected = config.artifact
         self._asked = self.talm.workspace.directory_of(config)
         self.talm.start_job(config)
 
@@ -302,11 +261,11 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._asked = None
 
     def action_resume(self) -> None:
-        """Go on with the chosen run."""
+        """Resume the chosen run."""
         run = self._target()
         if run is None or run.config is None:
             return
-        self.talm.start_job(run.config, resume=True)
+        self.talm.start_job(run.config, resume=spec_of(run.artifact.kind).resumable)
 
     def action_stop(self) -> None:
         """Stop the chosen run, if that is meant."""
@@ -322,12 +281,12 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
                 self.talm.send(run.artifact.directory, Stop())
 
         question = f"Stop {line(run.name)}?"
-        detail = (
-            f"What it has learned is saved; {self.talm.key('home.resume')} goes on with it later."
+        detail = f"It saves a checkpoint first; {self.talm.key('home.resume')} resumes it later."
+        if not spec_of(run.artifact.kind).resumable:
+            detail = "It starts from the beginning next time."
+        self.app.push_screen(
+            ConfirmScreen(question, detail, yes="stop", no="keep running"), answered
         )
-        if run.artifact.kind in ("tokenizer", "data"):
-            detail = "It begins anew the next time."
-        self.app.push_screen(ConfirmScreen(question, detail, yes="stop", no="let it run"), answered)
 
     def action_log(self) -> None:
         """Show what the chosen run printed."""
@@ -337,34 +296,31 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             self.talm.open_log(target.artifact.directory, *others)
 
 
-def _all(snapshot: Snapshot) -> tuple[Overview, ...]:
-    return snapshot.tokenizers + snapshot.data + snapshot.models + snapshot.quickstarts
-
-
 def _rows(snapshot: Snapshot) -> list[Overview]:
     """Runs, and quick starts that ended before there was a run; what runs comes first."""
-    models = {model.name for model in snapshot.models}
+    wholes = map(snapshot.whole_of, (run.artifact for run in snapshot.runs))
+    begun = {whole.artifact for whole in wholes if whole is not None}
     early = [
         item
-        for item in snapshot.quickstarts
-        if item.name not in models and item.status.value != "done"
+        for item in snapshot.wholes
+        if item.artifact not in begun and item.status.value != "done"
     ]
-    rows = [*snapshot.models, *early]
+    rows = [*snapshot.runs, *early]
     return sorted(rows, key=lambda item: (not item.status.active, -item.updated, item.name))
 
 
 def _current(snapshot: Snapshot) -> Overview | None:
     """The quick start to show: one that runs, or one that ended badly with nothing said since."""
-    for whole in snapshot.quickstarts:
+    for whole in snapshot.wholes:
         if whole.status.active:
             return whole
-    if not snapshot.quickstarts:
+    if not snapshot.wholes:
         return None
-    newest = snapshot.quickstarts[0]
-    others = [item for item in _all(snapshot) if item.name != newest.name]
+    newest = snapshot.wholes[0]
+    own = {newest.artifact, *snapshot.stages.get(newest.artifact, ())}
     later = any(
         item.updated > newest.updated or item.status.active
-        for item in others
-        if quickstart_of(item) != newest.name
+        for item in snapshot.all
+        if item.artifact not in own
     )
     return None if newest.status.value == "done" or later else newest

@@ -10,9 +10,10 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
+from talm_core.jobs.spec import JobSpec
 from talm_tui.host import host
 from talm_tui.widgets.cells import left, right
-from talm_tui.widgets.status import colour, figure, title
+from talm_tui.widgets.status import colour, figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -23,16 +24,16 @@ class Step(Widget):
 
     ALLOW_SELECT = False
 
-    def __init__(
-        self, name: str, about: str, action: str, verb: str, *, built_in: str = ""
-    ) -> None:
-        """`action` is the id of what makes one more."""
-        super().__init__(id=f"step-{name.lower()}")
-        self.border_title = Content(name)
-        self._about = about
-        self._action = action
-        self._verb = verb
-        self._built_in = built_in
+    def __init__(self, spec: JobSpec) -> None:
+        assert spec.place is not None
+        assert spec.artifact is not None
+        super().__init__(id=f"step-{spec.place.step.lower()}")
+        self.kind = spec.kind
+        self.border_title = Content(spec.place.step)
+        self._about = spec.place.about
+        self._action = f"home.{spec.place.name}"
+        self._verb = f"{spec.place.verb} one"
+        self._built_in = (*spec.artifact.reserved[:1], spec.artifact.about_reserved)
         self._items: Sequence[Overview] = ()
         self._complete = False
 
@@ -64,14 +65,14 @@ class Step(Widget):
         if hidden:
             more = f"  … {hidden + 1:,} more"
             lines[-1] = Content.styled(more, "$secondary")
-        elif self._built_in and len(lines) < room and self._complete:
-            name, said = self._built_in.split("|")
+        elif len(self._built_in) > 1 and len(lines) < room and self._complete:
+            name, said = self._built_in
             said = said if len(name) + len(said) + 4 <= width else ""
             lines.append(_row("●", colour("done"), name, said, width))
         return lines
 
     def _line(self, item: Overview, width: int) -> Content:
-        name = title(item)
+        name = item.name
         # The name is what tells two apart: it gets its cells, or twelve, before the figure.
         room = width - 3 - min(12, cell_len(name))
         return _row(item.status.glyph, colour(item.status.value), name, figure(item, room), width)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.registry import specs
 from talm_core.runtime.overview import Overview
 from talm_core.training import checkpoint
 
@@ -17,30 +17,34 @@ _STEP = "step "
 @dataclass(frozen=True, slots=True)
 class Playable:
     """A model with checkpoints: what is said beside its name, its steps newest first, and a
-    prompt it was trained to continue."""
+    prompt it was trained to continue. A name alone means one of the first kind that makes models:
+    others are not `known_by_name`."""
 
     name: str
     directory: Path
     note: str = ""
     steps: tuple[int, ...] = ()
     prompt: str | None = None
+    known_by_name: bool = True
 
     def at(self, step: int | None) -> str:
         """What `SampleConfig.model` calls this model at a step; None: the newest that is whole."""
-        return self.name if step is None else str(self.directory / checkpoint.name_of(step))
+        if step is not None:
+            return str(self.directory / checkpoint.name_of(step))
+        return self.name if self.known_by_name else str(self.directory)
 
 
 def playable(overviews: Iterable[Overview]) -> list[Playable]:
     """The models among these that have a checkpoint, in their order. Looks into directories."""
     found = []
+    usual = next(spec.kind for spec in specs() if spec.makes_model)
     for overview in overviews:
         try:
             known = checkpoint.checkpoints(overview.artifact.directory)
         except OSError:
             continue
         if known:
-            config = overview.config
-            prompts = config.sample_prompt if isinstance(config, PretrainConfig) else ()
+            prompts = getattr(overview.config, "sample_prompt", ())
             loss = overview.val_loss
             found.append(
                 Playable(
@@ -49,6 +53,7 @@ def playable(overviews: Iterable[Overview]) -> list[Playable]:
                     f"val loss {loss:.3f}" if loss is not None else "",
                     tuple(step for step, _ in reversed(known)),
                     prompts[0] if prompts else None,
+                    overview.artifact.kind == usual,
                 )
             )
     return found

@@ -63,7 +63,7 @@ class CheckpointControl(Part):
             "export_close",
             "end export",
             id="runs.export_close",
-            tooltip="Stop the export, or close what is said of it",
+            tooltip="Stop the export, or close its message",
         ),
     ]
 
@@ -76,7 +76,8 @@ class CheckpointControl(Part):
         """Only what can be done with this run now is offered."""
         if action == "export_close":
             return self.place.is_mounted and self._line.display
-        return self._run.name is not None and bool(self._run.files.checkpoints)
+        run = self._run
+        return run.artifact is not None and run.spec.makes_model and bool(run.files.checkpoints)
 
     @property
     def _line(self) -> ExportLine:
@@ -109,11 +110,11 @@ class CheckpointControl(Part):
         chosen = self.chosen()
         newest = max(self._run.files.checkpoints, key=step_of)
         step = step_of(chosen) if chosen is not None and chosen != newest else None
-        self.talm.open_play(self._run.place[0], step)
+        self.talm.open_play(self._run.known.name, step)
 
     def action_branch(self) -> None:
         """Fill in the form for a new run that begins with a checkpoint of this one."""
-        run, _ = self._run.place
+        run = self._run.known.name
 
         def begin(checkpoint: str) -> None:
             self._control.train_again({"init_from": f"{run}/{checkpoint}"})
@@ -129,7 +130,7 @@ class CheckpointControl(Part):
                 "One export at a time: this one is still being written.", markup=False
             )
             return
-        run, directory = self._run.place
+        run, directory = self._run.known.name, self._run.known.directory
 
         def ask(checkpoint: str) -> None:
             name = f"{run} step {step_of(checkpoint):,}"

@@ -12,10 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from talm_core.jobs.spec import JobSpec
 from talm_core.runtime.history import History
 from talm_core.runtime.runner import Status
 from talm_tui.charts.chart import Chart, XAxis
-from talm_tui.charts.curves import LOSS, QUANTITIES, Curves, Overlaid
+from talm_tui.charts.curves import LOSS, QUANTITIES, Curves, Overlaid, Quantity, quantities
+from talm_tui.forms.job_lines import phases, summary
 from talm_tui.runs import text as run_text
 from talm_tui.runs.checkpoint_list import CheckpointList
 from talm_tui.runs.memory import MemoryPanel
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _NO_CONFIGS: Mapping[str, JobConfig | None] = {}
 VIEWS = ("chart", "sample", "log", "config", "checkpoints")
+_OF_A_MODEL = ("sample", "checkpoints")
 _FIVE_TILES = 75
 _PAGES = ("log", "config", "checkpoints")
 _TILES = {
@@ -54,10 +57,13 @@ class ViewStrip(Static):
             super().__init__()
             self.view = view
 
-    def mark(self, view: str) -> None:
-        """Show which view is open."""
+    views: tuple[str, ...] = VIEWS
+
+    def mark(self, view: str, views: tuple[str, ...]) -> None:
+        """Show which of these views is open."""
+        self.views = views
         parts: list[str | tuple[str, str]] = []
-        for name in VIEWS:
+        for name in views:
             shown = "bold $background on $primary" if name == view else "$foreground 75%"
             parts += [(f" {name} ", shown), " "]
         key = plain_keys(self.app, "{runs.view}")
@@ -67,7 +73,7 @@ class ViewStrip(Static):
     def on_click(self, event: events.Click) -> None:
         """A click on a name opens its view."""
         start = 0
-        for name in VIEWS:
+        for name in self.views:
             end = start + len(name) + 2
             if start <= event.x < end:
                 self.post_message(self.Chosen(name))
@@ -83,11 +89,13 @@ class Monitor(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.view = VIEWS[0]
+        self.views: tuple[str, ...] = VIEWS
         self.history = History()
         self.files = Files()
         self.quantity = LOSS
         self.sketch = False
         self.others: Sequence[Overlaid] = ()
+        self._name: str = ""
         self._turn = False
         self._curves = Curves()
         self._configs: Mapping[str, JobConfig | None] = {}
@@ -97,10 +105,11 @@ class Monitor(Vertical):
         yield ViewStrip("", id="run-views", markup=False)
         with Horizontal(id="run-body"):
             with Vertical(id="run-main"):
+                yield Static("", id="run-phases", markup=False)
                 yield Chart(
                     LOSS.title,
                     (XAxis("step", "whole"), XAxis("tokens"), XAxis("time", "clock")),
-                    empty="no step has been said yet",
+                    empty="no steps yet",
                     id="run-chart",
                 )
                 with Horizontal(id="run-tiles"):
@@ -121,8 +130,12 @@ class Monitor(Vertical):
     def on_mount(self) -> None:
         self.open_view(self.view)
 
-    def begin(self) -> None:
-        """Get ready for another run: everything visible, the newest sample."""
+    def begin(self, spec: JobSpec) -> None:
+        """Get ready for another run: everything visible, the newest sample. Where no model is made,
+        there are no samples, no checkpoints and no tiles of training."""
+        self.views = tuple(v for v in VIEWS if spec.makes_model or v not in _OF_A_MODEL)
+        self.set_class(not spec.makes_model, "-plain")
+        self.open_view(self.view if self.view in self.views else VIEWS[0])
         self.query_one(SampleView).follow()
         self.query_one(CheckpointList).follow()
         self.query_one(Chart).action_whole()
@@ -136,8 +149,9 @@ class Monitor(Vertical):
         others: Sequence[Overlaid] = (),
         configs: Mapping[str, JobConfig | None] = _NO_CONFIGS,
     ) -> None:
-        """Show a run as it is now, with others in its chart; `configs` are theirs and its own."""
-        self._configs = configs
+        """Show a run as it is now, with others in its chart. `configs` are by letter, the empty one
+        for its own."""
+        self._name, self._configs = name, configs
         self.history, self.files, self.others = history, files, others
         head, numbers = self.query_one("#run-head", Static), self.query_one("#run-numbers", Static)
         now = formats.now()
@@ -148,7 +162,8 @@ class Monitor(Vertical):
         tiles = self.query_one("#run-tiles").display
         numbers.update(run_text.numbers(history, numbers.size.width, short=tiles), layout=False)
         self.query_one(Chart).caption = self._title()
-        self.query_one(Chart).show(self._curves.of(name, history, self.quantity, others))
+        self.query_one(Chart).show(self._curves.of(name, history, self.shown, others))
+        self._draw_phases(history)
         if tiles:
             self._draw_tiles(history, all_of_them=not state.active)
         for place in ("#run-memory", "#run-memory-line"):
@@ -157,6 +172,20 @@ class Monitor(Vertical):
                 panel.show(history.telemetry)
         self.query_one(SampleView).show(history.samples)
         self._fill_page()
+
+    def _draw_phases(self, history: History) -> None:
+        """How far each phase is, in the chart's place while there is nothing to draw."""
+        bare = not (len(history.metrics) or len(history.evaluations) or history.measured)
+        width = self.query_one("#run-main").size.width - 2
+        told = [*phases(history, width), summary(history, width)] if bare else []
+        self.set_class(any(told), "-bare")
+        self.query_one("#run-phases", Static).update("\n".join(filter(None, told)))
+
+    @property
+    def shown(self) -> Quantity:
+        """What the chart shows: what was chosen, as far as this run says anything of it."""
+        known = quantities(self.history)
+        return self.quantity if self.quantity in known else known[0]
 
     def _key(self, action: str) -> str:
         return plain_keys(self.app, f"{{{action}}}")
@@ -197,21 +226,20 @@ class Monitor(Vertical):
 
     def next_quantity(self) -> None:
         """Let the chart show the next quantity this run has said something of."""
-        known = [item for item in QUANTITIES if item is LOSS or item.known(self.history)]
-        place = known.index(self.quantity) if self.quantity in known else -1
-        self.quantity = known[(place + 1) % len(known)]
+        known = quantities(self.history)
+        self.quantity = known[(known.index(self.shown) + 1) % len(known)]
         self.query_one(Chart).caption = self._title()
         self.post_message(self.ViewOpened())
 
     def _title(self) -> str:
-        return self.quantity.title + ("  sketch, more is read" if self.sketch else "")
+        return self.shown.title + ("  preview, still loading" if self.sketch else "")
 
     def _fill_page(self) -> None:
         if self.view == "log":
             page = run_text.log_page(self.history, self.files.log)
         elif self.view == "config":
-            letters = {item.name: item.letter for item in self.others}
-            page = run_text.config_page(self.files.config, self._configs, letters)
+            names = {"": self._name} | {item.letter: item.name for item in self.others}
+            page = run_text.config_page(self.files.config, self._configs, names)
         elif self.view == "checkpoints":
             rows = run_text.checkpoint_rows(self.files.checkpoints, self.history)
             self.query_one(CheckpointList).show(rows)
@@ -234,7 +262,7 @@ class Monitor(Vertical):
         for name in VIEWS:
             body.set_class(name == view, f"-view-{name}")
         body.set_class(view in _PAGES, "-page")
-        self.query_one(ViewStrip).mark(view)
+        self.query_one(ViewStrip).mark(view, self.views)
         if view in _PAGES:
             page = self.query_one("#run-page", VerticalScroll)
             page.border_title = view

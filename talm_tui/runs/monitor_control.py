@@ -10,10 +10,11 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.runtime.history import History
+from talm_core.storage.workspace import Artifact
 from talm_tui.charts.chart import Chart
 from talm_tui.charts.curves import OVERLAID, Curves, Overlaid
 from talm_tui.charts.ink import LETTERS
-from talm_tui.runs.monitor import VIEWS, Monitor
+from talm_tui.runs.monitor import Monitor
 from talm_tui.runs.overlay import OverlayRead, OverlayReader
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.services.messages import Said
@@ -44,7 +45,13 @@ class MonitorControl(Part):
             id="runs.follow",
             tooltip="Follow the newest point again",
         ),
-        Binding("i", "chart('inspect')", "values", id="runs.inspect", tooltip="Read out values"),
+        Binding(
+            "i",
+            "chart('inspect')",
+            "values",
+            id="runs.inspect",
+            tooltip="Read values off the curves",
+        ),
         Binding("s", "chart('smooth')", "smooth", id="runs.smooth", tooltip="Smooth more or less"),
         Binding("x", "chart('next_axis')", "x axis", id="runs.x", tooltip="Step, tokens or time"),
         Binding("y", "chart('log')", "log y", id="runs.y", tooltip="Logarithmic or linear"),
@@ -56,7 +63,7 @@ class MonitorControl(Part):
             "overlay",
             "overlay",
             id="runs.overlay",
-            tooltip="Lay this run's curves over the chart, or take them off",
+            tooltip="Overlay this run's curves on the chart, or remove them",
         ),
         Binding(
             "O",
@@ -64,7 +71,7 @@ class MonitorControl(Part):
             "No overlay",
             id="runs.overlay_none",
             show=False,
-            tooltip="Take all other runs' curves away",
+            tooltip="Remove all overlays",
         ),
         Binding(
             "e",
@@ -93,7 +100,7 @@ class MonitorControl(Part):
         self._run = run
         self._listed = listed
         self._changed = changed
-        self.overlaid: dict[str, Overlaid] = {}
+        self.overlaid: dict[Artifact, Overlaid] = {}
         self._overlays = OverlayReader(place.post_message)
 
     def close(self) -> None:
@@ -115,7 +122,8 @@ class MonitorControl(Part):
 
     def action_next_view(self) -> None:
         """The next view."""
-        self.monitor.open_view(VIEWS[(VIEWS.index(self.monitor.view) + 1) % len(VIEWS)])
+        views = self.monitor.views
+        self.monitor.open_view(views[(views.index(self.monitor.view) + 1) % len(views)])
 
     def action_view(self, view: str) -> None:
         """A view by its name; back to the chart when it is open already."""
@@ -131,7 +139,7 @@ class MonitorControl(Part):
 
     def others(self) -> list[Overlaid]:
         """The overlaid runs but the chosen one."""
-        return [item for item in self.overlaid.values() if item.name != self._run.name]
+        return [item for key, item in self.overlaid.items() if key != self._run.artifact]
 
     @property
     def held(self) -> bool:
@@ -142,7 +150,7 @@ class MonitorControl(Part):
 
     def action_overlay(self) -> None:
         """Lay the chosen run's curves over the others', or take them away."""
-        run, _ = self._run.place
+        run = self._run.known
         if run in self.overlaid:
             self.overlay(self.overlaid.keys() - {run})
         elif len(self.overlaid) >= len(LETTERS):
@@ -151,27 +159,27 @@ class MonitorControl(Part):
             self.overlay([*self.overlaid, run])
 
     def action_overlay_none(self) -> None:
-        """Take all other runs' curves away."""
+        """Remove all overlays."""
         self.overlay(())
 
-    def overlay(self, names: Collection[str]) -> None:
-        kept = {name: item for name, item in self.overlaid.items() if name in names}
-        for name in names:
-            if name not in kept:
+    def overlay(self, runs: Collection[Artifact]) -> None:
+        """Lay these runs, and no others, over the chart."""
+        kept = {run: item for run, item in self.overlaid.items() if run in runs}
+        for run in runs:
+            if run not in kept:
                 used = {item.letter for item in kept.values()}
                 letter = next(letter for letter in LETTERS if letter not in used)
-                kept[name] = Overlaid(name, letter, History.slim(*OVERLAID, most=1))
+                kept[run] = Overlaid(run, letter, History.slim(*OVERLAID, most=1))
         self.overlaid = kept
-        folder = self.talm.workspace.folder("pretrain")
-        self._overlays.follow({name: folder / name for name in kept})
+        self._overlays.follow(kept)
         self._listed()
         self._changed()
 
     def take(self, message: OverlayRead) -> None:
         """More is known of an overlaid run."""
-        item = self.overlaid.get(message.name)
+        item = self.overlaid.get(message.artifact)
         if item is not None:
-            self.overlaid[message.name] = replace(item, history=message.history)
+            self.overlaid[message.artifact] = replace(item, history=message.history)
 
     def action_next_quantity(self) -> None:
         """Another quantity's chart."""
@@ -179,12 +187,12 @@ class MonitorControl(Part):
 
     def action_export(self) -> None:
         """Write the chart as it is to files."""
-        run, _ = self._run.place
+        run = self._run.known.name
         if self._run.coming is not None:
-            said = "Not all of the run is read yet: in a moment"
+            said = "The run is still loading: try again in a moment"
             self.place.notify(said, severity="warning")
             return
-        own, quantity = self._run.history.snapshot(), self.monitor.quantity
+        own, quantity = self._run.history.snapshot(), self.monitor.shown
         curves = Curves().of(run, own, quantity, self.others())
         view = replace(self.place.query_one(Chart).view, cursor=None)
         folder = self.talm.workspace.root / "charts"

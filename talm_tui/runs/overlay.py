@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from textual.message import Message
 
 from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
+from talm_core.storage.workspace import Artifact
 from talm_tui.charts.curves import OVERLAID
 
 LOOK_SECONDS = 0.5
@@ -25,9 +25,9 @@ as many as a wide chart has dots still leave something to zoom into."""
 class OverlayRead(Message):
     """What is known of an overlaid run now; nobody changes this history any more."""
 
-    def __init__(self, name: str, history: History) -> None:
+    def __init__(self, artifact: Artifact, history: History) -> None:
         super().__init__()
-        self.name = name
+        self.artifact = artifact
         self.history = history
 
 
@@ -43,15 +43,15 @@ class OverlayReader:
 
     def __init__(self, post: Callable[[OverlayRead], object]) -> None:
         self._post = post
-        self._wanted: dict[str, Path] = {}
-        self._reads: dict[str, _Read] = {}
+        self._wanted: frozenset[Artifact] = frozenset()
+        self._reads: dict[Artifact, _Read] = {}
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def follow(self, wanted: dict[str, Path]) -> None:
-        """Read these runs, by name, and no others."""
-        self._wanted = dict(wanted)
+    def follow(self, wanted: Collection[Artifact]) -> None:
+        """Read these runs, and no others."""
+        self._wanted = frozenset(wanted)
         self._wake.set()
         if self._thread is None and wanted:
             self._thread = threading.Thread(target=self._run, name="overlay", daemon=True)
@@ -73,20 +73,20 @@ class OverlayReader:
 
     def _look(self) -> None:
         wanted = self._wanted
-        for name in self._reads.keys() - wanted.keys():
-            del self._reads[name]
-        for name, directory in wanted.items():
-            read = self._reads.get(name)
-            if read is None or read.reader.path.parent != directory:
-                read = self._reads[name] = _Read(JournalReader(directory))
+        for artifact in self._reads.keys() - wanted:
+            del self._reads[artifact]
+        for artifact in wanted:
+            read = self._reads.get(artifact)
+            if read is None:
+                read = self._reads[artifact] = _Read(JournalReader(artifact.directory))
             changed = False
             while records := read.reader.read_new():
                 if read.posted:
                     # Only now: most runs have ended, and need not be there twice.
                     read.history, read.posted = read.history.snapshot(), False
                 changed = read.history.extend(records)
-                if self._ended.wait(_REST_SECONDS) or name not in self._wanted:
+                if self._ended.wait(_REST_SECONDS) or artifact not in self._wanted:
                     return
             if changed:
                 read.posted = True
-                self._post(OverlayRead(name, read.history))
+                self._post(OverlayRead(artifact, read.history))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from talm_core.errors import ArtifactError, InputError, Problem
+from talm_core.jobs.registry import artifact_of
 from talm_core.runtime import runner
 from talm_core.runtime.events import (
     Checkpoint,
@@ -20,12 +21,14 @@ from talm_core.runtime.events import (
     Unpause,
 )
 from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact, name_key
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.services.messages import Said
 from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.shell.screen import Part, Place
 
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
+_HEARD = {"checkpoint": Checkpoint, "sample": Sample, "every": EvaluateEvery}
 
 
 class RunControl(Part):
@@ -33,13 +36,11 @@ class RunControl(Part):
     confirmed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "space", "pause", "pause", id="runs.pause", tooltip="Pause the run or let it go on"
-        ),
+        Binding("space", "pause", "pause", id="runs.pause", tooltip="Pause or continue the run"),
         Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
         Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
-        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
-        Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
+        Binding("g", "sample", "sample", id="runs.sample", tooltip="Generate a sample now"),
+        Binding("r", "resume", "resume", id="runs.resume", tooltip="Resume the run"),
         Binding(
             "w",
             "every",
@@ -67,20 +68,26 @@ class RunControl(Part):
         ),
     ]
 
-    def __init__(self, place: Place, run: ShownRun, renamed: Callable[[str, str], object]) -> None:
-        """`renamed` gets the old and the new name of a run."""
+    def __init__(
+        self, place: Place, run: ShownRun, renamed: Callable[[Artifact, Artifact], object]
+    ) -> None:
+        """`renamed` gets a run as it was and as it is now."""
         super().__init__(place)
         self._run = run
         self._renamed = renamed
-        self.moving: str | None = None
+        self.moving: Artifact | None = None
         """The run that is being renamed: for a moment it is nowhere."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Only what can be done with this run now is offered."""
-        if self._run.name is None:
+        if self._run.artifact is None:
             return False
-        if action in ("pause", "stop", "checkpoint", "sample", "every"):
+        if action in _HEARD and _HEARD[action].__name__ not in self._run.spec.hears:
+            return False
+        if action in ("pause", "stop", *_HEARD):
             return self._run.status.active
+        if action == "rename" and not artifact_of(self._run.known.kind).renamable:
+            return False
         if action == "resume":
             return self._run.status in _RESUMABLE
         if action in ("rename", "delete"):
@@ -88,7 +95,7 @@ class RunControl(Part):
         return True
 
     def _send(self, command: Command) -> None:
-        self.talm.send(self._run.place[1], command)
+        self.talm.send(self._run.known.directory, command)
 
     def action_pause(self) -> None:
         """Pause the run, or let it go on."""
@@ -102,34 +109,36 @@ class RunControl(Part):
     def action_sample(self) -> None:
         """Let the model write a sample now."""
         self._send(Sample())
-        self.place.notify("A sample is drawn after this step.", timeout=3)
+        self.place.notify("A sample is generated after this step.", timeout=3)
 
     def action_stop(self) -> None:
         """Ask, then save and end the run."""
-        name, directory = self._run.place
+        name, directory = self._run.known.name, self._run.known.directory
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self.talm.send(directory, Stop())
 
         detail = "It saves a checkpoint first and can be resumed."
+        if not self._run.spec.resumable:
+            detail = "What it has made so far is kept; it cannot be resumed."
         question = ConfirmScreen(f"Stop {name}?", detail, yes="stop", no="go on")
         self.place.app.push_screen(question, answered)
 
     def action_resume(self) -> None:
         """Go on with a run that was stopped, failed or died."""
-        directory = self._run.place[1]
+        directory, resumable = self._run.known.directory, self._run.spec.resumable
         self.look(
             "resume",
             lambda: runner.resumed_config(directory, {}),
-            lambda config: self.talm.start_job(config, resume=True),
+            lambda config: self.talm.start_job(config, resume=resumable),
         )
 
     # --- how often it evaluates --------------------------------------------------------------
 
     def action_every(self) -> None:
         """Ask after how many steps it is to evaluate from now on."""
-        name, directory = self._run.place
+        name, directory = self._run.known.name, self._run.known.directory
 
         def answered(answer: str | None) -> None:
             if answer is not None:
@@ -137,7 +146,7 @@ class RunControl(Part):
 
         question = f"How often {name} evaluates"
         detail = "Steps between evaluations from now on; 0 evaluates only at the end."
-        screen = AskScreen(question, detail, "", _no_count, yes="says so")
+        screen = AskScreen(question, detail, "", _no_count, yes="sets it")
         self.place.app.push_screen(screen, answered)
 
     # --- its settings for another run --------------------------------------------------------
@@ -148,52 +157,48 @@ class RunControl(Part):
 
     def train_again(self, others: dict[str, Any]) -> None:
         """Fill in the form with the settings of this run and, in their place, others."""
-        name, directory = self._run.place
+        run = self._run.known
 
         def values() -> dict[str, Any]:
-            config = runner.read_config(directory)
-            if config.kind != "pretrain":
+            config = runner.read_config(run.directory)
+            if config.kind != run.kind:
                 message = f"is the config of a {config.kind} job, not a run's"
-                raise ArtifactError(Problem(str(directory / runner.CONFIG_FILE), message))
-            settings = config.model_dump()
-            return settings | {"model_name": _free(name, directory.parent)} | others
+                raise ArtifactError(Problem(str(run.directory / runner.CONFIG_FILE), message))
+            name = {name_key(run.kind): _free(run.name, run.directory.parent)}
+            return config.model_dump() | name | others
 
-        self.look("settings", values, lambda found: self.talm.open_form("pretrain", **found))
+        self.look("settings", values, lambda found: self.talm.open_form(run.kind, **found))
 
     # --- renaming and deleting ---------------------------------------------------------------
 
     def action_rename(self) -> None:
         """Ask for another name."""
-        name, _ = self._run.place
+        run = self._run.known
 
         def answered(new: str | None) -> None:
             if new is not None:
-                self.moving = name
-                self._rename(name, new)
+                self.moving = run
+                self._rename(run, new)
+
+        def refused(name: str) -> str:
+            try:
+                directory = self.talm.workspace.directory(run.kind, name)
+            except InputError as error:
+                return error.problems[0].message
+            return "exists already" if directory.exists() else ""
 
         detail = "The directory is renamed with everything in it."
-        screen = AskScreen(f"Rename {name}", detail, name, self._no_name, yes="renames")
+        screen = AskScreen(f"Rename {run.name}", detail, run.name, refused, yes="renames")
         self.place.app.push_screen(screen, answered)
 
-    def _no_name(self, name: str) -> str:
-        try:
-            directory = self.talm.workspace.directory("pretrain", name)
-        except InputError as error:
-            return error.problems[0].message
-        return "exists already" if directory.exists() else ""
-
-    def _rename(self, name: str, new: str) -> None:
+    def _rename(self, run: Artifact, new: str) -> None:
         from talm_core.runtime import upkeep
 
         workspace = self.talm.workspace
-
-        def done(_: object) -> None:
-            self._renamed(name, new)
-
         self.look(
             "upkeep",
-            lambda: upkeep.rename(workspace, "pretrain", name, new),
-            done,
+            lambda: upkeep.rename(workspace, run.kind, run.name, new),
+            lambda directory: self._renamed(run, Artifact(run.kind, new, directory)),
             changes=True,
         )
 
@@ -201,35 +206,37 @@ class RunControl(Part):
         """Count what it takes, ask, delete."""
         from talm_core.runtime import upkeep
 
-        name, directory = self._run.place
-        self.look("weigh", lambda: upkeep.size(directory), lambda size: self._ask(name, size))
+        run = self._run.known
+        self.look("weigh", lambda: upkeep.size(run.directory), lambda size: self._ask(run, size))
 
-    def _ask(self, name: str, size: int) -> None:
-        if name != self._run.name or len(self.place.app.screen_stack) > 1:
+    def _ask(self, run: Artifact, size: int) -> None:
+        if run != self._run.artifact or len(self.place.app.screen_stack) > 1:
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._delete(name)
+                self._delete(run)
 
         saved = len(self._run.files.checkpoints)
         parts = f"{saved} checkpoint{'s' if saved != 1 else ''}, journal and log"
-        detail = f"Frees {size / 1e6:,.1f} MB: {parts}. It cannot be taken back."
-        question = ConfirmScreen(f"Delete {name} for good?", detail, yes="delete", no="keep")
+        detail = f"Frees {size / 1e6:,.1f} MB: {parts}. This cannot be undone."
+        question = ConfirmScreen(f"Delete {run.name} for good?", detail, yes="delete", no="keep")
         self.place.app.push_screen(question, answered)
 
-    def _delete(self, name: str) -> None:
+    def _delete(self, run: Artifact) -> None:
         from talm_core.runtime import upkeep
 
         workspace = self.talm.workspace
 
         def done(deleted: upkeep.Deleted) -> None:
-            text = f"{name} is deleted, {deleted.freed / 1e6:,.1f} MB are free"
+            text = f"{run.name} is deleted, {deleted.freed / 1e6:,.1f} MB are free"
             if deleted.kept_in is not None:
-                text = f"{name} was a link and is removed; its data lies in {deleted.kept_in}"
+                text = f"{run.name} was a link and is removed; its data lies in {deleted.kept_in}"
             self.place.app.post_message(Said(text))
 
-        self.look("upkeep", lambda: upkeep.delete(workspace, "pretrain", name), done, changes=True)
+        self.look(
+            "upkeep", lambda: upkeep.delete(workspace, run.kind, run.name), done, changes=True
+        )
 
 
 def _no_count(text: str) -> str:

@@ -11,13 +11,15 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 
+from talm_core.jobs.registry import spec_of
 from talm_core.runtime.overview import Overview
+from talm_core.storage.workspace import Artifact
 from talm_core.system.foreign_text import line
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.runs.query import Heading, Query, shown, value_of
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, elapsed, percent, short_number
-from talm_tui.widgets.status import colour
+from talm_tui.widgets.status import colour, in_words, steps
 from talm_tui.widgets.table import Table
 
 _QUIET = "$foreground 70%"
@@ -25,7 +27,7 @@ Row = Overview | Heading
 """A run, or the heading of a group."""
 
 _ALL = Query()
-_NONE: Mapping[str, tuple[str, str]] = {}
+_NONE: Mapping[Artifact, tuple[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class RunLook:
 
     def __init__(self) -> None:
         self.query = Query()
-        self.letters: dict[str, tuple[str, str]] = {}
+        self.letters: dict[Artifact, tuple[str, str]] = {}
         self.columns: list[Column] = []
         self._width = 0
 
@@ -83,21 +85,25 @@ class RunLook:
     def line(self, row: Row) -> Content:
         if isinstance(row, Heading):
             return Content.styled(left(f" ▾ {line(row.text)}", self._width), "$secondary bold")
-        letter, ink = self.letters.get(row.name, (" ", ""))
+        letter, ink = self.letters.get(row.artifact, (" ", ""))
         tint = colour(row.status.value)
         parts: list[Content | str | tuple[str, str]] = [
             (f"{letter} ", f"bold {ink}" if ink else ""),
             (row.status.glyph, tint),
             " ",
         ]
-        said = line(row.message) if row.message and not row.status.active else ""
+        said, ink = line(row.message) if not row.status.active else "", "$text-error"
+        columns = self.columns
+        if not said and row.metrics is None and not spec_of(row.artifact.kind).makes_model:
+            said, ink, columns = in_words(row), "", columns[:-1]
         for column in self.columns:
             if said and column.key not in ("name", "status"):
                 break
             parts.append(_cell(row, column))
         if said:
-            room = sum(c.width + 2 for c in self.columns[2:]) - 2
-            parts.append((left(said[:1000], max(0, room)), "$text-error"))
+            room = sum(column.width + 2 for column in columns[2:]) - 2
+            parts.append((left(said[:1000], max(0, room)), ink))
+            parts += ["  ", *(_cell(row, column) for column in self.columns[len(columns) :])]
         return Content.assemble(*parts)
 
     def chosen(self, *, focused: bool) -> str:
@@ -127,7 +133,9 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
             super().__init__()
             self.key = key
 
-    picked: reactive[str] = reactive("", init=False, repaint=False, always_update=True)
+    picked: reactive[Artifact | None] = reactive(
+        None, init=False, repaint=False, always_update=True
+    )
     """The run that somebody has put the cursor on. To be watched: a message would come after the
     next key, which may be about this run already."""
 
@@ -136,14 +144,14 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
         super().__init__(self._look, id=id)
 
     @property
-    def chosen(self) -> str | None:
-        """The name of the run under the cursor."""
-        return self.row.name if isinstance(self.row, Overview) else None
+    def chosen(self) -> Artifact | None:
+        """The run under the cursor."""
+        return self.row.artifact if isinstance(self.row, Overview) else None
 
     @property
-    def names(self) -> list[str]:
+    def artifacts(self) -> list[Artifact]:
         """The runs in the order they are shown in."""
-        return [row.name for row in self.rows if isinstance(row, Overview)]
+        return [row.artifact for row in self.rows if isinstance(row, Overview)]
 
     def can_choose(self, row: Row) -> bool:
         return isinstance(row, Overview)
@@ -152,23 +160,23 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
         self,
         rows: Sequence[Row],
         query: Query = _ALL,
-        letters: Mapping[str, tuple[str, str]] = _NONE,
+        letters: Mapping[Artifact, tuple[str, str]] = _NONE,
     ) -> None:
         """Show these rows; the cursor stays with its run, wherever that is now. `letters` are
         letter and colour of the runs that lie in the chart."""
-        name, look = self.chosen, self._look
+        chosen, look = self.chosen, self._look
         # Asked otherwise, somebody looks at the beginning of the answer.
         follow = self.in_sight(self.cursor) and query == look.query
         anew = query != look.query or dict(letters) != look.letters
         look.query, look.letters = query, dict(letters)
-        cursor = -1 if name is None else _place_of(rows, name)
+        cursor = -1 if chosen is None else _place_of(rows, chosen)
         if self.put(rows, cursor, anew=anew) and follow:
             # Others came or went above it; where somebody has scrolled away, that stays.
             self.call_after_refresh(self.bring_into_sight)
 
-    def choose_run(self, name: str) -> None:
+    def choose_run(self, artifact: Artifact) -> None:
         """Put the cursor on a run, if it is there; says nothing about it."""
-        place = _place_of(self.rows, name)
+        place = _place_of(self.rows, artifact)
         if place >= 0:
             self.go(place)
 
@@ -194,8 +202,8 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
             position += column.width + 2
 
 
-def _place_of(rows: Sequence[Row], name: str) -> int:
-    places = (place for place, row in enumerate(rows) if getattr(row, "name", None) == name)
+def _place_of(rows: Sequence[Row], artifact: Artifact) -> int:
+    places = (n for n, row in enumerate(rows) if getattr(row, "artifact", None) == artifact)
     return next(places, -1)
 
 
@@ -242,9 +250,9 @@ def _is_small(value: object) -> bool:
 
 
 def _step(run: Overview, width: int) -> str:
-    if run.metrics is None:
+    if run.extent is None:
         return f"{run.phase} {percent(run.fraction)}".strip() if run.status.active else ""
-    text = f"{run.metrics.step:,}/{run.metrics.max_steps:,}"
+    text = steps(run)
     return text if len(text) <= width else percent(run.fraction)
 
 

@@ -12,8 +12,8 @@ from textual.containers import Vertical
 from textual.timer import Timer
 from textual.worker import Worker, get_current_worker
 
-from talm_core.errors import InputError
 from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
 from talm_tui.charts.chart import Chart
 from talm_tui.runs.checkpoint_control import CheckpointControl
 from talm_tui.runs.export_line import ExportLine
@@ -55,12 +55,13 @@ resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model. `{runs.ev
 often it evaluates, `{runs.branch}` sets up a new run that begins with a checkpoint's weights,
 `{runs.export_model}` exports the model for other programs.
 
-`{runs.overlay}` lays a run's curves over those of the others, `{runs.overlay_none}` takes all away.
+`{runs.overlay}` overlays a run's curves on the chart, `{runs.overlay_none}` removes all overlays.
 `{runs.quantity}` changes what the chart shows, `{runs.export}` writes it to files.
 
 `{runs.zoom_in}` `{runs.zoom_out}` zoom the chart, `{runs.pan_left}` `{runs.pan_right}` pan,
 `{runs.follow}` follows the newest point again, `{runs.whole}` shows everything, `{runs.inspect}`
-reads out values, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing.
+reads values off the curves, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}`
+the smoothing.
 `{runs.older}` and `{runs.newer}` leaf through the samples, `{runs.view}` changes the view,
 `{runs.log}` shows the log. In the view of checkpoints they choose the one that `{runs.play}`,
 `{runs.branch}` and `{runs.export_model}` are about, which elsewhere ask.
@@ -77,9 +78,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         *RunControl.BINDINGS,
         *CheckpointControl.BINDINGS,
         *MonitorControl.BINDINGS,
-        Binding(
-            "enter", "table", "table", id="runs.table", tooltip="All of the screen for the table"
-        ),
+        Binding("enter", "table", "table", id="runs.table", tooltip="Show the table full screen"),
         Binding("slash", "filter", "filter", id="runs.filter", tooltip="Filter the table"),
         Binding("S", "order('sort')", "Sort", id="runs.sort", show=False, tooltip="Sort the table"),
         Binding(
@@ -135,20 +134,17 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         return self.charts.monitor
 
     def _overview(self) -> Overview | None:
-        models = self.talm.snapshot.models
-        return next((item for item in models if item.name == self.run.name), None)
+        return None if self.run.artifact is None else self.talm.snapshot.find(self.run.artifact)
 
     def _workspace_changed(self) -> None:
-        models = self.talm.snapshot.models
-        runs = self.query_one(RunList)
+        there, runs = self.talm.snapshot.runs, self.query_one(RunList)
         self._list()
-        if self.run.name is None and models:
-            first = next(iter(runs.names), models[0].name)
-            self.open(first)
-        elif self.run.name is not None and self.run.name != runs.chosen:
-            runs.choose_run(self.run.name)
+        if self.run.artifact is None and there:
+            self.open(next(iter(runs.artifacts), there[0].artifact))
+        elif self.run.artifact is not None and self.run.artifact != runs.chosen:
+            runs.choose_run(self.run.artifact)
         overview = self._overview()
-        if self.run.name is not None and overview is None and self.talm.snapshot.complete:
+        if self.run.artifact is not None and overview is None and self.talm.snapshot.complete:
             self._forget_missing()
         elif overview is not None and self.run.is_behind(overview):
             self._follow()
@@ -160,47 +156,42 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def _list(self) -> None:
         """Show the runs the filter leaves, and forget overlaid ones that are gone."""
-        models = self.talm.snapshot.models
-        names, overlaid = {item.name for item in models}, self.charts.overlaid
-        if self.talm.snapshot.complete and overlaid.keys() - names:
-            self.charts.overlay(names & overlaid.keys())
+        there, overlaid = self.talm.snapshot.runs, self.charts.overlaid
+        known = {item.artifact for item in there}
+        if self.talm.snapshot.complete and overlaid.keys() - known:
+            self.charts.overlay(known & overlaid.keys())
             overlaid = self.charts.overlaid
         question = self.query_one(RunFilter)
-        rows = chosen(question.query_now, models)
-        letters = {item.name: (item.letter, f"${item.ink}") for item in overlaid.values()}
+        rows = chosen(question.query_now, there)
+        letters = {key: (item.letter, f"${item.ink}") for key, item in overlaid.items()}
         runs = self.query_one(RunList)
         runs.show(rows, question.query_now, letters)
-        if self.run.name is not None and runs.chosen is None:
+        if self.run.artifact is not None and runs.chosen is None:
             # A filter had left it out for a moment.
-            runs.choose_run(self.run.name)
-        question.say(sum(isinstance(row, Heading) is False for row in rows), len(models))
+            runs.choose_run(self.run.artifact)
+        question.say(sum(isinstance(row, Heading) is False for row in rows), len(there))
 
     def _forget_missing(self) -> None:
         """The chosen run's directory is gone: choose another."""
-        if self.run.directory is not None and self.run.directory.is_dir():
+        if self.run.known.directory.is_dir():
             return
         self.run.close()
         if self._follower is not None:
             self._follower.cancel()
-        names = self.query_one(RunList).names
-        if names:
-            self.open(names[0])
+        others = self.query_one(RunList).artifacts
+        if others:
+            self.open(others[0])
 
     @property
     def chosen(self) -> str | None:
         """The name of the run that is monitored."""
         return self.run.name
 
-    def open(self, name: str) -> None:
-        """Monitor the run of this model from the beginning of its journal."""
-        try:
-            directory = self.talm.workspace.directory("pretrain", name)
-        except InputError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self.run.name, self.run.directory = name, directory
-        self.query_one(RunList).choose_run(name)
-        self.monitor.begin()
+    def open(self, artifact: Artifact) -> None:
+        """Monitor a run from the beginning of its journal."""
+        self.run.artifact = artifact
+        self.query_one(RunList).choose_run(artifact)
+        self.monitor.begin(self.run.spec)
         self.query_one("#runs").display = True
         self.query_one("#runs-empty").display = False
         overview = self._overview()
@@ -208,10 +199,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self._follow()
 
     def _follow(self) -> None:
-        _, directory = self.run.place
         self.run.begin()
         self._changed()
-        self._follower = self._read(self.run.token, directory)
+        self._follower = self._read(self.run.token, self.run.known.directory)
 
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _read(self, token: int, directory: Path) -> None:
@@ -240,21 +230,21 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self.charts.take(message)
         self._changed()
 
-    def _renamed(self, name: str, new: str) -> None:
+    def _renamed(self, old: Artifact, new: Artifact) -> None:
         overlaid, moving = self.charts.overlaid, self.control.moving
-        if name in overlaid:
-            self.charts.overlay(overlaid.keys() - {name})
-        if name in (self.run.name, moving):
+        if old in overlaid:
+            self.charts.overlay(overlaid.keys() - {old})
+        if old in (self.run.artifact, moving):
             self.open(new)
         self.control.moving = None
 
     def on_open_run(self, message: OpenRun) -> None:
         message.stop()
-        self.open(message.name)
+        self.open(message.artifact)
 
-    def _picked(self, name: str) -> None:
-        if name != self.run.name:
-            self.open(name)
+    def _picked(self, artifact: Artifact) -> None:
+        if artifact != self.run.artifact:
+            self.open(artifact)
 
     def on_table_opened(self, message: RunList.Opened) -> None:
         message.stop()
@@ -264,7 +254,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     # --- the table ---------------------------------------------------------------------------
 
     def action_table(self) -> None:
-        """All of the screen for the table, or the monitor again."""
+        """Show the table full screen, or the monitor again."""
         self.toggle_class("-table")
         self.query_one(RunList).focus()
         self._changed()
@@ -314,8 +304,9 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         if run.name is None:
             return
         self.redraws += 1
-        configs = {item.name: item.config for item in self.talm.snapshot.models}
-        known = {name: configs.get(name) for name in (run.name, *(item.name for item in others))}
+        told = {item.artifact: item.config for item in self.talm.snapshot.runs}
+        known = {"": told.get(run.known)}
+        known |= {item.letter: told.get(item.artifact) for item in others}
         self.monitor.sketch = run.coming is not None
         self.monitor.draw(run.name, run.status, run.history, run.files, others, known)
         self._offer((run.status, bool(run.files.checkpoints), self.charts.held))

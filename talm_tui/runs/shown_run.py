@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from talm_core.jobs.registry import spec_of
+from talm_core.jobs.spec import JobSpec
 from talm_core.runtime.history import History
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
+from talm_core.storage.workspace import Artifact
 from talm_tui.services.follower import Files, Records
 
 
 @dataclass(eq=False)
 class ShownRun:
-    """`name` is None while there is none. `coming` is what is read behind a sketch of a long
+    """`artifact` is None while there is none. `coming` is what is read behind a sketch of a long
     journal; `over` says that no process works there, as far as is known. Records are those of the
     last `token`."""
 
-    name: str | None = None
-    directory: Path | None = None
+    artifact: Artifact | None = None
     status: Status = Status.INTERRUPTED
     files: Files = field(default_factory=Files)
     history: History = field(default_factory=History)
@@ -27,11 +28,20 @@ class ShownRun:
     token: int = 0
 
     @property
-    def place(self) -> tuple[str, Path]:
-        """Its name and directory, where there is a run."""
-        assert self.name is not None
-        assert self.directory is not None
-        return self.name, self.directory
+    def name(self) -> str | None:
+        """Its name, if there is a run."""
+        return None if self.artifact is None else self.artifact.name
+
+    @property
+    def known(self) -> Artifact:
+        """Its artifact, where there is a run."""
+        assert self.artifact is not None
+        return self.artifact
+
+    @property
+    def spec(self) -> JobSpec:
+        """Its kind, where there is a run."""
+        return spec_of(self.known.kind)
 
     def begin(self) -> None:
         """Forget what was read: it is going to be read anew."""
@@ -41,7 +51,7 @@ class ShownRun:
 
     def close(self) -> None:
         """Its directory is gone."""
-        self.name = self.directory = None
+        self.artifact = None
 
     def is_behind(self, overview: Overview) -> bool:
         """Whether its journal has more than what was read of it to its end."""

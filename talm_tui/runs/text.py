@@ -10,20 +10,31 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from talm_core.runtime.events import Failed, Metrics, Stopped
-from talm_core.runtime.history import History, fraction_trained
+from talm_core.jobs.registry import artifact_of
+from talm_core.runtime import render
+from talm_core.runtime.events import (
+    Failed,
+    Finished,
+    Metrics,
+    Notice,
+    Record,
+    Stopped,
+)
+from talm_core.runtime.history import Extent, History
+from talm_core.runtime.render import facts as facts_of
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_core.training.checkpoint import step_of
 from talm_tui.widgets.cells import left
-from talm_tui.widgets.format import elapsed, percent, short_number
-from talm_tui.widgets.status import bar, colour
+from talm_tui.widgets.format import count, elapsed, percent, short_number
+from talm_tui.widgets.status import bar, colour, steps_of
 
 if TYPE_CHECKING:
     from talm_core.settings.schema import JobConfig
 
 _MUTED = "$foreground 65%"
 _LEAST_BAR = 6
+_LOG_LINES = 300
 
 
 KeyOf = Callable[[str], str]
@@ -38,12 +49,13 @@ def headline(
     tint = colour(status.value)
     start = Content.assemble((line(name), "bold"), "  ", (f"{status.glyph} {status.value}", tint))
     if not status.active:
-        return _fit(start + Content("  ") + ending(status, history, key), width)
+        whole = start + Content("  ") + ending(status, history, key)
+        return Content("\n").join(whole.wrap(width)) if width > 0 else whole
     phase = _phase(history)
     if metrics is None:
-        return _fit(start + Content(f"  {phase or 'starting'}"), width)
-    fraction = fraction_trained(metrics, history.planned)
-    start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
+        return _phase_bar(start + Content("  "), history, width)
+    fraction = Extent.of(metrics, history.planned).fraction
+    start += Content(f"  {steps_of(Extent.of(metrics, history.planned))} ")
     end = [percent(fraction)]
     if phase:
         end.append(phase)
@@ -52,6 +64,22 @@ def headline(
         end.append(f"MFU {metrics.mfu_percent:.0f} %")
     if metrics.eta is not None and status is Status.RUNNING:
         end.append(f"{elapsed(metrics.eta)} left, {clock(now + metrics.eta, now)}")
+    return _with_bar(start, fraction, end, width)
+
+
+def _phase_bar(start: Content, history: History, width: int) -> Content:
+    """Before the first step, or where there are no steps: how far its phase is."""
+    progress = history.progress.get(history.phase)
+    if progress is None or history.phase == "training":
+        return _fit(start + Content("starting"), width)
+    start += Content(line(progress.phase))
+    if not progress.total or progress.done >= progress.total:
+        return _fit(start, width)
+    start += Content(" ")
+    fraction = progress.done / progress.total
+    end = [percent(fraction), f"{count(progress.done)}/{count(progress.total)}"]
+    if progress.eta is not None:
+        end.append(f"{elapsed(progress.eta)} left")
     return _with_bar(start, fraction, end, width)
 
 
@@ -92,12 +120,11 @@ def _phase(history: History) -> str:
 def ending(status: Status, history: History, key: KeyOf) -> Content:
     """How a run that works no more came to its end, and which key helps."""
     metrics = history.last_metrics
-    at = (
-        f"at step {metrics.step:,} of {metrics.max_steps:,}" if metrics else "before its first step"
-    )
+    at = _at(history)
     end = history.end
     if status is Status.DONE:
-        return _with_keys(_done(history, metrics), key, "runs.play play")
+        hints = ["runs.play play"] if metrics is not None else []
+        return _with_keys(_done(history, metrics), key, *hints)
     if status is Status.FAILED:
         message = line(end.message) if isinstance(end, Failed) else ""
         said = f"{at}: {message}" if message else at
@@ -114,10 +141,24 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
     return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")
 
 
+def _at(history: History) -> str:
+    """How far it came: `at step 412 of 900`, `at 40 % of encoding`."""
+    progress = history.progress.get(history.phase)
+    if history.last_metrics is not None:
+        return f"at {render.extent(Extent.of(history.last_metrics, history.planned))}"
+    if progress is None or not progress.total:
+        return "before its first step"
+    return f"at {percent(progress.done / progress.total)} of {line(progress.phase)}"
+
+
 def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
-        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}")
+        limit = ", its time limit" if metrics.step < metrics.max_steps else ""
+        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}{limit}")
+    elif isinstance(history.end, Finished):
+        facts = (f"{name.replace('_', ' ')} {said}" for name, said in facts_of(history.summary))
+        parts = [f"in {elapsed(history.end.seconds)}", *facts]
     if history.last_evaluated is not None:
         parts.append(f"validation loss {history.last_evaluated.val_loss:.3f}")
     return ", ".join(parts)
@@ -135,7 +176,7 @@ def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
 def numbers(history: History, width: int, *, short: bool = False) -> Content:
     """The newest numbers in one line; `short` leaves out what the tiles show."""
     metrics, evaluated = history.last_metrics, history.last_evaluated
-    if metrics is None and evaluated is None:
+    if metrics is None and evaluated is None and not history.measured:
         return Content.styled(_planned(history)[:width], _MUTED)
     pairs: list[tuple[str, str]] = []
     if metrics is not None:
@@ -156,6 +197,8 @@ def numbers(history: History, width: int, *, short: bool = False) -> Content:
         pairs.append(("epoch", f"{metrics.epoch:.2f}"))
         pairs.append(("tokens", short_number(metrics.tokens)))
         pairs.append(("trained", elapsed(metrics.elapsed)))
+    for name, series in history.measured.items():
+        pairs.append((line(name)[:20], short_number(series["value"][-1])))
     result = Content("")
     for name, value in pairs:
         piece = Content.assemble((f"{name} ", _MUTED), value)
@@ -180,39 +223,51 @@ def _planned(history: History) -> str:
 
 
 def log_page(history: History, log: str) -> Content:
-    """What the run warned of, then the end of its log."""
+    """What the run has said from step to step, then what its process has printed beside. `log` is
+    the end of that."""
+    said = list(history.said)[-_LOG_LINES:]
+    earlier = [record for record in history.notices if said and record.time < said[0].time]
     parts: list[str | tuple[str, str]] = []
-    tints = {"warning": "$warning", "error": "$error"}
-    if isinstance(history.end, Failed):
-        parts += [("failed: ", "bold $error"), plain(history.end.message), "\n\n"]
-    for record in history.notices:
-        level, message = record.event.level, record.event.message  # type: ignore[attr-defined]
+    for record in [*earlier, *said]:
+        tint = ""
+        if isinstance(record.event, Notice):
+            tint = {"warning": "$warning", "error": "$error"}.get(record.event.level, "")
+        elif isinstance(record.event, Failed):
+            tint = "bold $error"
+        parts += [(f"{text}\n", tint) for text in _log_lines(record, history)]
+    if log.strip():
+        parts += [("\noutput of its process (log.txt)\n", "bold"), plain(log)]
+    return Content.assemble(*parts).rstrip() if parts else Content("Nothing logged yet.")
+
+
+def _log_lines(record: Record, history: History) -> list[str]:
+    event = record.event
+    if isinstance(event, Failed | Notice):
         moment = time.strftime("%H:%M:%S", time.localtime(record.time))
-        parts += [(f"{moment} {level}: ", tints.get(level, "")), f"{plain(message)}\n"]
-    if history.notices and log:
-        parts.append("\n")
-    parts.append(plain(log).rstrip("\n") or ("" if parts else "The log is empty."))
-    return Content.assemble(*parts)
+        what = "failed" if isinstance(event, Failed) else event.level
+        return [f"{moment}  {line(what)}: {plain(event.message)}"]
+    # Without the day.
+    return list(render.log_lines([record], history.planned))[1:]
 
 
 def config_page(
-    config: str, configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]
+    config: str, configs: Mapping[str, JobConfig | None], names: Mapping[str, str]
 ) -> Content:
     """How the run's settings differ from those of the runs laid over it, then its config.toml.
-    `configs` has the run's own first; `letters` are the others'."""
+    `configs` and `names` are by the runs' letters; the run's own is empty and comes first."""
     text = Content(plain(config).rstrip("\n") or "There is no config.")
-    others = [name for name in configs if name in letters]
-    if not others:
+    if len(configs) < 2:
         return text
-    return differences(configs, letters) + Content("\n\n") + text
+    return differences(configs, names) + Content("\n\n") + text
 
 
-def differences(configs: Mapping[str, JobConfig | None], letters: Mapping[str, str]) -> Content:
+def differences(configs: Mapping[str, JobConfig | None], names: Mapping[str, str]) -> Content:
     """A table of the settings in which runs differ, a run a column."""
-    heads = [f"{letters.get(name, '━')} {line(name)}" for name in configs]
+    heads = [f"{letter or '━'} {line(names[letter])}" for letter in configs]
+    known = [config for config in configs.values() if config is not None]
     values = [config.model_dump() if config is not None else {} for config in configs.values()]
-    own_name = ("model_name", "name")
-    keys = dict.fromkeys(key for each in values for key in each if key not in own_name)
+    own = {artifact_of(config.kind).name_key for config in known}
+    keys = dict.fromkeys(key for each in values for key in each if key not in own)
     rows = [
         [key, *(_value(each, key) for each in values)]
         for key in keys

@@ -11,6 +11,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from talm_core.errors import Problem
     from talm_core.settings.schema import JobConfig
+    from talm_core.storage.workspace import Artifact
     from talm_tui.services.watcher import Snapshot
 
 
@@ -64,11 +65,11 @@ class JobRefused(Message):
 
 
 class OpenRun(Message):
-    """To the place Runs: show this model's run."""
+    """To the place Runs: show this run."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, artifact: Artifact) -> None:
         super().__init__()
-        self.name = name
+        self.artifact = artifact
 
 
 class OpenPlay(Message):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from talm_core.jobs.registry import artifact_kinds, spec_of, specs
+from talm_core.jobs.spec import load
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview, Overviews
+    from talm_core.settings.schema import JobConfig
     from talm_core.storage.workspace import Artifact, Workspace
 
 LOOK_SECONDS = 1.0
 _SHOW_SECONDS = 0.5
-_KINDS = ("tokenizer", "data", "pretrain", "quickstart")
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,69 @@ class Machine:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The workspace at a moment; each list has first what said something last.
+    """The workspace at a moment.
 
-    `active` are the jobs that run or are paused, from whatever terminal, a quick start stood for
-    by the stage it is at. `complete` is false while the first look is still going on.
+    `kinds` are its artifacts by kind, first what said something last. `active` are the jobs that
+    run or are paused, from whatever terminal, one that runs others stood for by the stage it is at.
+    `stages` are the artifacts that one that runs others makes, in their order. `complete` is false
+    while the first look is still going on.
     """
 
-    tokenizers: tuple[Overview, ...] = ()
-    data: tuple[Overview, ...] = ()
-    models: tuple[Overview, ...] = ()
-    quickstarts: tuple[Overview, ...] = ()
+    kinds: Mapping[str, tuple[Overview, ...]] = field(default_factory=dict)
     active: tuple[Overview, ...] = ()
+    stages: Mapping[Artifact, tuple[Artifact, ...]] = field(default_factory=dict)
     machine: Machine = Machine()
     complete: bool = False
+
+    def of(self, kind: str) -> tuple[Overview, ...]:
+        """The artifacts of a kind."""
+        return self.kinds.get(kind, ())
+
+    @property
+    def all(self) -> tuple[Overview, ...]:
+        """Every artifact."""
+        return tuple(item for items in self.kinds.values() for item in items)
+
+    @property
+    def runs(self) -> tuple[Overview, ...]:
+        """What has a monitor, whatever its kind, first what said something last."""
+        return _newest_first(item for spec in specs() if spec.is_run for item in self.of(spec.kind))
+
+    @property
+    def models(self) -> tuple[Overview, ...]:
+        """What can be prompted once it has a checkpoint, first what said something last."""
+        kinds = [spec.kind for spec in specs() if spec.makes_model]
+        return _newest_first(item for kind in kinds for item in self.of(kind))
+
+    @property
+    def wholes(self) -> tuple[Overview, ...]:
+        """The jobs that run others, first what said something last."""
+        kinds = [spec.kind for spec in specs() if spec.delegates]
+        return _newest_first(item for kind in kinds for item in self.of(kind))
+
+    def find(self, artifact: Artifact) -> Overview | None:
+        """What is known of an artifact; None while that is nothing."""
+        return next((item for item in self.of(artifact.kind) if item.artifact == artifact), None)
+
+    def whole_of(self, artifact: Artifact) -> Overview | None:
+        """The job that an artifact is a stage of, or is itself, if there is one."""
+        return next(
+            (
+                whole
+                for whole in self.wholes
+                if artifact == whole.artifact or artifact in self.stages.get(whole.artifact, ())
+            ),
+            None,
+        )
 
     @property
     def empty(self) -> bool:
         """Nothing has been made in this workspace."""
-        return not (self.tokenizers or self.data or self.models or self.quickstarts)
+        return not any(self.kinds.values())
+
+
+def _newest_first(items: Iterable[Overview]) -> tuple[Overview, ...]:
+    return tuple(sorted(items, key=lambda item: (-item.updated, item.name)))
 
 
 class Looker:
@@ -60,6 +109,7 @@ class Looker:
         self._workspace = workspace
         self._overviews: Overviews | None = None
         self._seen: dict[Artifact, tuple[tuple[float, ...], Overview]] = {}
+        self._parts: dict[Artifact, tuple[JobConfig | None, tuple[Artifact, ...]]] = {}
         self._machine = Machine()
 
     def snapshots(self) -> Iterator[Snapshot]:
@@ -68,7 +118,7 @@ class Looker:
 
         if self._overviews is None:
             self._overviews = Overviews(self._workspace)
-        artifacts = [item for kind in _KINDS for item in self._workspace.artifacts(kind)]
+        artifacts = [item for kind in artifact_kinds() for item in self._workspace.artifacts(kind)]
         signed = [(_signature(artifact), artifact) for artifact in artifacts]
         # The newest first: what somebody looks for is there while the rest is still being read.
         signed.sort(key=lambda pair: pair[0][0], reverse=True)
@@ -103,24 +153,41 @@ class Looker:
             self._overviews.forget(artifact)
 
     def _snapshot(self, found: dict[Artifact, Overview], *, complete: bool) -> Snapshot:
-        def of(kind: str) -> tuple[Overview, ...]:
-            chosen = [item for artifact, item in found.items() if artifact.kind == kind]
-            return tuple(sorted(chosen, key=lambda item: (-item.updated, item.name)))
-
-        tokenizers, data, models, quickstarts = map(of, _KINDS)
-        running = [
-            item for item in (*models, *data, *tokenizers, *quickstarts) if item.status.active
-        ]
-        stages = [item for item in running if item.artifact.kind != "quickstart"]
+        kinds = {
+            kind: _newest_first(item for artifact, item in found.items() if artifact.kind == kind)
+            for kind in artifact_kinds()
+        }
+        # What is made last comes first, as somebody waits for that.
+        running = [item for kind in reversed(kinds) for item in kinds[kind] if item.status.active]
+        parts = [item for item in running if not spec_of(item.artifact.kind).delegates]
         return Snapshot(
-            tokenizers=tokenizers,
-            data=data,
-            models=models,
-            quickstarts=quickstarts,
-            active=tuple(stages or running),
+            kinds=kinds,
+            active=tuple(parts or running),
+            stages={
+                artifact: self._stages(artifact, item.config)
+                for artifact, item in found.items()
+                if spec_of(artifact.kind).delegates
+            },
             machine=self._machine,
             complete=complete,
         )
+
+    def _stages(self, artifact: Artifact, config: JobConfig | None) -> tuple[Artifact, ...]:
+        from talm_core.errors import InputError
+        from talm_core.storage.workspace import Artifact
+
+        known = self._parts.get(artifact)
+        if known is None or known[0] is not config:
+            parts: tuple[Artifact, ...] = ()
+            # A preset that was renamed since leaves nothing to say about the stages.
+            with contextlib.suppress(InputError):
+                if config is not None and config.kind == artifact.kind:
+                    parts = tuple(
+                        Artifact(part.kind, part.artifact, self._workspace.directory_of(part))
+                        for part in load(spec_of(artifact.kind).stages)(config, self._workspace)
+                    )
+            known = self._parts[artifact] = config, parts
+        return known[1]
 
 
 def _signature(artifact: Artifact) -> tuple[float, ...]:

@@ -16,9 +16,9 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
 from talm_tui.shell.internals import bindings
+from talm_tui.shell.places import places
 
-_PLACES = ("home", "tokenizer", "data", "train", "runs", "play")
-_PACKAGES = tuple(f"talm_tui.{name}" for name in (*_PLACES, "shell", "forms", "charts", "widgets"))
+_SHARED = ("talm_tui.shell", "talm_tui.forms", "talm_tui.charts", "talm_tui.widgets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,35 @@ class Scope:
 
 def declared(cls: type) -> list[Action]:
     """The actions declared in the body of a class."""
-    actions = []
-    for binding in vars(cls).get("BINDINGS", ()):
-        assert isinstance(binding, Binding), cls
-        assert binding.id, (cls, binding)
-        keys = tuple(made.key for made in Binding.make_bindings([binding]))
-        text = binding.tooltip or binding.description
-        actions.append(Action(binding.id, keys, text, binding.priority))
-    return actions
+    own = vars(cls).get("BINDINGS", ())
+    assert all(isinstance(binding, Binding) and binding.id for binding in own), cls
+    return [_action(binding) for binding in own]
 
 
-@cache
+def _action(binding: Binding) -> Action:
+    keys = tuple(made.key for made in Binding.make_bindings([binding]))
+    text = binding.tooltip or binding.description
+    return Action(binding.id or "", keys, text, binding.priority)
+
+
+def _of_places() -> list[Action]:
+    """The keys of the places, which the app has beside those of its class."""
+    return [_action(entry.binding) for entry in places() if entry.key]
+
+
 def find(action_id: str) -> Action:
     """An action by its id, among the classes that are loaded; else all are.
 
     Raises:
         KeyError: there is none.
     """
+    if action_id in (known := {action.id: action for action in _of_places()}):
+        return known[action_id]
+    return _find(action_id)
+
+
+@cache
+def _find(action_id: str) -> Action:
     for cls in _classes():
         for action in declared(cls):
             if action.id == action_id:
@@ -66,18 +78,17 @@ def find(action_id: str) -> Action:
     return catalogue()[action_id]
 
 
-@cache
 def catalogue() -> dict[str, Action]:
     """Every action of the app by its id: what works everywhere first, then place by place. Loads
     every place."""
     _load_all()
-    found = {action.id: action for cls in _classes() for action in declared(cls)}
+    found = {action.id: action for action in _of_places()}
+    found |= {action.id: action for cls in _classes() for action in declared(cls)}
     groups = {action_id.split(".")[0]: None for action_id in found}
     order = {group: rank for rank, group in enumerate(groups)}
     return dict(sorted(found.items(), key=lambda item: order[item[0].split(".")[0]]))
 
 
-@cache
 def scopes() -> tuple[Scope, ...]:
     """Which bindings work together: those of a place with the app's, those of a dialog, and those
     of a widget that has the focus."""
@@ -88,6 +99,8 @@ def scopes() -> tuple[Scope, ...]:
         with_app = issubclass(cls, Screen) and not issubclass(cls, ModalScreen)
         works = [*bindings(cls), *(bindings(app) if with_app else ())]
         keys: dict[str, tuple[str, ...]] = {}
+        if with_app or cls is app:
+            works += [entry.binding for entry in places() if entry.key]
         for binding in works:
             name = binding.id or binding.description
             if name:
@@ -98,7 +111,8 @@ def scopes() -> tuple[Scope, ...]:
 
 def _load_all() -> None:
     import_module("talm_tui.app")
-    for package in _PACKAGES:
+    packages = [entry.load().__module__.rpartition(".")[0] for entry in places()]
+    for package in dict.fromkeys([*packages, *_SHARED]):
         for module in pkgutil.iter_modules(import_module(package).__path__):
             import_module(f"{package}.{module.name}")
 

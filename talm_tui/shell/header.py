@@ -11,7 +11,7 @@ from textual.widget import Widget
 from talm_core.system.foreign_text import line
 from talm_tui.host import Host, host
 from talm_tui.shell.internals import stacks
-from talm_tui.shell.places import PLACES
+from talm_tui.shell.places import places
 from talm_tui.widgets.format import percent, share_of_memory
 
 if TYPE_CHECKING:
@@ -79,13 +79,14 @@ class HeaderLine(Widget):
     def render(self) -> Content:
         width = self.size.width
         mode = self._mode()
-        titles = width >= sum(len(entry.title) + 4 for entry in PLACES) + 6
+        shown = [entry for entry in places() if entry.key or entry.mode == mode]
+        titles = width >= sum(len(entry.title) + 4 for entry in shown) + 6
         parts: list[tuple[str, str]] = [(" talm ", "bold $accent")]
         self._spans = []
         position = 6
-        for entry in PLACES:
+        for entry in shown:
             here = entry.mode == mode
-            key = self.talm.key(f"app.{entry.mode}")
+            key = self.talm.key(entry.action_id) if entry.key else "·"
             text = f" {key} {entry.title} " if titles or here else f" {key} "
             style = "bold $background on $primary" if here else "$foreground"
             self._spans.append((position, position + len(text), entry.mode))

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from talm_tui.host import host
-from talm_tui.shell.places import PLACES
+from talm_tui.shell.places import places
 from talm_tui.widgets.hint import plain_keys
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
@@ -83,8 +83,8 @@ class JumpScreen(ModalScreen[Widget]):
             return
         event.stop()
         talm = host(self)
-        for entry in PLACES:
-            if event.key in talm.keys(f"app.{entry.mode}"):
+        for entry in places():
+            if entry.key and event.key in talm.keys(entry.action_id):
                 self.dismiss(None)
                 self.app.call_later(talm.action_place, entry.mode)
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from talm_core.system.foreign_text import line
-from talm_tui.widgets.status import figure, title
+from talm_tui.widgets.status import figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -27,35 +27,19 @@ def news(before: Snapshot, after: Snapshot) -> Iterator[News]:
     quick start are told of as the quick start."""
     if not before.complete:
         return
-    was = {item.artifact: item for item in _jobs(before)}
-    whole = {item.name for item in before.quickstarts if item.status.active}
-    for item in _jobs(after):
-        old = was.get(item.artifact)
+    was = {item.artifact: item for item in before.all}
+    for item in reversed(after.all):
+        old, whole = was.get(item.artifact), before.whole_of(item.artifact)
         if old is None or not old.status.active or item.status.active:
             continue
-        if item.artifact.kind != "quickstart" and quickstart_of(item) in whole:
+        if whole is not None and whole.artifact != item.artifact and whole.status.active:
             continue
         if told := _told(item):
             yield told
 
 
-def quickstart_of(stage: Overview) -> str:
-    """The name of the quick start that an artifact may be a stage of: its own, or that of the
-    dataset without what a source adds to it."""
-    name = stage.name
-    if stage.artifact.kind == "data":
-        source, _, name = name.rpartition("/")
-        if source == "stdlib":
-            name = name.removesuffix("_all")
-    return name
-
-
-def _jobs(snapshot: Snapshot) -> tuple[Overview, ...]:
-    return snapshot.models + snapshot.quickstarts + snapshot.data + snapshot.tokenizers
-
-
 def _told(item: Overview) -> News | None:
-    name = line(title(item))
+    name = line(item.name)
     match item.status.value:
         case "done":
             said = figure(item)

@@ -6,16 +6,19 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.registry import artifact_of
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
-from talm_tui.forms.data_meaning import unnamed
+from talm_core.settings.schema import JobConfig
+from talm_tui.forms.checker import Findings
 from talm_tui.forms.job_view import JobView
-from talm_tui.forms.meaning import Meaning, of_tokenizer
+from talm_tui.forms.meaning import Meaning, unnamed
 from talm_tui.forms.names import free, short_count, stem
 from talm_tui.forms.screen import FormPlace
 from talm_tui.tokenizer.fit import learned
+from talm_tui.tokenizer.looking import look
+from talm_tui.tokenizer.meaning import of_tokenizer
 
 _SHIPPED = artifact_of(TokenizerConfig.kind).reserved
 
@@ -26,9 +29,8 @@ class TokenizerScreen(FormPlace):
     MODEL = TokenizerConfig
     NAME_KEY = "name"
     ABOUT = (
-        "A tokenizer learns which pieces of text are frequent and gives each a number. A model"
-        " learns from these numbers. The one called base is ready to use: train your own when"
-        " your text is not Python."
+        "Byte-level BPE: turns text into token ids, which are what a model sees. base ships with"
+        " talm and was trained on Python code: train your own for other text."
     )
     NEXT_STEP = "{tokenizer.playground}  try it   {tokenizer.use}  prepare data with it"
 
@@ -39,7 +41,7 @@ class TokenizerScreen(FormPlace):
 
     GLIMPSE = (
         learned,
-        "What {name} has learned",
+        "The vocabulary of {name}",
         "{tokenizer.playground}  try it",
         "",
     )
@@ -51,12 +53,9 @@ class TokenizerScreen(FormPlace):
             "playground",
             "playground",
             id="tokenizer.playground",
-            tooltip="See a tokenizer cut what you type",
+            tooltip="See how a tokenizer splits what you type",
         ),
     ]
-
-    def overviews(self) -> tuple[Overview, ...]:
-        return self.snapshot.tokenizers
 
     def newest(self) -> str:
         return super().newest() or _SHIPPED[0]
@@ -74,6 +73,10 @@ class TokenizerScreen(FormPlace):
             if overview.status is Status.DONE or overview.status.active
         }
         self.state.fill("name", free(source, taken))
+
+    def look(self, config: JobConfig) -> Findings:
+        assert isinstance(config, TokenizerConfig)
+        return look(config, self.workspace)
 
     def meaning(self) -> Meaning | None:
         config = self.state.draft
@@ -95,4 +98,4 @@ class TokenizerScreen(FormPlace):
 
     def action_use(self) -> None:
         """Go on to data with the tokenizer that was made here."""
-        self.go_on("data", "tokenizer_path")
+        self.go_on(DataConfig.kind, "tokenizer_path")

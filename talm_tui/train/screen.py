@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,23 +9,25 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from talm_core.errors import InputError, Problem
+from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.presets import find_preset, presets
 from talm_core.jobs.pretrain.recipes import Preset
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
+from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact
 from talm_core.system.foreign_text import line, plain
+from talm_tui.forms.checker import Findings
 from talm_tui.forms.editors import Edited, PickEditor
-from talm_tui.forms.form import Options
 from talm_tui.forms.meaning import Meaning
-from talm_tui.forms.names import free, slug, tokenizer_options
+from talm_tui.forms.names import free, slug
 from talm_tui.forms.screen import FormPlace
-from talm_tui.train.meaning import of_training
+from talm_tui.train.looking import look
+from talm_tui.train.meaning import RunMeaning, of_training
 from talm_tui.train.pick_preset import OF_RUN, PickPresetScreen
 from talm_tui.train.save_preset import SavePresetScreen
 from talm_tui.train.timeline_panel import TimelinePanel
-from talm_tui.widgets.format import count
 from talm_tui.widgets.status import figure
 
 FIRST_PRESET = "nano"
@@ -37,19 +38,6 @@ DEPTHS = (2, 4, 6, 8, 12, 16, 20, 24, 32)
 """Depths that the list of presets offers; any other can be typed."""
 
 
-def dataset_options(overviews: Sequence[Overview]) -> list[tuple[str, str]]:
-    """The datasets that are done, newest first."""
-    options = []
-    for overview in overviews:
-        if overview.status is Status.DONE:
-            said = overview.summary
-            tokens = said.get("tokens", said.get("train_tokens"))
-            options.append(
-                (overview.name, f"{count(tokens)} tokens" if isinstance(tokens, int) else "")
-            )
-    return options
-
-
 class TrainScreen(FormPlace):
     """The form of a training run. Once started, the run is watched in Runs."""
 
@@ -57,12 +45,12 @@ class TrainScreen(FormPlace):
     NAME_KEY = "model_name"
     SHOWS_JOBS = False
     ABOUT = (
-        "A model learns to tell which token comes next. Begin with a preset, change what you"
-        " like, and see what it amounts to before you start."
+        "Train a transformer to predict the next token. Load a preset, change what you like, and"
+        " check size, memory and time before you start."
     )
 
     THERE = (
-        "Runs so far ({train.preset}: begin as one did)",
+        "Runs so far ({train.preset}: copy the settings of one)",
         "None yet. A first run takes a minute or so with nano.",
     )
 
@@ -86,27 +74,18 @@ class TrainScreen(FormPlace):
         yield self.compose_list()
 
     def show_more(self, meaning: Meaning | None) -> None:
-        self.query_one(TimelinePanel).show(meaning.timeline if meaning else None)
-
-    def options(self) -> dict[str, Options]:
-        return {
-            "data_dir": lambda: dataset_options(self.snapshot.data),
-            "tokenizer_path": lambda: tokenizer_options(self.snapshot.tokenizers),
-        }
-
-    def overviews(self) -> tuple[Overview, ...]:
-        return self.snapshot.models
+        timeline = meaning.timeline if isinstance(meaning, RunMeaning) else None
+        self.query_one(TimelinePanel).show(timeline)
 
     def propose(self) -> None:
         taken = {overview.name for overview in self.overviews()}
         stem = slug(self.state.preset or FIRST_PRESET)
         self.state.fill("model_name", free(stem, taken))
-        done = dataset_options(self.snapshot.data)
-        self.state.fill("data_dir", done[0][0] if done else None)
+        self.state.fill("data_dir", next(iter(self._done(DataConfig.kind)), (None, ""))[0])
 
     def taken(self) -> list[Problem]:
         problems = list(super().taken())
-        if not self.snapshot.data and not self.state.texts["data_dir"]:
+        if not self.snapshot.of(DataConfig.kind) and not self.state.texts["data_dir"]:
             problems.append(
                 Problem(
                     "data_dir",
@@ -135,18 +114,22 @@ class TrainScreen(FormPlace):
         self.query_one("#edit-preset", PickEditor).show_text(self.state.preset or FIRST_PRESET)
         super().judge()
 
+    def look(self, config: JobConfig) -> Findings:
+        assert isinstance(config, PretrainConfig)
+        return look(config, self.workspace)
+
     def meaning(self) -> Meaning | None:
         config = self.state.draft
         assert config is None or isinstance(config, PretrainConfig)
         if config is None:
             return None
         memory = self.snapshot.machine.memory_total
-        return of_training(config, self.findings, self.snapshot.models, memory)
+        return of_training(config, self.findings, self.overviews(), memory)
 
     def started(self, artifact: Artifact) -> None:
         """Watch the run in the place for runs."""
         self.judge()
-        self.talm.open_run(artifact.name)
+        self.talm.open_run(artifact)
 
     # --- presets and earlier runs ------------------------------------------------------------
 
@@ -230,7 +213,7 @@ class TrainScreen(FormPlace):
         """Keep the values that differ from the defaults under a name."""
         config = self.state.config
         if config is None:
-            self.notify("Mend what is wrong first: a preset holds only what can run.")
+            self.notify("Fix the errors first: only settings that can run are saved as a preset.")
             self.action_start()
             return
         values = {

@@ -16,7 +16,6 @@ from talm_core.jobs.registry import VARIABLE
 from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.events import (
-    Checkpoint,
     Checkpointed,
     Finished,
     Metrics,
@@ -152,7 +151,7 @@ SPECS = tuple(
         config=f"tests.core.counting:{config.__name__}",
         entry=f"tests.core.counting:{entry}",
         artifact=ArtifactSpec(config.kind + "s", config.kind, config.title, main_file=STATE),
-        hears=frozenset({Checkpoint, Sample}) if config is CountConfig else frozenset(),
+        hears=frozenset({"Checkpoint", "Sample"}) if config is CountConfig else frozenset(),
         resumable=True,
     )
     for config, entry in ((CountConfig, "count"), (PlainConfig, "count_plainly"))

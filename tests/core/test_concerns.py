@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from talm_core.cli.plan import table
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ConfigError
 from talm_core.jobs.pretrain.config import PretrainConfig
@@ -56,6 +57,28 @@ def test_what_a_time_limit_leaves_is_told() -> None:
         assert told["max_steps"].value == value
         assert told["max_steps"].why.startswith(why)
         assert told["epochs"].value == ("3" if value == "about 300" else "7")
+
+
+def test_a_reason_goes_on_below_itself_and_no_word_is_broken() -> None:
+    found = reasons(tiny_config(), plan(tiny_config(), None, 259))
+    long = table(found, None).splitlines()
+    assert [line.split()[0] for line in long] == [reason.name for reason in found]
+    lines = table(found, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in long] == _joined(lines)
+    assert len(lines) > len(long)
+    assert any("feed-forward" in line for line in lines)
+
+
+def _joined(lines: list[str]) -> list[str]:
+    joined: list[str] = []
+    for line in lines:
+        text = " ".join(line.split())
+        if line.startswith(" "):
+            joined[-1] += f" {text}"
+        else:
+            joined.append(text)
+    return joined
 
 
 def test_a_run_that_fits_worries_nobody() -> None:

@@ -45,6 +45,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "list[str]": st.lists(TEXT, max_size=3),
     "list[tuple[str, float]]": st.lists(st.tuples(TEXT, st.floats(0, 1)), max_size=3),
     "dict[str, int]": st.dictionaries(TEXT, INT, max_size=3),
+    "dict[str, float]": st.dictionaries(TEXT, st.floats(0, 1), max_size=3),
     "dict[str, Any]": st.dictionaries(
         TEXT, st.none() | INT | TEXT | st.booleans() | st.floats(0, 1), max_size=3
     ),

@@ -17,10 +17,19 @@ from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
 from talm_core.runtime import runner
 from talm_core.runtime.event_json import to_json
-from talm_core.runtime.events import Command, Failed, Finished, Progress, Stage, Started, Stop
+from talm_core.runtime.events import (
+    Command,
+    Failed,
+    Finished,
+    Notice,
+    Progress,
+    Stage,
+    Started,
+    Stop,
+)
 from talm_core.runtime.lock import Lock
 from talm_core.settings.schema import JobConfig
-from talm_core.storage.workspace import Workspace
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.app import TalmApp
 from talm_tui.home.next_step import next_step
 from talm_tui.home.run_detail import RunDetail
@@ -50,7 +59,7 @@ def test_empty_workspace_says_what_to_do(empty_workspace: Workspace) -> None:
         assert "Press s: talm trains a tokenizer, prepares data and trains a small model" in text
         assert "Cuts text into tokens." in text
         assert not app.screen.query_one(RunTable).display
-        assert not app.screen.query_one("#quickstart").display
+        assert not app.screen.query_one("#whole").display
 
     play(empty_workspace, story)
     assert not empty_workspace.root.exists(), "looking creates nothing"
@@ -128,9 +137,9 @@ def test_cursor_moves_and_stays_with_its_run(workspace: Workspace) -> None:
         await pilot.press("down", "down")
         assert chosen() == "talm-1"
         # Another run says something, and moves up in the list.
-        models = app.snapshot.models
+        kinds, models = app.snapshot.kinds, app.snapshot.models
         later = replace(models[-1], updated=canned.NOW + 100)
-        app.snapshot = replace(app.snapshot, models=(later, *models[:-1]))
+        app.snapshot = replace(app.snapshot, kinds={**kinds, "pretrain": (later, *models[:-1])})
         await pilot.pause()
         assert chosen() == "talm-1"
         await pilot.press("end", "down")
@@ -175,8 +184,8 @@ class Recorded(TalmApp):
     def send(self, directory: Path, command: Command) -> None:  # type: ignore[override]
         self.asked.append((directory.name, command))
 
-    def open_run(self, name: str) -> None:
-        self.asked.append(("open", name))
+    def open_run(self, artifact: Artifact) -> None:
+        self.asked.append(("open", artifact.name))
 
 
 def test_enter_opens_the_run(workspace: Workspace) -> None:
@@ -275,11 +284,26 @@ def test_log_shows_what_was_printed_as_plain_text(workspace: Workspace) -> None:
     play(workspace, story)
 
 
-def test_log_that_is_empty_says_so(workspace: Workspace) -> None:
+def test_the_log_tells_each_step_and_goes_on(workspace: Workspace) -> None:
+    nano = workspace.directory("pretrain", "nano")
+
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("l")
-        await pilot.pause()
-        assert "printed nothing" in screen_text(app)
+        await until(pilot, lambda: "step 412 of 900, loss 2.840, lr 3.0e-03" in screen_text(app))
+        assert "printed by its process" not in screen_text(app)
+        long = "word " * 40 + "and then do this"
+        notice = Notice(message=long, level="warning")
+        with (nano / "events.jsonl").open("a") as file:
+            file.write(to_json(notice, time=canned.NOW + 5) + "\n")
+        await until(pilot, lambda: "and then do this" in screen_text(app))
+
+    play(workspace, story)
+
+
+def test_a_log_of_nothing_says_so(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        app.open_log(workspace.root / "nowhere")
+        await until(pilot, lambda: "has said nothing yet" in screen_text(app))
 
     play(workspace, story)
 
@@ -367,7 +391,7 @@ def test_s_starts_a_quick_start_under_a_free_name(workspace: Workspace) -> None:
     [
         (RunError("no process could be started"), "The job cannot be started: no process"),
         (OSError("no space"), "The job cannot be started: no space"),
-        (KeyError("bug"), "This should not happen: KeyError('bug')"),
+        (KeyError("bug"), "A bug in talm-tui: KeyError('bug')"),
     ],
 )
 def test_s_starts_one_after_a_start_that_failed(
@@ -399,7 +423,7 @@ def test_s_really_starts_one(empty_workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("s")
-        await until(pilot, lambda: app.snapshot.quickstarts)
+        await until(pilot, lambda: app.snapshot.wholes)
         directory = empty_workspace.directory("quickstart", "quickstart")
         try:
             await until(pilot, lambda: "Quick start: quickstart" in screen_text(app))
@@ -422,9 +446,9 @@ def test_next_step_follows_what_there_is(workspace: Workspace) -> None:
     idle = replace(whole, active=())
     said = next_step(idle, keys.__getitem__)
     assert said == "r goes on with try-3; talm-1 is ready to talk to (6)."
-    only_data = replace(idle, models=())
+    only_data = replace(idle, kinds={**idle.kinds, "pretrain": ()})
     assert next_step(only_data, keys.__getitem__) == "m trains a model on stdlib/all."
-    only_tokenizer = replace(only_data, data=())
+    only_tokenizer = replace(only_data, kinds={"tokenizer": idle.of("tokenizer")})
     said = next_step(only_tokenizer, keys.__getitem__)
     assert said == "d turns text into tokens with code-8k."
 

@@ -13,6 +13,7 @@ from talm_tui.__main__ import main
 from talm_tui.app import TalmApp
 from talm_tui.shell import actions, keymap
 from talm_tui.shell.keymap import Keymap
+from talm_tui.shell.places import places
 from tests.tui.app_pilot import play, said, screen_text, until
 
 
@@ -29,6 +30,7 @@ def test_every_binding_has_an_id_of_its_own_and_says_what_it_does() -> None:
     catalogue = actions.catalogue()
     listed = [action.id for cls in actions._classes() for action in actions.declared(cls)]
     assert not [action_id for action_id, count in Counter(listed).items() if count > 1]
+    listed += [entry.action_id for entry in places()]
     assert sorted(listed) == sorted(catalogue)
     assert all(action.text and action.keys for action in catalogue.values())
     assert catalogue["home.quickstart"].keys == ("s",)
@@ -92,7 +94,7 @@ def test_a_file_of_tables_and_of_dotted_names() -> None:
         ('home.log = "ctrl+i"', "a terminal sends ctrl+i as tab"),
         ('home.lgo = "z"', "home.lgo: there is no such action; do you mean home.log?"),
         ('app.quit = "q"', "q could not be typed into a field any more"),
-        ('home.log = "r"', "r is the key of home.resume (Go on with the chosen run)"),
+        ('home.log = "r"', "r is the key of home.resume (Resume the chosen run)"),
         ('app.data = "s"', "s is the key of home.quickstart"),
         ('home.log = "tab"', "tab is the key of Focus Next (Textual's own)"),
     ],

@@ -8,11 +8,14 @@ import pytest
 
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
+from talm_core.runtime.events import Started
+from talm_core.runtime.lock import Lock
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.services.watcher import Looker, Snapshot
-from talm_tui.shell.notifications import News, news, quickstart_of
+from talm_tui.shell.notifications import News, news
+from tests.tui import canned
 
 
 def snapshot(workspace: Workspace) -> Snapshot:
@@ -22,11 +25,14 @@ def snapshot(workspace: Workspace) -> Snapshot:
 
 def ended(whole: Snapshot, status: Status, message: str = "") -> Snapshot:
     """The same a moment later: `nano` runs no more."""
-    models = tuple(
-        replace(item, status=status, message=message) if item.name == "nano" else item
-        for item in whole.models
-    )
-    return replace(whole, models=models, active=())
+    kinds = {
+        kind: tuple(
+            replace(item, status=status, message=message) if item.name == "nano" else item
+            for item in items
+        )
+        for kind, items in whole.kinds.items()
+    }
+    return replace(whole, kinds=kinds, active=())
 
 
 def test_an_end_is_told_once(workspace: Workspace) -> None:
@@ -58,51 +64,49 @@ def test_the_first_look_is_no_news(workspace: Workspace) -> None:
     assert list(news(Snapshot(), after)) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "stage"),
-    [
-        ("tokenizer", "n", True),
-        ("pretrain", "n", True),
-        ("data", "stdlib/n_all", True),
-        ("data", "text/n", True),
-        ("tokenizer", "nano", False),
-        ("pretrain", "nano", False),
-        ("data", "stdlib/nano_all", False),
-        ("data", "stdlib/all", False),
-        ("data", "text/nano", False),
-        ("data", "text/n_all", False),
-    ],
-)
+@pytest.mark.parametrize("files", [False, True])
 def test_a_quick_start_silences_its_own_stages_alone(
-    empty_workspace: Workspace, kind: str, name: str, stage: bool
+    empty_workspace: Workspace, *, files: bool
 ) -> None:
-    def item(kind: str, name: str, status: Status) -> Overview:
-        return Overview(Artifact(kind, name, empty_workspace.directory(kind, name)), status)
+    text_file = (str(empty_workspace.root),) if files else ()
+    config = QuickstartConfig(name="n", text_file=text_file)
+    canned.artifact(empty_workspace, config, [Started(job="quickstart", name="n")])
+    own = [(part.kind, part.artifact) for part in stages(config, empty_workspace)]
+    assert own == [
+        ("tokenizer", "n"),
+        ("data", "text/n" if files else "stdlib/n_all"),
+        ("pretrain", "n"),
+    ]
+    others = [
+        ("tokenizer", "nano"),
+        ("pretrain", "nano"),
+        ("data", "stdlib/nano_all"),
+        ("data", "stdlib/all"),
+        ("data", "text/n_all"),
+    ]
+    for kind, name in (*own, *others):
+        with Lock.acquire(empty_workspace.directory("quickstart", "n")):
+            found = snapshot(empty_workspace)
+        stage = Artifact(kind, name, empty_workspace.directory(kind, name))
 
-    def at(status: Status) -> Snapshot:
-        whole = (item("quickstart", "n", Status.RUNNING),)
-        return Snapshot(data=(item(kind, name, status),), quickstarts=whole, complete=True)
+        def at(status: Status) -> Snapshot:
+            kinds = {**found.kinds, kind: (Overview(stage, status),)}  # noqa: B023
+            return replace(found, kinds=kinds)  # noqa: B023
 
-    told = list(news(at(Status.RUNNING), at(Status.FAILED)))
-    assert bool(told) is not stage
-
-
-def test_the_stages_of_a_quick_start_are_known_by_name(empty_workspace: Workspace) -> None:
-    for files in ((), (str(empty_workspace.root),)):
-        config = QuickstartConfig(name="mine", text_file=files)
-        for part in stages(config, empty_workspace):
-            artifact = Artifact(part.kind, part.artifact, empty_workspace.directory_of(part))
-            assert quickstart_of(Overview(artifact, Status.RUNNING)) == "mine"
+        told = list(news(at(Status.RUNNING), at(Status.FAILED)))
+        assert bool(told) is ((kind, name) not in own), (kind, name)
 
 
 def test_a_quick_start_speaks_for_its_stages(empty_workspace: Workspace) -> None:
     def item(kind: str, name: str, status: Status) -> Overview:
         return Overview(Artifact(kind, name, empty_workspace.directory(kind, name)), status)
 
-    def at(tokenizer: Status, whole: Status) -> Snapshot:
+    def at(part: Status, whole: Status) -> Snapshot:
+        first = item("tokenizer", "quickstart", part)
+        all_of_it = item("quickstart", "quickstart", whole)
         return Snapshot(
-            tokenizers=(item("tokenizer", "quickstart", tokenizer),),
-            quickstarts=(item("quickstart", "quickstart", whole),),
+            kinds={"tokenizer": (first,), "quickstart": (all_of_it,)},
+            stages={all_of_it.artifact: (first.artifact,)},
             complete=True,
         )
 

@@ -25,7 +25,7 @@ from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 from talm_tui.app import TalmApp
 from talm_tui.forms.glimpse import Glimpse
 from talm_tui.forms.screen import FormPlace
-from talm_tui.shell.places import PLACES
+from talm_tui.shell.places import places
 from talm_tui.shell.theme import DARK, LIGHT
 from talm_tui.train.screen import TrainScreen
 from tests.core.driving import stepped_run
@@ -42,7 +42,7 @@ from tests.tui.test_runs_snapshot import overlaid, runs
 __all__ = ["child", "models"]
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-PLACE_NAMES = [entry.mode for entry in PLACES]
+PLACE_NAMES = [entry.mode for entry in places()]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from talm_core.runtime.events import (
 from talm_core.runtime.history import History
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.runner import Status
-from talm_core.storage.workspace import Workspace
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.app import TalmApp
 from talm_tui.charts.chart import Chart
 from talm_tui.charts.curves import LOSS, Curves
@@ -59,6 +59,14 @@ def say(directory: Path, *events: Event, at: float = canned.NOW) -> None:
     """Append to a journal as the process that trains would."""
     with (directory / "events.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(to_json(event, time=at) + "\n" for event in events)
+
+
+def run(workspace: Workspace, name: str) -> Artifact:
+    return Artifact("pretrain", name, workspace.directory("pretrain", name))
+
+
+def listed(screen: RunsScreen) -> list[str]:
+    return [artifact.name for artifact in screen.query_one(RunList).artifacts]
 
 
 async def enter(app: TalmApp, pilot: Pilot[None]) -> RunsScreen:
@@ -104,7 +112,7 @@ def test_the_running_run_is_chosen_and_shown(workspace: Workspace) -> None:
         assert "4.1/23 GiB   this run 0.4 GiB   cpu 96 %" in text
         assert sum(row.count("◆") for row in text.splitlines()) == 4 + 1
         assert "⠒ loss  ━ smoothed  ◆ validation" in text
-        assert screen.query_one(RunList).names == ["nano", "try-3", "talm-1", "try-2"]
+        assert listed(screen) == ["nano", "try-3", "talm-1", "try-2"]
         assert all(len(row) == 80 for row in text.splitlines())
 
     play(workspace, story)
@@ -263,7 +271,7 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
                 await pilot.press("full_stop")
                 assert "◀ 4/4 ▶" in screen_text(app)
             if screen.monitor.view == "log":
-                assert "The log is empty." in screen_text(app)
+                assert "step 412 of 900, loss 2.840, lr 3.0e-03, 40.8 k" in screen_text(app)
             if screen.monitor.view == "config":
                 assert 'model_name = "nano"' in screen_text(app)
             if screen.monitor.view == "checkpoints":
@@ -397,7 +405,7 @@ def test_only_what_can_be_done_is_offered(workspace: Workspace) -> None:
         screen = await enter(app, pilot)
         offers = {}
         for name in ("nano", "try-3", "talm-1", "try-2"):
-            screen.open(name)
+            screen.open(run(workspace, name))
             await until(pilot, lambda: len(screen.run.history.metrics) and screen.run.files.config)
             actions = ("pause", "stop", "checkpoint", "sample", "resume", "play")
             offers[name] = [x for x in actions if screen.check_action(x, ())]
@@ -422,7 +430,7 @@ def test_resume_starts_the_stored_run(
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen.open("try-3")
+        screen.open(run(workspace, "try-3"))
         await until(pilot, lambda: screen.run.status is Status.INTERRUPTED)
         await pilot.press("r")
         await until(pilot, lambda: started)
@@ -438,7 +446,7 @@ def test_play_takes_the_model_along(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen.open("talm-1")
+        screen.open(run(workspace, "talm-1"))
         await until(pilot, lambda: screen.run.files.checkpoints)
         await pilot.press("p")
         await until(pilot, lambda: app.current_mode == "play")
@@ -454,7 +462,7 @@ def test_a_run_that_dies_and_one_that_goes_on(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen.open("try-3")
+        screen.open(run(workspace, "try-3"))
         await until(pilot, lambda: screen.run.over and screen.run.status is Status.INTERRUPTED)
         with Lock.acquire(try_3):
             say(
@@ -480,15 +488,15 @@ def test_open_run_shows_one_that_the_list_does_not_know_yet(workspace: Workspace
         config = PretrainConfig(model_name="fresh", data_dir="stdlib/all", max_steps=50)
         directory = canned.artifact(workspace, config, canned.run_events(30, 50, name="fresh"))
         with Lock.acquire(directory):
-            app.open_run("fresh")
+            app.open_run(run(workspace, "fresh"))
             await pilot.pause()
             screen = app.screen
             assert isinstance(screen, RunsScreen)
             await until(pilot, lambda: screen.run.history.step == 30)
             assert screen.chosen == "fresh"
             app.refresh_workspace()
-            await until(pilot, lambda: "fresh" in screen.query_one(RunList).names)
-            assert screen.query_one(RunList).chosen == "fresh"
+            await until(pilot, lambda: "fresh" in listed(screen))
+            assert screen.query_one(RunList).chosen == run(workspace, "fresh")
 
     play(workspace, story)
 
@@ -498,7 +506,7 @@ def test_a_run_that_is_deleted_gives_way_to_another(workspace: Workspace) -> Non
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen.open("try-3")
+        screen.open(run(workspace, "try-3"))
         await until(pilot, lambda: screen.run.over)
         for file in gone.iterdir():
             file.unlink()
@@ -517,7 +525,7 @@ def test_a_long_journal_is_read_to_its_end(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
-        screen.open("long")
+        screen.open(run(workspace, "long"))
         await until(pilot, lambda: screen.run.over)
         assert len(screen.run.history.metrics) == 5_000
 
@@ -620,7 +628,7 @@ def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> Non
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413, 50)]
         screen.charts.action_export()
         await pilot.pause()
-        assert said(app) == ["Not all of the run is read yet: in a moment"]
+        assert said(app) == ["The run is still loading: try again in a moment"]
         assert "sketch" not in await tell(many[200:], whole=True)
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413)]
         await tell([Record(canned.NOW, canned.metrics(413, 900))])

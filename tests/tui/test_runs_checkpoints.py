@@ -120,7 +120,7 @@ def test_the_chosen_checkpoint_stays_chosen_while_others_come(saved: Workspace) 
         assert screen.checkpoints.chosen() == "checkpoint-000200"
         await pilot.press("v")
         assert screen.checkpoints.chosen() is None
-        screen.monitor.begin()
+        screen.monitor.begin(screen.run.spec)
         assert shown.chosen == "checkpoint-000410"
 
     play(saved, story)

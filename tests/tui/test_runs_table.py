@@ -25,11 +25,21 @@ from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.train.screen import TrainScreen
 from tests.tui import canned
 from tests.tui.app_pilot import play, said, screen_text, until
-from tests.tui.test_runs import commands, drawn, enter
+from tests.tui.test_runs import commands, drawn, enter, run
 
 
 def table(screen: RunsScreen) -> list[str]:
-    return screen.query_one(RunList).names
+    return [artifact.name for artifact in screen.query_one(RunList).artifacts]
+
+
+def under_cursor(screen: RunsScreen) -> str:
+    chosen = screen.query_one(RunList).chosen
+    assert chosen is not None
+    return chosen.name
+
+
+def overlaid(screen: RunsScreen) -> list[str]:
+    return [item.name for item in screen.charts.overlaid.values()]
 
 
 async def type_filter(pilot: Pilot[None], text: str) -> None:
@@ -44,7 +54,7 @@ def test_keys_typed_ahead_are_about_the_run_they_were_typed_for(workspace: Works
         for key in ("o", "down", "o", "down", "down", "o"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: len(screen.charts.overlaid) == 3)
-        assert [*screen.charts.overlaid] == ["nano", "try-3", "try-2"]
+        assert overlaid(screen) == ["nano", "try-3", "try-2"]
         assert screen.chosen == "try-2"
 
     play(workspace, story)
@@ -61,7 +71,7 @@ def test_the_cursor_stays_in_sight_while_runs_are_found(workspace: Workspace) ->
         app.refresh_workspace()
         await until(pilot, lambda: len(table(screen)) == 34)
         await until(pilot, lambda: "✕ try-2" in screen_text(app))
-        assert screen.query_one(RunList).chosen == "try-2"
+        assert under_cursor(screen) == "try-2"
 
     play(workspace, story)
 
@@ -89,7 +99,7 @@ def test_a_filter_leaves_some_runs_and_the_monitor_where_it_is(workspace: Worksp
         await type_filter(pilot, "n_layrs>2")
         assert "did you mean 'n_layer'?" in screen_text(app)
         assert len(table(screen)) == 4
-        assert screen.query_one(RunList).chosen == "try-3"
+        assert under_cursor(screen) == "try-3"
         await pilot.press("escape", "escape")
         assert not screen.query_one(RunFilter).display
         assert screen.query_one(RunFilter).text == ""
@@ -166,7 +176,7 @@ def test_what_is_typed_right_after_the_key_is_in_the_filter(workspace: Workspace
         screen = await enter(app, pilot)
         await pilot.press("slash", "o", "k")
         assert screen.query_one(RunFilter).text == "ok"
-        assert screen.charts.overlaid == {}
+        assert overlaid(screen) == []
 
     play(workspace, story)
 
@@ -183,7 +193,7 @@ def test_runs_laid_over_each_other_have_letters_in_table_and_chart(workspace: Wo
         )
         await until(pilot, lambda: len(screen.run.history.metrics) == 200)
         await drawn(pilot, screen)
-        assert {name: item.letter for name, item in screen.charts.overlaid.items()} == {
+        assert {item.name: item.letter for item in screen.charts.overlaid.values()} == {
             "nano": "a",
             "try-3": "b",
         }
@@ -199,9 +209,9 @@ def test_runs_laid_over_each_other_have_letters_in_table_and_chart(workspace: Wo
         assert "━ talm-1" in text
         await pilot.press("up", "o")
         await drawn(pilot, screen)
-        assert list(screen.charts.overlaid) == ["nano"]
+        assert overlaid(screen) == ["nano"]
         await pilot.press("O")
-        assert screen.charts.overlaid == {}
+        assert overlaid(screen) == []
         await until(pilot, lambda: len(screen.run.history.metrics) == 30)
         await drawn(pilot, screen)
         assert [c.label for c in screen.query_one(Chart).curves] == ["loss", "validation"]
@@ -223,10 +233,12 @@ def test_an_overlaid_run_grows_and_one_that_is_deleted_goes(workspace: Workspace
             pilot, lambda: all(len(x.history.metrics) for x in screen.charts.overlaid.values())
         )
         say(nano, canned.metrics(420, 900), at=canned.NOW + 1)
-        await until(pilot, lambda: len(screen.charts.overlaid["nano"].history.metrics) == 43)
+        await until(
+            pilot, lambda: len(next(iter(screen.charts.overlaid.values())).history.metrics) == 43
+        )
         shutil.rmtree(old)
         app.refresh_workspace()
-        await until(pilot, lambda: list(screen.charts.overlaid) == ["nano"])
+        await until(pilot, lambda: overlaid(screen) == ["nano"])
 
     play(workspace, story)
 
@@ -329,8 +341,7 @@ def test_a_config_that_is_no_runs_is_named(workspace: Workspace) -> None:
         screen = await enter(app, pilot)
         await pilot.press("end")
         await until(pilot, lambda: screen.run.over)
-        assert screen.run.directory is not None
-        file = screen.run.directory / "config.toml"
+        file = screen.run.known.directory / "config.toml"
         file.write_text(dumps(TokenizerConfig(name="x")))
         await pilot.press("t")
         await until(pilot, lambda: said(app))
@@ -399,7 +410,7 @@ def test_a_run_is_deleted_after_a_question_that_says_what_it_frees(workspace: Wo
         screen = await enter(app, pilot)
         await pilot.press("d")
         assert isinstance(app.screen, RunsScreen)
-        screen.open("talm-1")
+        screen.open(run(workspace, "talm-1"))
         await until(pilot, lambda: screen.run.over and screen.run.files.checkpoints)
         for answer, left in (("n", True), ("y", False)):
             await pilot.press("d")

@@ -13,8 +13,8 @@ from talm_core.storage.workspace import Workspace
 from talm_core.training.lr_schedule import LRSchedule
 from talm_core.training.train_state import due_after
 from talm_tui.forms.screen import FormPlace
-from talm_tui.forms.timeline import Recurring, Timeline, of_run
 from talm_tui.train.screen import TrainScreen
+from talm_tui.train.timeline import Recurring, Timeline, of_run
 from talm_tui.train.timeline_panel import TimelinePanel, picture
 from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import add_manifest, run_at, settled, type_into, until
@@ -101,7 +101,7 @@ def test_it_follows_the_form_where_there_is_room(workspace: Workspace) -> None:
         await until(pilot, lambda: "step 1,000, after" in screen_text(place.app))
         assert " 10×" in screen_text(place.app)
         await type_into(pilot, place, "max_steps", "none")
-        await until(pilot, lambda: "of the last valid values" in screen_text(place.app))
+        await until(pilot, lambda: "as before the error" in screen_text(place.app))
         # Unfolded, the fields take the room.
         await pilot.press("f4")
         await until(pilot, lambda: place.query_one(TimelinePanel).size.height == 0)

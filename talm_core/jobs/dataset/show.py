@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,41 @@ if TYPE_CHECKING:
 _SHARDS_SHOWN = 12
 
 
+Count = Callable[[float], str]
+"""Says a number in few characters."""
+
+
 def figures(item: Overview) -> Iterator[str]:
     """The numbers that tell datasets apart."""
     if "tokens" in item.summary:
         yield f"{render.count(item.summary['tokens'])} tokens"
     if "documents" in item.summary:
         yield f"{item.summary['documents']:,} documents"
+
+
+def brief(item: Overview, count: Count) -> Iterator[str]:
+    """How many tokens it has."""
+    tokens = _tokens(item)
+    if tokens is not None:
+        yield from (f"{count(tokens)} tokens", count(tokens))
+
+
+def cells(item: Overview, count: Count) -> tuple[str, ...]:
+    """Tokens, the tokenizer they are of, documents."""
+    tokens, documents = _tokens(item), item.summary.get("documents")
+    return (
+        "" if tokens is None else count(tokens),
+        render.one_line(str(getattr(item.config, "tokenizer_path", ""))),
+        count(documents) if isinstance(documents, int) else "",
+    )
+
+
+def _tokens(item: Overview) -> int | None:
+    """All tokens of a dataset, for training and for validation; None while that is not known."""
+    counts = [item.summary.get(key) for key in ("train_tokens", "val_tokens")]
+    known = [number for number in counts if isinstance(number, int)]
+    whole = item.summary.get("tokens")
+    return whole if isinstance(whole, int) else sum(known) if known else None
 
 
 def page(item: Overview) -> Iterator[str]:

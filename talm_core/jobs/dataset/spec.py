@@ -1,6 +1,6 @@
 """Preparing a dataset, for everybody else."""
 
-from talm_core.jobs.spec import ArtifactSpec, CommandSpec, JobSpec
+from talm_core.jobs.spec import ArtifactSpec, ColumnSpec, CommandSpec, JobSpec, PlaceSpec
 
 SPEC = JobSpec(
     kind="data",
@@ -24,8 +24,26 @@ SPEC = JobSpec(
         parts=2,
         kept_open=True,
     ),
+    place=PlaceSpec(
+        name="data",
+        title="Data",
+        screen="talm_tui.data.screen:DataScreen",
+        follows=True,
+        step="Data",
+        about="Your text as tokens, a part kept back for validation.",
+        key="d",
+        verb="prepare",
+        offer="turns text into tokens with {name}",
+    ),
     check="talm_core.jobs.dataset.check:check",
     figures="talm_core.jobs.dataset.show:figures",
+    brief="talm_core.jobs.dataset.show:brief",
+    columns=(
+        ColumnSpec("tokens", going=True),
+        ColumnSpec("tokenizer", left=True),
+        ColumnSpec("documents"),
+    ),
+    cells="talm_core.jobs.dataset.show:cells",
     page="talm_core.jobs.dataset.show:page",
     facts="talm_core.jobs.dataset.show:facts",
     documents="talm_core.jobs.dataset.show:documents",

@@ -80,7 +80,7 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
             "Run",
             "Name of the model.",
             more="The run is shown under it, and its checkpoints lie in a directory of that name.",
-            flags=("-n",),
+            flags=("-n", "--name"),
             bare=True,
         ),
     ]

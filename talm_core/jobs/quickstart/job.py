@@ -121,6 +121,11 @@ def free_name(workspace: Workspace, stem: str = "quickstart") -> str:
     return next(name for name in names if all(map(artifact_files.vacant, _places(name, workspace))))
 
 
+def next_one(workspace: Workspace) -> QuickstartConfig:
+    """A quick start under a name that is free, with everything else as usual."""
+    return QuickstartConfig(name=free_name(workspace))
+
+
 def taken(config: QuickstartConfig, workspace: Workspace) -> list[Problem]:
     """What is wrong with the name of a quick start that has not begun: something is there."""
     places = [

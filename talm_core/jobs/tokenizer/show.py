@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,37 @@ if TYPE_CHECKING:
 _BAR = 24
 
 
+Count = Callable[[float], str]
+"""Says a number in few characters."""
+
+
 def figures(item: Overview) -> Iterator[str]:
     """The numbers that tell tokenizers apart."""
     if isinstance(item.config, TokenizerConfig):
         yield f"{item.summary.get('vocab_size', item.config.vocab_size):,} tokens"
         if "bytes_per_token" in item.summary:
             yield f"{item.summary['bytes_per_token']:.2f} bytes per token"
+
+
+def brief(item: Overview, count: Count) -> Iterator[str]:
+    """How large its vocabulary is."""
+    size = item.summary.get("vocab_size", getattr(item.config, "vocab_size", None))
+    if isinstance(size, int):
+        yield from (f"{count(size)} tokens", count(size))
+
+
+def cells(item: Overview, count: Count) -> tuple[str, ...]:
+    """Ids with special tokens, bytes per token, what it has learned from."""
+    said, config = item.summary, item.config
+    ids = said.get("n_vocab", said.get("vocab_size", getattr(config, "vocab_size", None)))
+    ratio, source = said.get("bytes_per_token"), ""
+    if isinstance(config, TokenizerConfig):
+        source = " ".join(config.text_file) or config.data_dir or config.dataset or config.corpus
+    return (
+        count(ids) if isinstance(ids, int) else "",
+        f"{ratio:.2f}" if isinstance(ratio, int | float) else "",
+        render.one_line(source),
+    )
 
 
 def page(item: Overview) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from talm_core.errors import Problem
 from talm_core.runtime.context import JobContext
-from talm_core.runtime.events import Finished, Progress, Started
+from talm_core.runtime.events import Finished, Measured, Progress, Started
 from talm_core.runtime.overview import Overview
 from talm_core.storage.workspace import Workspace
 from tests.core.dice.config import DiceConfig
@@ -22,7 +22,9 @@ def roll(ctx: JobContext, config: DiceConfig) -> None:
     for number in range(1, config.rolls + 1):
         ctx.poll()
         time.sleep(config.pause)
-        total += generator.randint(1, config.sides)
+        rolled = generator.randint(1, config.sides)
+        total += rolled
+        ctx.emit(Measured(step=number, values={"rolled": rolled, "mean": total / number}))
         ctx.emit(Progress(phase="rolling", done=number, total=config.rolls, unit="rolls"))
     ctx.emit(Finished(seconds=0.0, summary={"total": total}))
 
