@@ -207,6 +207,8 @@ class Stream:
                     yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
                 at += len(texts)
         except ChangedError:
+            if row:
+                raise self._another(file) from None
             message = f"{self._of(file)} changed while it was read, although the commit is the same"
             raise RunError(f"{message}: run the same again to read it anew") from None
         except (pa.ArrowException, OSError) as error:
