@@ -70,7 +70,7 @@ _MISTRAL = """
 import mistralrs
 r = mistralrs.Runner(which=mistralrs.Which.Plain(
     model_id=directory, arch=mistralrs.Architecture.Llama))
-answer([r.tokenize_text(x, False) for x in texts])
+answer([r.tokenize_text(x, False, None) for x in texts])
 """
 _MLX = """
 from mlx_lm.tokenizer_utils import load
