@@ -2,7 +2,7 @@
 
     python benchmarks/readers.py [--only NAME ...] [--python PYTHON]
 
-Exports a small model with the tokenizer that ships with talm, installs each reader in its pinned
+Exports a small model whose tokens show where pieces begin and end, installs each reader in its pinned
 version in a virtual environment of its own below a temporary folder, and has it encode every
 character of Unicode between a letter and a letter, and before a digit, and some thousand mixed
 texts. Prints the table of docs/export.md. Needs a registry; takes some minutes and, for a reader
@@ -26,8 +26,9 @@ from talm_core.model import gguf, hf
 from talm_core.model.config import ModelConfig
 from talm_core.model.transformer import Transformer
 from talm_core.model.weights import Weights
+from talm_core.tokenizer.patterns import DEFAULT
 from talm_core.tokenizer.tokenizer import Tokenizer
-from talm_core.tokenizer.vocabulary import BASE, Vocabulary
+from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 
 MIXED = 3_000
 PIECES = (
@@ -141,6 +142,18 @@ READERS = (
 )
 
 
+def revealing() -> Vocabulary:
+    """One whose ids show where text is split before and behind any character: it has a token of
+    each ASCII character with the first byte of another, of each byte that another can end with and
+    an ASCII character, and of each two ASCII characters."""
+    pairs = [bytes([a, b]) for a in range(128) for b in range(0xC2, 0xF5)]
+    pairs += [bytes([b, a]) for a in range(128) for b in range(0x80, 0xC0)]
+    pairs += [bytes([a, b]) for a in range(128) for b in range(128)]
+    tokens = [*(bytes([b]) for b in range(256)), *pairs]
+    special = {END_OF_TEXT: len(tokens)}
+    return Vocabulary("revealing", DEFAULT, {t: n for n, t in enumerate(tokens)}, special)
+
+
 def characters() -> str:
     """Every code point but those of the planes in which nothing is, of which there are some."""
     codes = [*range(0xD800), *range(0xE000, 0x33500), *range(0x33500, 0x110000, 97)]
@@ -155,7 +168,7 @@ def mixed() -> Iterator[str]:
 
 def made(directory: Path, texts: Sequence[str]) -> None:
     """The export, in both formats, with the texts beside it."""
-    vocabulary = Vocabulary.load(BASE)
+    vocabulary = revealing()
     shape = ModelConfig(vocabulary.n_vocab, 1, 2, 2, 64, 64, 64)
     model = Transformer(shape)
     model.initialise(0)
@@ -206,7 +219,7 @@ def main() -> None:
     given = parser.parse_args()
     every = characters()
     texts = [f"a{c}b{c}1" for c in every] + [*mixed()]
-    tokenizer = Tokenizer.from_vocabulary(Vocabulary.load(BASE))
+    tokenizer = Tokenizer.from_vocabulary(revealing())
     expected = [tokenizer.encode_ordinary(text) for text in texts]
     print(f"{len(every):,} characters (Python's Unicode {unicodedata.unidata_version}), {MIXED:,}")
     print("| reader | characters with other ids | mixed texts with other ids |\n|---|---|---|")
