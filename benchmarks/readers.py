@@ -2,8 +2,8 @@
 
     python benchmarks/readers.py [--only NAME ...] [--python PYTHON]
 
-Exports a small model whose tokens show where pieces begin and end, installs each reader in its pinned
-version in a virtual environment of its own below a temporary folder, and has it encode every
+Exports a small model whose tokens show where pieces begin and end, installs each reader in its
+pinned version in a virtual environment of its own below a temporary folder, and has it encode every
 character of Unicode between a letter and a letter, and before a digit, and some thousand mixed
 texts. Prints the table of docs/export.md. Needs a registry; takes some minutes and, for a reader
 that brings torch along, some GB.
