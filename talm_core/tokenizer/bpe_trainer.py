@@ -12,6 +12,7 @@ from talm_core.tokenizer.counting import Part, count_pieces
 from talm_core.tokenizer.merging import Merger
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
 from talm_core.tokenizer.ranks import SINGLE_BYTES, extend, from_tokens, single_bytes
+from talm_core.tokenizer.vocabulary import ordinary
 
 PathLike = str | os.PathLike[str]
 
@@ -68,7 +69,8 @@ class TokenizerTrainer:
         as line feeds.
 
         Raises:
-            ValueError: neither files nor text, or a vocabulary below 256.
+            ValueError: neither files nor text, a vocabulary below 256, or a special token that is
+                an ordinary token as well.
             FileExistsError: the file exists already.
 
         Warns:
@@ -85,6 +87,9 @@ class TokenizerTrainer:
         chunks = read(files, file_read_chunksize) if files else [text or ""]
         tokens = learn(chunks, self.regex_pattern, vocab_size)
         vocabulary = from_tokens(self.name, self.regex_pattern, tokens, self._special_tokens)
+        for special in self._special_tokens:
+            if ordinary(special, vocabulary.ranks) is not None:
+                raise ValueError(f"special token {special!r} is a token of the vocabulary as well")
         reached = len(vocabulary.ranks)
         if reached < vocab_size:
             message = f"The text is too short for {vocab_size} tokens: it gives {reached}"

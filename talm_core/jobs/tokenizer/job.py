@@ -27,7 +27,7 @@ from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
 from talm_core.tokenizer.ranks import SINGLE_BYTES, extend, from_tokens, single_bytes
 from talm_core.tokenizer.small import SmallMerger, beginning_of, small_pieces
-from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, ordinary, readable
 
 if TYPE_CHECKING:
     from talm_core.tokenizer.merging import Merger
@@ -250,7 +250,7 @@ def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
     problems = [
         Problem("special_tokens", "is also a token that was learned from the text", text, hint)
         for text in config.special_tokens
-        if text.encode() in vocabulary.ranks
+        if ordinary(text, vocabulary.ranks) is not None
     ]
     if problems:
         raise ConfigError(*problems)
