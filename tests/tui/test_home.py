@@ -71,7 +71,7 @@ def test_boxes_and_runs(workspace: Workspace) -> None:
         for row in (
             "● code-8k 8,192 tokens",
             "● base 4,096 tokens",
-            "● stdlib 3.3 M tokens",
+            "● stdlib/all 3.3 M tokens",
             "◐ text/book stopped 12 %",
             "▶ nano 412/900 46 %",
         ):
@@ -303,7 +303,7 @@ def test_the_log_tells_each_step_and_goes_on(workspace: Workspace) -> None:
 def test_a_log_of_nothing_says_so(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         app.open_log(workspace.root / "nowhere")
-        await until(pilot, lambda: "has said nothing yet" in screen_text(app))
+        await until(pilot, lambda: "Nothing logged yet" in screen_text(app))
 
     play(workspace, story)
 
@@ -560,9 +560,14 @@ def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> Non
         await pilot.press("end")
         await until(pilot, lambda: "not finite at step 17" in detail(app))
         await pilot.resize_terminal(80, 24)
+        # Why it failed is told even there, and nothing else.
+        await until(pilot, lambda: detail(app).startswith("not finite at step 17"))
+        await pilot.press("home")
         await until(pilot, lambda: not shown.display)
+        await pilot.press("end")
         await pilot.resize_terminal(60, 40)
         await until(pilot, lambda: shown.display and shown.size.width < 60)
+        await until(pilot, lambda: "step        17" in detail(app))
         assert "step        17 of 2,000" in detail(app).splitlines()[0], "no room for a chart"
 
     play(workspace, story, size=(120, 40))
@@ -585,3 +590,24 @@ def test_pages_of_runs(workspace: Workspace) -> None:
         assert "nano" in screen_text(app)
 
     play(workspace, story)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+def test_why_a_run_failed_is_told_to_its_end(workspace: Workspace, size: tuple[int, int]) -> None:
+    long = (
+        "not finite at step 17, learning rate 3.0e-2. " + "It was lowered twice. " * 5 + "Lower it."
+    )
+    config = PretrainConfig(model_name="broken", data_dir="stdlib/all")
+    canned.artifact(workspace, config, [Failed(message=long)], end=canned.NOW - 5)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        while table.row is None or table.row.name != "broken":
+            await pilot.press("down")
+        await pilot.pause()
+        words = " ".join(screen_text(app).replace("│", " ").split())
+        assert "Lower it." in words
+        await pilot.press("home")
+        await until(pilot, lambda: "Lower it." not in screen_text(app))
+
+    play(workspace, story, size=size)
