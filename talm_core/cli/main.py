@@ -41,9 +41,8 @@ class Command:
 
         own = options.flags_of(config_class(self.job)) if self.job else ()
         if self.takes_name:
-            own = (
-                options.Flag("name", "Which one: a name, or kind/name.", "Run", positional=True),
-            )
+            text = "Which one: a name, or kind/name where several kinds have that name."
+            own = (options.Flag("name", text, "Run", positional=True),)
         extra = tuple(getattr(options, name) for name in self.extra)
         return (*own, *extra, options.JSON, options.WORKSPACE)
 
@@ -59,7 +58,11 @@ class Command:
 
 
 _OF_WORKSPACE = {
-    "list": Command("What there is in the workspace.", "talm_core.cli.show:list_artifacts"),
+    "list": Command(
+        "What there is in the workspace, or of some kinds.",
+        "talm_core.cli.show:list_artifacts",
+        extra=("KINDS",),
+    ),
     "show": Command(
         "Everything known of one artifact.",
         "talm_core.cli.show:show",
@@ -81,6 +84,13 @@ _OF_WORKSPACE = {
         "talm_core.cli.manage:delete",
         extra=("YES",),
         takes_name=True,
+    ),
+    "tui": Command(
+        "All of it in a terminal UI: the same as talm-tui, and takes its flags.",
+        "talm_core.cli.main:tui",
+    ),
+    "help": Command(
+        "This page, or the one of a command.", "talm_core.cli.main:show_help", extra=("COMMAND",)
     ),
     "version": Command("The version of talm.", "talm_core.cli.main:show_version"),
 }
@@ -141,6 +151,33 @@ def show_version(_: Call | None = None) -> int:
     return 0
 
 
+def show_help(call: Call) -> int:
+    """Every command, or the flags of one.
+
+    Raises:
+        InputError: there is no such command (names the nearest).
+    """
+    call.require()
+    name = call.given.text("command")
+    if name is not None:
+        _require_command(name)
+    return _help([] if name is None else [name])
+
+
+def _require_command(name: str) -> None:
+    from talm_core.errors import InputError, Problem, nearest
+
+    known = _by_name()
+    if name not in known:
+        raise InputError(Problem(name, "there is no such command", hint=nearest(name, known)))
+
+
+def tui(words: list[str]) -> int:
+    """Become `talm-tui`, with the same words."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "talm_tui", *words])  # noqa: S606
+
+
 def _command_first(words: list[str]) -> list[str]:
     """The words with flags that work everywhere moved behind the command."""
     moved: list[str] = []
@@ -158,7 +195,7 @@ def _command_first(words: list[str]) -> list[str]:
 def _main(words: list[str]) -> int:
     from talm_core.cli.call import FAILED, INVALID, Call, complain
     from talm_core.cli.parser import parse
-    from talm_core.errors import InputError, Problem, TalmError, nearest
+    from talm_core.errors import InputError, TalmError
     from talm_core.runtime.render import plain
     from talm_core.storage.workspace import Workspace
 
@@ -166,13 +203,13 @@ def _main(words: list[str]) -> int:
         return _help([])
     flags: tuple[Flag, ...] = ()
     try:
-        by_name = _by_name()
-        if words[0] not in by_name:
-            hint = nearest(words[0], by_name)
-            raise InputError(Problem(words[0], "there is no such command", hint=hint))
+        _require_command(words[0])
         if any(word in ("-h", "--help") for word in words[1:]):
             return _help(words[:1])
-        command = by_name[words[0]]
+        if words[0] == "tui":
+            # It reads its own words.
+            return tui(words[1:])
+        command = _by_name()[words[0]]
         flags = command.flags()
         given = parse(words[1:], flags)
         return command.run(Call(words[0], given, Workspace(given.text("workspace"))))
@@ -185,9 +222,13 @@ def _main(words: list[str]) -> int:
 
 
 def _help(words: list[str]) -> int:
-    names = words or list(commands())
-    by_name = _by_name()
-    _app({name: by_name[name] for name in names}).help_print(words)
+    known = commands()
+    wanted = {
+        name: command
+        for name, command in known.items()
+        if not words or words[0] in (name, *command.aliases)
+    }
+    _app(wanted).help_print(words)
     return 0
 
 
@@ -196,7 +237,8 @@ def _app(commands: dict[str, Command]) -> App:
 
     app = App(
         name="talm",
-        help="Train a language model of your own: tokenizer, data, model.",
+        help="Train a language model of your own: tokenizer, data, model."
+        " talm-tui does all of it in a terminal UI; talm COMMAND --help tells a command's flags.",
         help_format="plaintext",
         help_flags=("--help", "-h"),
         version_flags=("--version",),

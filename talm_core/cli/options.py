@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from talm_core.errors import Problem
@@ -22,7 +22,8 @@ EVERYWHERE = "Everywhere"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. `kind` is text, many (may be repeated, or take several) or switch."""
+    """One flag. `kind` is text, many (may be repeated, or take several) or switch. `bare`: it may
+    stand without its flag, after what is positional."""
 
     key: str
     help: str
@@ -30,6 +31,7 @@ class Flag:
     kind: str = "text"
     names: tuple[str, ...] = ()
     positional: bool = False
+    bare: bool = False
     setting: Declared | None = None
     metavar: str = "NAME"
 
@@ -43,9 +45,20 @@ class Flag:
             return "|".join(item.choices)
         if item.key.endswith("name"):
             return "NAME"
-        picked = {"paths": "PATH", "tokenizer": "NAME|FILE", "dataset": "NAME|DIR", "model": "NAME"}
+        picked = {
+            "path": "PATH",
+            "paths": "PATH",
+            "tokenizer": "NAME|FILE",
+            "dataset": "NAME|DIR",
+            "model": "NAME",
+        }
         numbers: Mapping[object, str] = {int: "N", float: "X"}
         return picked.get(item.setting.picks) or numbers.get(item.base_type, "TEXT")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its value is text, not the name of a file, which may be any bytes."""
+        return self.setting is not None and self.setting.setting.picks == "text"
 
     @property
     def long(self) -> str:
@@ -71,8 +84,17 @@ OVERRIDE = Flag(
 NEW = Flag("new", "What it is to be called.", "Run", positional=True)
 YES = Flag("yes", "Delete without asking.", "Run", "switch", names=("-y",))
 PRESET = Flag(
-    "preset", "Recipe to start from, or d1 to d48 by depth; other flags change it.", "Run"
+    "preset",
+    "Recipe to start from, or d1 to d48 by depth; other flags change it, and what it says of the"
+    " length of a run is scaled to what they say.",
+    "Run",
+    names=("-p",),
 )
+PRESET_ALONE = replace(PRESET, bare=True)
+KINDS = Flag(
+    "kind", "Only these: tokenizers, data, models or quickstarts.", "Run", "many", positional=True
+)
+COMMAND = Flag("command", "Which one; none lists all.", "Run", positional=True, metavar="COMMAND")
 
 
 _KIND_OF: Mapping[object, str] = {bool: "switch", tuple: "many"}
@@ -88,6 +110,7 @@ def flags_of(config: type[JobConfig]) -> tuple[Flag, ...]:
             kind=_KIND_OF.get(item.base_type, "text"),
             names=item.setting.flags,
             positional=item.setting.positional,
+            bare=item.setting.bare,
             setting=item,
         )
         for item in settings_of(config)
@@ -194,7 +217,8 @@ def signature(flags: Sequence[Flag], order: Mapping[str, Any]) -> inspect.Signat
     when it is not given. `order` gives the help groups by name."""
     return inspect.Signature(
         [_parameter(flag, order) for flag in flags if flag.positional]
-        + [_parameter(flag, order) for flag in flags if not flag.positional]
+        + [_parameter(flag, order) for flag in flags if flag.bare and not flag.positional]
+        + [_parameter(flag, order) for flag in flags if not (flag.bare or flag.positional)]
     )
 
 
@@ -217,7 +241,7 @@ def _parameter(flag: Flag, groups: Mapping[str, Any]) -> inspect.Parameter:
     return inspect.Parameter(
         flag.key,
         inspect.Parameter.POSITIONAL_OR_KEYWORD
-        if flag.positional
+        if flag.positional or flag.bare
         else inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[kinds[flag.kind], about],

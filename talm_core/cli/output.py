@@ -15,9 +15,11 @@ from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import (
     Evaluated,
     Event,
+    Failed,
     Finished,
     Generated,
     Metrics,
+    Notice,
     Planned,
     Progress,
     Record,
@@ -115,14 +117,20 @@ class JsonOutput:
         self._stream.flush()
 
 
+def _line(event: Event) -> str:
+    """An event as a line; that a job failed is told once, on stderr, by whoever ran it."""
+    return "" if isinstance(event, Failed) else render.line(event)
+
+
 class PlainOutput:
-    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds.
-    The last sample is printed whole at the end."""
+    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds
+    where it has changed, what lasts once. The last sample is printed whole at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._next = 0.0
         self._phase = ""
+        self._progress = ""
         self._sample: Sampled | None = None
         self._planned: Planned | None = None
 
@@ -133,13 +141,18 @@ class PlainOutput:
         if isinstance(event, Progress | Metrics):
             if not self._due(event):
                 return
+            before, self._progress = self._progress, render.line(event)
+            if self._progress == before:
+                return
+        elif isinstance(event, Notice) and event.again:
+            return
         elif isinstance(event, Sampled):
             self._sample = event
         elif isinstance(event, Finished) and self._sample is not None:
             self._write(sample_text(self._sample))
         if isinstance(event, Metrics):
             self._write(render.metrics_line(event, self._planned))
-        elif text := render.line(event):
+        elif text := _line(event):
             self._write(text)
 
     def _due(self, event: Progress | Metrics) -> bool:
@@ -226,7 +239,7 @@ class BarOutput:
             case _:
                 if isinstance(event, Finished):
                     self._fill()
-                if text := render.line(event):
+                if text := _line(event):
                     self._print(text)
 
     def _progress(self, event: Progress) -> None:

@@ -6,14 +6,40 @@ text that begins with a dash for a flag, or costs more to import than what `talm
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from talm_core.cli.options import Flag, Given
 from talm_core.errors import Problem, nearest
 
 _LIKE_A_FLAG = re.compile(r"-{1,2}[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+# What flags are called in nanoGPT, transformers, llama.cpp and elsewhere.
+_ELSEWHERE = {
+    **dict.fromkeys(("steps", "iters", "max-iters", "num-steps", "n-steps"), "max-steps"),
+    **dict.fromkeys(("block-size", "ctx", "ctx-size", "seq-len", "max-seq-len"), "context-len"),
+    **dict.fromkeys(("dim", "d-model", "hidden-size", "width"), "n-embd"),
+    **dict.fromkeys(("layers", "n-layers", "num-layers", "depth"), "n-layer"),
+    **dict.fromkeys(("heads", "n-heads", "num-heads"), "n-head"),
+    **dict.fromkeys(("bs", "batch"), "batch-size"),
+    **dict.fromkeys(("gradient-accumulation-steps", "grad-accum"), "grad-accum-steps"),
+    **dict.fromkeys(("lr", "rate"), "learning-rate"),
+    **dict.fromkeys(("min-lr", "lr-min"), "min-learning-rate"),
+    **dict.fromkeys(("warmup", "warmup-iters"), "warmup-steps"),
+    **dict.fromkeys(("wd",), "weight-decay"),
+    **dict.fromkeys(("eval-interval",), "eval-every"),
+    **dict.fromkeys(("save-every", "save-interval", "save-steps"), "checkpoint-every"),
+    **dict.fromkeys(("dtype",), "precision"),
+    **dict.fromkeys(("data", "dataset"), "data-dir"),
+    **dict.fromkeys(("tokenizer",), "tokenizer-path"),
+    **dict.fromkeys(("temp",), "temperature"),
+    **dict.fromkeys(("n-predict", "max-new-tokens", "num-tokens"), "max-tokens"),
+    **dict.fromkeys(("out", "out-dir", "output-dir"), "output"),
+    **dict.fromkeys(("quant", "quantization"), "outtype"),
+    **dict.fromkeys(("input", "file", "files"), "text-file"),
+    **dict.fromkeys(("name",), "model-name"),
+}
 _SWITCHED = {"true": True, "on": True, "yes": True, "1": True}
 _SWITCHED |= {"false": False, "off": False, "no": False, "0": False}
 
@@ -34,7 +60,9 @@ class _Reader:
         self.unknown: list[Problem] = []
         self._left = list(words)
         self._flags = flags
-        self._free = [flag for flag in flags if flag.positional]
+        # First what is positional, then what a command adds, then what settings may be bare.
+        free = [flag for flag in flags if flag.positional or flag.bare]
+        self._free = sorted(free, key=lambda flag: (not flag.positional, flag.setting is not None))
         self._named = {name: flag for flag in flags for name in (flag.long, *flag.names)}
         self._negated = {
             ("--no-" if flag.kind == "switch" else "--empty-") + flag.long[2:]: flag
@@ -59,13 +87,21 @@ class _Reader:
                 self._set(flag, False if flag.kind == "switch" else [])
             else:
                 self._unknown(name, alone=bool(equals))
+        for flag in self._flags:
+            if flag.is_text and flag.kind != "switch" and flag.key in self.values:
+                self.problems += _not_text(flag.key, self.values[flag.key])
 
     def _name(self, word: str) -> None:
-        free = next((flag for flag in self._free if flag.key not in self.values), None)
+        free = next((flag for flag in self._free if self._has_room(flag)), None)
         if free is None:
             self.unknown.append(Problem("command line", "there is no place for this", word))
+        elif free.kind == "many":
+            self.values.setdefault(free.key, []).append(word)
         else:
-            self.values[free.key] = word
+            self._set(free, word)
+
+    def _has_room(self, flag: Flag) -> bool:
+        return flag.kind == "many" or flag.key not in self.values
 
     def _flag(self, flag: Flag, value: str | None) -> None:
         if flag.kind == "switch":
@@ -107,9 +143,33 @@ class _Reader:
             self.values[flag.key] = value
 
     def _unknown(self, name: str, *, alone: bool) -> None:
-        known = [*self._named, *self._negated]
-        hint = nearest(name, known)
+        hint = self._meant(name) or nearest(name, [*self._named, *self._negated])
         self.unknown.append(Problem(name, "there is no such flag", hint=hint))
         if not alone and self._left and not self._left[0].startswith("-"):
             # What follows is most likely its value.
             self._left.pop(0)
+
+    def _meant(self, name: str) -> str:
+        """The flag that is called so elsewhere, or by its initials; empty: none is."""
+        word = name.strip("-").replace("_", "-")
+        usual = "--" + _ELSEWHERE.get(word, word)
+        by_initials = [
+            long
+            for long in self._named
+            if "".join(part[:1] for part in long[2:].split("-")) == word
+        ]
+        found = [long for long in (usual, *by_initials) if long in self._named]
+        return f"did you mean {found[0]!r}?" if found and len(word) > 1 else ""
+
+
+def _not_text(key: str, value: str | list[str]) -> Iterator[Problem]:
+    """What of a text is none: Python has a surrogate for each byte it could not read."""
+    for text in [value] if isinstance(value, str) else value:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            byte = os.fsencode(text[error.start : error.start + 1])[:1]
+            place = len(os.fsencode(text[: error.start]))
+            shown = os.fsencode(text).decode("utf-8", "replace")
+            message = f"is not UTF-8: byte 0x{byte.hex()} at position {place}"
+            yield Problem(key, message, shown, "convert it to UTF-8 first, with iconv for example")

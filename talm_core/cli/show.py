@@ -13,7 +13,7 @@ from talm_core.errors import ArtifactError, Problem
 from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of, specs
 from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import render
-from talm_core.runtime.artifacts import full_name, resolve
+from talm_core.runtime.artifacts import fitting, full_name, resolve
 from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.overview import Overview, Overviews
@@ -27,21 +27,42 @@ _MOST_DOCUMENTS = 1_000
 
 
 def list_artifacts(call: Call) -> int:
-    """A table of everything in the workspace; with --json one object a line."""
-    call.require()
+    """A table of everything in the workspace, or of some kinds; with --json one object a line."""
+    kinds, problems = _kinds(call.given.values.get("kind", ()))
+    call.require(problems)
     overviews = Overviews(call.workspace)
-    by_kind = {kind: overviews.all(kind) for kind in artifact_kinds()}
+    by_kind = {kind: overviews.all(kind) for kind in kinds}
     if call.as_json:
         for overview in (item for items in by_kind.values() for item in items):
             call.say(json.dumps(_plain(overview)))
         return DONE
     if not any(by_kind.values()):
-        call.say(f"Nothing yet in {call.workspace.root}")
+        what = "Nothing"
+        if len(kinds) < len(artifact_kinds()):
+            what = f"No {' or '.join(artifact_of(kind).title.lower() for kind in kinds)}"
+        call.say(f"{what} yet in {call.workspace.root}")
         call.say(f"Begin with: {call.command_line('quickstart')}")
         return DONE
     blocks = [_block(artifact_of(kind).title, items) for kind, items in by_kind.items() if items]
     call.say("\n\n".join(blocks))
     return DONE
+
+
+def _kinds(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """The kinds that words such as `models` mean, all without any; and words that mean none."""
+    known = {
+        word: kind
+        for kind, artifact in artifact_kinds().items()
+        for word in (kind, *artifact.said_as, f"{artifact.noun}s", artifact.title.lower())
+    }
+    folders = [artifact.folder for artifact in artifact_kinds().values()]
+    problems = [
+        Problem("kind", f"must be one of {', '.join(folders)}", word)
+        for word in words
+        if word.lower() not in known
+    ]
+    chosen = [known[word.lower()] for word in words if word.lower() in known]
+    return list(dict.fromkeys(chosen)) or list(artifact_kinds()), problems
 
 
 def _block(title: str, items: Sequence[Overview]) -> str:
@@ -126,6 +147,7 @@ def show(call: Call) -> int:
     call.require([*missing, *problems, *seed_problems])
     shipped = _shipped(str(name))
     if shipped is not None and not count:
+        _require_alone(call, str(name), *shipped)
         return _show_shipped(call, *shipped)
     artifact = resolve(call.workspace, str(name))
     if count:
@@ -149,6 +171,15 @@ def _shipped(text: str) -> tuple[JobSpec, str] | None:
         if known is not None and name in known.reserved and folder in ("", *known.said_as):
             return spec, name
     return None
+
+
+def _require_alone(call: Call, text: str, spec: JobSpec, name: str) -> None:
+    """Refuse a name that ships with talm and that something in the workspace has as well."""
+    ours = f"{artifact_of(spec.kind).folder}/{name}"
+    others = [full_name(item) for item in fitting(call.workspace, text)]
+    if others and text != ours:
+        hint = f"say which: {', '.join([ours, *others])}"
+        raise ArtifactError(Problem("name", "fits several", text, hint))
 
 
 def _show_shipped(call: Call, spec: JobSpec, name: str) -> int:

@@ -8,6 +8,7 @@ lies beside the shards it names is swept.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from talm_core.data.division import VERSION as DIVISION
+from talm_core.data.hub.dataset_id import is_dataset
 from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Manifest, Shard
 from talm_core.data.shards import Tokens, require_shard
@@ -43,13 +45,39 @@ class Located:
     begins: bool = True
 
 
+MOST_BYTES = 1 << 40
+"""The largest file that is believed in: the Hub takes none of more than 500 GB."""
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is the path of a file in a dataset: one that leads nowhere else, on any
+    system."""
+    parts = text.split("/")
+    plain = not re.search(r"[\\\x00-\x1f\x7f]", text) and re.match(r"[A-Za-z]:", text) is None
+    return plain and 0 < len(text) <= 1000 and not {"", ".", ".."} & set(parts)
+
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError("is no path in a dataset")
+    return text
+
+
+def _dataset(text: str) -> str:
+    if not is_dataset(text):
+        raise ValueError("is no id of a dataset")
+    return text
+
+
 class HubFile(BaseModel):
-    """A file of a dataset on the Hub: its path there and its size in bytes."""
+    """A file of a dataset on the Hub: its path there, its size in bytes, and, once it was read,
+    the etag that tells its content."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    path: str
-    size: Count
+    path: Annotated[str, AfterValidator(_path)]
+    size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
+    etag: Annotated[str, Field(max_length=200)] = ""
 
 
 class Listing(BaseModel):
@@ -57,13 +85,17 @@ class Listing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    dataset: str
-    revision: str
+    dataset: Annotated[str, AfterValidator(_dataset)]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     files: list[HubFile]
 
     @property
     def bytes(self) -> int:
         return sum(file.size for file in self.files)
+
+    def learn(self, part: int, etag: str) -> None:
+        """Note what tells the content of a file that is read now."""
+        self.files[part] = self.files[part].model_copy(update={"etag": etag})
 
 
 class Cursor(BaseModel):

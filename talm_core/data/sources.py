@@ -39,6 +39,14 @@ CorpusName = Literal[
 whatever else there is it reads as files."""
 
 
+ALSO = (
+    ("shakespeare", "tiny-shakespeare"),
+    ("tinyshakespeare", "tiny-shakespeare"),
+    ("tiny-stories", "tinystories"),
+)
+"""Other names of sources."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A part of a source that can be prepared by itself.

@@ -33,11 +33,13 @@ def planned(before: Sequence[Shard], val_tokens: int, size: int) -> Iterator[tup
     return itertools.chain(in_val, names("train", train + 1))
 
 
-def located(corpus: Corpus, rule: Rule, split: Split, row: int = 0) -> Iterator[Located | None]:
-    """The documents from number `row` on, as far as they are for training or for validation; None
-    stands for a moment of reading."""
+def located(
+    corpus: Corpus, rule: Rule, split: Split, row: int = 0, *, left_out: int = 0
+) -> Iterator[Located | None]:
+    """The documents from number `row` on, before which `left_out` rows had no text, as far as they
+    are for training or for validation; None stands for a moment of reading."""
     part = PARTS.index(split)
-    for piece in corpus.parts(rule, held_out=split == "val", start=row):
+    for piece in corpus.parts(rule, held_out=split == "val", start=row, left_out=left_out):
         moment = not piece.text and not piece.begins
         yield None if moment else Located(part, piece.number, piece.text, piece.begins)
 

@@ -18,32 +18,39 @@ def resolve(
 ) -> Artifact:
     """The artifact called `text`: `nano`, `stdlib/all`, `all`, or with its kind `models/nano`.
 
-    A quick start stands for the parts of the same name, unless `whole` is False. With `active`,
-    one that is being worked on goes before others.
+    One rule for a name that several kinds have, whatever the command: it is refused, and the full
+    names are told, as long as it could mean several. A quick start stands for the parts of the same
+    name, unless `whole` is False because they may be lost. With `active`, only what is being worked
+    on can be meant, where anything is.
 
     Raises:
         ArtifactError: there is none (names the nearest), or several fit (names them).
     """
-    everything = [item for kind in artifact_kinds() for item in workspace.artifacts(kind)]
-    fitting = _fitting(everything, text)
-    if active and len(fitting) > 1:
-        working = [item for item in fitting if status(item.directory).active]
-        fitting = working or fitting
-    if len(fitting) > 1 and whole:
-        quick = [item for item in fitting if spec_of(item.kind).delegates]
-        fitting = quick or fitting
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        names = ", ".join(map(full_name, fitting))
+    found = fitting(workspace, text)
+    if active and len(found) > 1:
+        working = [item for item in found if status(item.directory).active]
+        found = working or found
+    if len(found) > 1 and whole:
+        quick = [item for item in found if spec_of(item.kind).delegates]
+        found = quick or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(map(full_name, found))
         raise ArtifactError(Problem("name", "fits several", text, f"say which: {names}"))
-    known = {item.name for item in everything}
+    known = {item.name for item in _everything(workspace)}
     raise ArtifactError(
         Problem("name", "there is nothing of that name", text, nearest(text, known))
     )
 
 
-def _fitting(everything: list[Artifact], text: str) -> list[Artifact]:
+def _everything(workspace: Workspace) -> list[Artifact]:
+    return [item for kind in artifact_kinds() for item in workspace.artifacts(kind)]
+
+
+def fitting(workspace: Workspace, text: str) -> list[Artifact]:
+    """Every artifact that `text` may mean."""
+    everything = _everything(workspace)
     folder, _, rest = text.partition("/")
     kinds = [kind for kind, known in artifact_kinds().items() if folder in (kind, *known.said_as)]
     for chosen in (

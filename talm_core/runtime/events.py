@@ -146,7 +146,7 @@ class Metrics(Event):
     `loss` is their mean, `loss_ema` the debiased moving average, `steps` how many there were;
     `tokens` counts all trained so far, `elapsed` the seconds of training so far (over resumes,
     without evaluation). `eta` is the seconds left including evaluation, None while warming up.
-    `mfu` is a share of the device's peak, None where the peak is not known.
+    `mfu` is a share of the peak that the device's maker states, None where none is known.
     """
 
     step: int
@@ -162,6 +162,11 @@ class Metrics(Event):
     epoch: float
     mfu: float | None = None
     eta: float | None = None
+
+    @property
+    def mfu_percent(self) -> float | None:
+        """The same as it is shown: in lists, charts, tiles and files."""
+        return None if self.mfu is None else 100 * self.mfu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,10 +254,12 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something the user should know. `level` is info, warning or error."""
+    """Something the user should know. `level` is info, warning or error; `again` says once more
+    what a notice before said, of the same thing that lasts."""
 
     message: str
     level: str = "info"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ METRICS = (
     "grad_norm",
     "tokens_per_second",
     "elapsed",
-    "mfu",
+    "mfu_percent",
 )
 """Series kept of every `Metrics`, beside `step`; NaN where a value is None."""
 
@@ -91,7 +91,9 @@ def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
 MOST = 1 << 19
 """Rows of a series at most: 23 MB with all columns of `METRICS`."""
 
-_SINGLE = frozenset({"loss", "loss_ema", "learning_rate", "grad_norm", "tokens_per_second", "mfu"})
+_SINGLE = frozenset(
+    {"loss", "loss_ema", "learning_rate", "grad_norm", "tokens_per_second", "mfu_percent"}
+)
 """Columns that are only drawn and, rounded, read: single precision halves their memory."""
 
 _SAID = 1000

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from talm_core.errors import ConfigError, Problem, nearest
 
-Kind = Literal["text", "paths", "tokenizer", "dataset", "model"]
+Kind = Literal["text", "path", "paths", "tokenizer", "dataset", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class Setting:
     `help` is one line. `more` is what the form shows beside the focused field: what it costs and
     what is usual. `flags` are short or original names of the command-line flag; the long flag is
     always the field's name with dashes. `picks` says what a form offers instead of typing.
-    `resume` marks settings that may differ when a run is resumed. `only_with` names another
-    setting and the values of it with which this one counts; with any other it must be left alone,
-    and a form does not show it. `length` marks settings that a finished job may be made longer with
-    when it is resumed (`JobConfig.extends`). `shape` marks settings that what a run saved could not
-    be loaded with if they differed.
+    `bare`: on the command line it may stand without its flag, after what is positional. `also` are
+    other names of values and what they mean. `resume` marks settings that may differ when a run is
+    resumed. `only_with` names another setting and the values of it with which this one counts; with
+    any other it must be left alone, and a form does not show it. `length` marks settings that a
+    finished job may be made longer with when it is resumed (`JobConfig.extends`). `shape` marks
+    settings that what a run saved could not be loaded with if they differed.
     """
 
     section: str
@@ -46,6 +47,8 @@ class Setting:
     picks: Kind = "text"
     resume: bool = False
     positional: bool = False
+    bare: bool = False
+    also: tuple[tuple[str, str], ...] = ()
     only_with: tuple[str, tuple[str, ...]] | None = None
     shape: bool = False
     length: bool = False
@@ -250,10 +253,21 @@ def build(config: type[C], values: Mapping[str, Any]) -> C:
     Raises:
         ConfigError: with every problem at once; unknown keys name the nearest known one.
     """
+    values = _by_usual_names(config, values)
     try:
-        return config.model_validate(dict(values))
+        return config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*_problems(config, dict(values), error)) from None
+        raise ConfigError(*_problems(config, values, error)) from None
+
+
+def _by_usual_names(config: type[JobConfig], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, those that have other names by the one they are declared with."""
+    found = dict(values)
+    for key in found.keys() & config.model_fields.keys():
+        setting = next(i for i in config.model_fields[key].metadata if isinstance(i, Setting))
+        if setting.also and isinstance(found[key], str):
+            found[key] = dict(setting.also).get(found[key], found[key])
+    return found
 
 
 def _problems(

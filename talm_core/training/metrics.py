@@ -51,7 +51,7 @@ class Heartbeat:
 @dataclass(slots=True)
 class MetricsReader:
     """Reads a trainer. `flops_per_token` is what training on one takes, `peak` what all devices can
-    do at most, in operations a second."""
+    do at most, in operations a second, None where that is not known."""
 
     config: TrainingConfig
     trainer: Trainer
@@ -59,7 +59,7 @@ class MetricsReader:
     throughput: Throughput
     heartbeat: Heartbeat
     flops_per_token: float
-    peak: float
+    peak: float | None
     _measured: float = 0.0
 
     @property
@@ -95,7 +95,7 @@ class MetricsReader:
             tokens_per_second=speed,
             elapsed=self.throughput.clock.now(),
             epoch=self.trainer.epoch,
-            mfu=speed * self.flops_per_token / self.peak,
+            mfu=None if self.peak is None else speed * self.flops_per_token / self.peak,
             eta=self.throughput.eta(step),
         )
 

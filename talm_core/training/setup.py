@@ -26,7 +26,7 @@ from talm_core.training.device import (
     check_shares,
     choose,
     choose_device,
-    peak_flops,
+    known_peak,
     prepare,
 )
 from talm_core.training.distributed import World
@@ -93,7 +93,7 @@ class Setup:
     def loop(self, session: Session, trainer: Trainer, vocabulary: Vocabulary) -> TrainLoop:
         """The loop that takes the trainer's steps; checkpoints have this vocabulary."""
         # Of all processes; the others' metrics are not heard.
-        peak = peak_flops(trainer.machine) if self.world.is_main else 1.0
+        peak = known_peak(trainer.machine) if self.world.is_main else None
         checkpointer = Checkpointer(
             self.config,
             vocabulary,
@@ -113,7 +113,7 @@ class Setup:
             session.throughput,
             session.control.heartbeat,
             flops_per_token=self.plan.flops_per_token,
-            peak=peak * self.world.size,
+            peak=None if peak is None else peak * self.world.size,
         )
         return TrainLoop(session, trainer, checkpointer, evaluator, metrics)
 

@@ -50,7 +50,7 @@ QUANTITIES = (
     Quantity("lr", "learning rate", "learning_rate", smooth=False),
     Quantity("grad norm", "gradient norm before clipping", "grad_norm"),
     Quantity("tokens/s", "tokens a second", "tokens_per_second"),
-    Quantity("MFU", "model FLOPs utilisation", "mfu"),
+    Quantity("MFU %", "model FLOPs utilisation (% of the peak)", "mfu_percent"),
 )
 
 

@@ -116,7 +116,7 @@ class Monitor(Vertical):
                     yield Tile("lr", id="tile-lr")
                     yield Tile("grad norm", id="tile-grad")
                     yield Tile("tokens/s", id="tile-speed")
-                    yield Tile("MFU", id="tile-mfu")
+                    yield Tile("MFU %", id="tile-mfu")
                     yield Tile("bits/byte", id="tile-bits")
             with VerticalScroll(id="run-page"):
                 yield Static("", id="run-text", markup=False)
@@ -219,7 +219,7 @@ class Monitor(Vertical):
         mfu.display = roomy and QUANTITIES[-1].known(history)
         if mfu.display:
             later = not all_of_them and self._turn
-            mfu.show(metrics["mfu"], metrics["step"], sign, number_only=later)
+            mfu.show(metrics["mfu_percent"], metrics["step"], sign, number_only=later)
         sign = (history.key, evaluations.version)
         bits = self.query_one("#tile-bits", Tile)
         bits.show(evaluations["bits_per_byte"], evaluations["step"], sign)

@@ -33,7 +33,7 @@ _RESULTS: dict[str, Callable[[Overview], Value]] = {
     "tokens_per_second": lambda run: run.metrics.tokens_per_second if run.metrics else None,
     "elapsed": lambda run: run.metrics.elapsed if run.metrics else None,
     "grad_norm": lambda run: run.metrics.grad_norm if run.metrics else None,
-    "mfu": lambda run: run.metrics.mfu if run.metrics else None,
+    "mfu": lambda run: run.metrics.mfu_percent if run.metrics else None,
     "parameters": lambda run: run.summary.get("parameters"),
     "updated": lambda run: run.updated or None,
 }

@@ -60,8 +60,8 @@ def headline(
     if phase:
         end.append(phase)
     end.append(f"{short_number(metrics.tokens_per_second)} tokens/s")
-    if metrics.mfu is not None:
-        end.append(f"MFU {metrics.mfu * 100:.0f} %")
+    if metrics.mfu_percent is not None:
+        end.append(f"MFU {metrics.mfu_percent:.0f} %")
     if metrics.eta is not None and status is Status.RUNNING:
         end.append(f"{elapsed(metrics.eta)} left, {clock(now + metrics.eta, now)}")
     return _with_bar(start, fraction, end, width)

@@ -22,6 +22,7 @@ from talm_core.training.autotune import Trial
 from talm_core.training.device import (
     Machine,
     computes_bf16,
+    known_peak,
     makers_peak,
     peak_flops,
     prepare,
@@ -88,6 +89,10 @@ def test_a_device_nobody_knows_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L4")
     assert peak_flops(on_gpu) == 121e12
     assert peak_flops(replace(on_gpu, precision="fp32")) == 17.0
+    # A run is compared only with what its maker says.
+    assert known_peak(on_gpu) == 121e12
+    assert known_peak(replace(on_gpu, precision="fp32")) is None
+    assert known_peak(MACHINE) is None
 
 
 def test_passes_are_doubled_within_what_divides_a_step() -> None:
@@ -115,6 +120,16 @@ def test_every_candidate_is_measured_and_the_step_stays_the_same() -> None:
     found = autotune.best(trials, MACHINE)
     speeds = {trial.machine: trial.tokens_per_second or 0.0 for trial in trials}
     assert 1.02 * speeds[found] >= max(speeds.values()) / 1.02**2
+
+
+def test_a_checkpoint_that_does_not_say_muons_dtype_goes_on_with_what_was() -> None:
+    kept = Machine("cpu", "bf16", compiled=False, threads=2)
+    assert kept.muon_dtype == torch.float32
+    assert replace(kept, device="cuda").muon_dtype == torch.bfloat16
+    assert replace(kept, newton_schulz="bf16").muon_dtype == torch.bfloat16
+    # What was asked for is what all products are in.
+    asked = device.choose(tiny_config(precision="fp32", device="cpu"))
+    assert (asked.muon_dtype, asked.attention) == (torch.float32, "auto")
 
 
 def test_a_speed_is_of_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:

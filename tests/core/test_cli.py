@@ -352,11 +352,16 @@ def test_a_job_that_breaks(talm: Talm, monkeypatch: pytest.MonkeyPatch) -> None:
 def _break(talm: Talm) -> None:
     code, out, err = talm("train-tokenizer", "-n", "a")
     log = talm.workspace.root / "tokenizers/a/log.txt"
-    assert (code, out) == (1, "tokenizer a\nfailed: ZeroDivisionError: oh no\n")
+    # Told once, on stderr.
+    assert (code, out) == (1, "tokenizer a\n")
     assert err == f"talm: ZeroDivisionError: oh no\ntalm: the traceback is in {log}\n"
     assert log.read_text().startswith("Traceback")
-    code, _, err = talm("train-tokenizer", "-n", "b", "-vs", "300")
-    assert (code, err) == (1, "talm: no room\n")
+    code, out, err = talm("train-tokenizer", "-n", "b", "-vs", "300")
+    assert (code, out, err) == (1, "tokenizer b\n", "talm: no room\n")
+    code, out, err = talm("attach", "b")
+    assert (code, out, err) == (1, "tokenizer b\n", "talm: b failed: no room\n")
+    code, out, _ = talm("train-tokenizer", "-n", "c", "-vs", "300", "--json")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["Started", "Failed"]
 
 
 def test_flags_that_work_everywhere_may_come_first(

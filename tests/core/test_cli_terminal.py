@@ -285,3 +285,28 @@ def test_what_was_tried_is_a_table() -> None:
         "takes bf16  auto      attention    16 windows a pass  compiled  after 21 s"
     )
     assert render.line(replace(tuned, remembered=True)).endswith("compiled  as found before")
+
+
+def test_what_lasts_is_said_once_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An outage of minutes is a line, not dozens."""
+    now = 0.0
+    monkeypatch.setattr("talm_core.cli.output.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    with output.PlainOutput(stream) as shown:
+        for minute in range(5):
+            for _ in range(60):
+                now += 1
+                shown.show(Record(now, Progress(phase="connecting", done=0)))
+            what = f"hub.example cannot be reached: retrying in {minute} s"
+            shown.show(Record(now, Notice(message=what, level="warning", again=minute > 0)))
+        shown.show(Record(now, Progress(phase="reading", done=1, total=2, unit="bytes")))
+        now += 9
+        shown.show(Record(now, Progress(phase="reading", done=2, total=2, unit="bytes")))
+    assert stream.getvalue().splitlines() == [
+        "connecting",
+        "warning: hub.example cannot be reached: retrying in 0 s",
+        "reading 50 %, 1 B of 2 B",
+        "reading 100 %, 2 B of 2 B",
+    ]

@@ -49,7 +49,8 @@ def test_a_directory_is_read_in_name_order_without_hidden_empty_and_binary_files
         ("b.txt", "two"),
         ("escape.log", "\x1b[31mred\x1b[0m\x07"),
     ]
-    assert (len(found), found.skipped, found.total_bytes) == (4, 2, 9 + 13)
+    assert (len(found), found.total_bytes) == (4, 9 + 13)
+    assert found.notes == ("2 binary files were left out: image.png, page.pdf",)
     assert [(p.number, p.text) for p in found.parts(start=2)] == [
         (2, "two"),
         (3, "\x1b[31mred\x1b[0m\x07"),

@@ -60,7 +60,7 @@ def test_series_are_columns() -> None:
     result = history(started(), metrics(1, loss=3.0), metrics(5, loss=2.0), evaluated(5))
     assert list(result.metrics["step"]) == [1, 5]
     assert list(result.metrics["loss"]) == [3.0, 2.0]
-    assert all(math.isnan(value) for value in result.metrics["mfu"])
+    assert all(math.isnan(value) for value in result.metrics["mfu_percent"])
     assert {len(result.metrics[name]) for name in METRICS} == {2}
     assert list(result.evaluations["val_loss"]) == [2.5]
     assert (result.step, result.phase, result.last_time) == (5, "training", 3.0)

@@ -55,7 +55,9 @@ def server(running: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     """A server with nothing on it, and blocks and batches so small that there are many."""
     running.repos.clear()
     running.faults.clear()
+    running.answers.clear()
     running.asked.clear()
+    running.tokens.clear()
     running.parts.clear()
     running.bytes_sent = 0
     make_small(running, monkeypatch)
@@ -185,6 +187,27 @@ def test_the_card_says_which_files_are_which(
     # Only the folders those lie in were listed.
     listed = {path.rpartition("/tree/")[2][41:] for path in server.asked if "/tree/" in path}
     assert listed <= {name.split("/")[0] for name in expected} | {"x/y"}
+
+
+def test_the_default_of_the_card_is_read_and_where_there_is_none_that_is_said(
+    server: HubServer, workspace: Workspace
+) -> None:
+    configs: list[dict[str, Any]] = [
+        {"config_name": name, "data_dir": name} for name in ("en", "fr", "it")
+    ]
+    parts = {f"{name}/train-0.parquet": parquet([f"from {name}"] * 2) for name in ("en", "fr")}
+    parts["en/test.parquet"] = parquet(["a test"] * 2)
+    server.repos[ID] = Repo(files=parts, card={"configs": configs})
+    told = [e for e in prepare(workspace, CONFIG) if isinstance(e, Notice)]
+    said = f"{ID} has the subsets en, fr, it, and none is the default: en is read;"
+    assert [(event.level, event.message) for event in told] == [
+        ("info", f"{said} subset chooses another")
+    ]
+    assert set(decode(stream_of(workspace.directory_of(CONFIG)))) == {"from en"}
+    configs[1]["default"] = True
+    config = CONFIG.model_copy(update={"ds_sample": "other"})
+    assert not [e for e in prepare(workspace, config) if isinstance(e, Notice)]
+    assert set(decode(stream_of(workspace.directory_of(config)))) == {"from fr"}
 
 
 def test_a_dataset_in_another_format_is_read_from_the_hubs_copy(

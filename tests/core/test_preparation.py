@@ -325,7 +325,9 @@ def test_progress_counts_the_bytes_of_the_text(workspace: Workspace) -> None:
     folder = corpus_of(workspace, ["the text\n" * 30_000] * 10)
     (folder / "image.png").write_bytes(b"\0")
     events = prepare(workspace, config_of(folder))
-    assert [e.message for e in events if isinstance(e, Notice)] == ["1 binary file was left out"]
+    assert [e.message for e in events if isinstance(e, Notice)] == [
+        "1 binary file was left out: image.png"
+    ]
     told = [event for event in events if isinstance(event, Progress)]
     assert [event.done for event in told] == sorted(event.done for event in told)
     assert told[0].done == 0

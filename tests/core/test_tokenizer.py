@@ -316,7 +316,7 @@ class TestJob:
     def test_binary_files_are_left_out(self, workspace: Workspace, corpus: Path) -> None:
         (corpus / "x.bin").write_bytes(b"\0\1\2" * 9)
         events = events_of(train_tokenizer, config(corpus), workspace)
-        assert Notice(message="1 binary file was left out") in events
+        assert Notice(message="1 binary file was left out: x.bin") in events
 
     def test_another_pattern(self, workspace: Workspace, corpus: Path) -> None:
         events_of(train_tokenizer, config(corpus, pattern="gpt2"), workspace)

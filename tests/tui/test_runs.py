@@ -146,7 +146,8 @@ def test_names_of_small_charts_are_never_cut(workspace: Workspace, width: int, s
         assert "…" not in names
         for name in ("grad norm", "tokens/s", "bits/byte"):
             assert f" {name} " in names
-        assert (" MFU " in names) == (shown == 5)
+        assert (" MFU % " in names) == (shown == 5)
+        assert ("─ 38 ─" in screen_text(app)) == (shown == 5)
 
     play(workspace, story, size=(width, 36))
 

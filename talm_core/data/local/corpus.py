@@ -10,26 +10,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from talm_core.data import division
 from talm_core.data.division import Division, LastDocuments, Rule
+from talm_core.data.gaps import Gaps
 from talm_core.data.local.entries import Entry
 from talm_core.data.local.formats import Document as Document
-from talm_core.data.local.formats import DocumentFile, EncodingErrors, Reading, shown
-from talm_core.data.local.search import search
+from talm_core.data.local.formats import (
+    DocumentFile,
+    EncodingErrors,
+    Reading,
+    UnreadableFiles,
+    shown,
+)
+from talm_core.data.local.search import search, some
 from talm_core.data.local.stdlib import library
 from talm_core.errors import CorpusError, Problem, nearest, problems_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """What was counted in an entry."""
+    """What was counted in an entry: `texts` is how many of its rows have one."""
 
-    documents: int
+    rows: int
+    texts: int
     bytes: int
 
 
@@ -47,8 +55,11 @@ class Part:
 class Corpus:
     """Documents in a fixed order.
 
-    `name` is `stdlib/all` or the first path, `skipped` the number of binary files that were found
-    in directories and left out, `files_bytes` the size of all files as they lie on the disk.
+    `name` is `stdlib/all` or the first path, `files_bytes` the size of all files as they lie on the
+    disk. `notes` say what was found out about files, `left_out` which ones cannot be read and why;
+    there may be more of them once files are counted. `gaps` are the rows without a text that the
+    last reader has come past; with `missing_are_empty` they are empty documents instead, as they
+    were in the first datasets.
 
     How many documents there are and how much text, `total_bytes` in UTF-8, is known at once where
     every file is plain text. Otherwise `counted` is False and `total_bytes` a guess until files
@@ -60,16 +71,21 @@ class Corpus:
         name: str,
         entries: Sequence[Entry],
         *,
-        skipped: int = 0,
         reading: Reading | None = None,
+        notes: Sequence[str] = (),
+        left_out: Sequence[Problem] = (),
     ) -> None:
         self.name = name
-        self.skipped = skipped
+        self.notes = tuple(notes)
+        self.left_out = list(left_out)
+        self.missing_are_empty = False
+        self.gaps = Gaps()
         self.files_bytes = sum(entry.size for entry in entries)
         self._entries = tuple(entries)
         self._reading = reading or Reading()
         self._counts = [
-            _Count(1, entry.text_bytes) if entry.exact(self._reading) else None for entry in entries
+            _Count(1, 1, entry.text_bytes) if entry.exact(self._reading) else None
+            for entry in entries
         ]
         self._read = 0
         self._current: DocumentFile | None = None
@@ -83,21 +99,46 @@ class Corpus:
         Raises:
             CorpusError: as `documents`; or there is no text in all of it.
         """
+        kept = []
         for index, entry in enumerate(self._entries):
-            if self._counts[index] is None:
-                file = entry.file(self._reading)
-                documents = size = told = 0
-                for begins, text in _texts(entry, file):
-                    documents += begins
-                    size += byte_length(text)
-                    if file.position > told:
-                        yield file.position - told
-                        told = file.position
-                self._counts[index] = _Count(documents, size)
+            try:
+                if self._counts[index] is None:
+                    self._counts[index] = yield from self._counted(entry)
+                kept.append(index)
+            except CorpusError as error:
+                if self._reading.unreadable_files == "stop":
+                    raise
+                self.left_out += error.problems
+        self._entries = tuple(self._entries[index] for index in kept)
+        self._counts = [self._counts[index] for index in kept]
+        if not kept:
+            raise CorpusError(*self.left_out)
         self.total_bytes = sum(count.bytes for count in self._counts if count)
         self.counted = True
         if not self.total_bytes:
             raise CorpusError(Problem(self.name, "has no text in it"))
+
+    def _counted(self, entry: Entry) -> Generator[int, None, _Count]:
+        """Read a file; yields as `count`."""
+        file = entry.file(self._reading)
+        rows = texts = size = told = 0
+        for begins, text in _texts(entry, file):
+            rows += begins
+            if text is not None or self.missing_are_empty:
+                texts += begins
+            size += byte_length(text or "")
+            if file.position > told:
+                yield file.position - told
+                told = file.position
+        return _Count(rows, texts, size)
+
+    @property
+    def unreadable(self) -> str:
+        """That files were left out because they cannot be read, and why; empty if none were."""
+        count = len(self.left_out)
+        noun = "file that cannot be read is" if count == 1 else "files that cannot be read are"
+        names = [f"{problem.key} ({problem.message})" for problem in self.left_out]
+        return f"{count:,} {noun} left out: {some(names)}" if count else ""
 
     def rule(self, fraction: float, *, version: int = division.VERSION) -> Rule:
         """How the text is divided where `fraction` of it is for validation, as data preparation
@@ -109,11 +150,12 @@ class Corpus:
         return Division(documents, self.total_bytes, division.share(self.total_bytes, fraction))
 
     def __len__(self) -> int:
-        """The number of documents; counts them if they are not counted yet."""
+        """The number of documents; counts them if they are not counted yet. Rows without a text are
+        none."""
         if not self.counted:
             for _ in self.count():
                 pass
-        return sum(count.documents for count in self._counts if count)
+        return sum(count.texts for count in self._counts if count)
 
     def __repr__(self) -> str:
         number = f"{len(self)} documents" if self.counted else f"{len(self._entries)} files"
@@ -130,22 +172,34 @@ class Corpus:
             yield from self._file(entry).documents() if entry.path else _topic(entry)
 
     def parts(
-        self, rule: Rule | None = None, *, held_out: bool | None = None, start: int = 0
+        self,
+        rule: Rule | None = None,
+        *,
+        held_out: bool | None = None,
+        start: int = 0,
+        left_out: int = 0,
     ) -> Iterator[Part]:
-        """The text of the documents from number `start` on, long ones in parts of some megabytes.
-        By a `rule` all of it, or, `held_out` or not, one side. Where that takes long to be read, a
-        part without text that begins nothing stands for a moment of it. `position` tells how far
-        into the files that is.
+        """The text of the documents from row `start` on, before which `left_out` rows had none,
+        long ones in parts of some megabytes. By a `rule` all of it, or, `held_out` or not, one
+        side. Where that takes long to be read, a part without text that begins nothing stands for
+        a moment of it. `position` tells how far into the files that is.
 
         Raises:
             CorpusError: as `documents`.
         """
         self._read, self._current, number = 0, None, 0
+        self.gaps = Gaps(left_out)
         for entry, count in zip(self._entries, self._counts, strict=True):
-            if rule is None and count is not None and number + count.documents <= start:
-                number += count.documents
+            if rule is None and count is not None and number + count.rows <= start:
+                number += count.rows
             elif entry.rows:
-                for text in self._file(entry).texts():
+                for found in self._file(entry).texts():
+                    text = "" if found is None and self.missing_are_empty else found
+                    if text is None:
+                        if number >= start:
+                            self.gaps.add(0, number)
+                        number += 1
+                        continue
                     cut = None if rule is None else rule.cut(_length(text, rule))
                     if number >= start:
                         yield from _one_side(number, _sides([text], cut, rule), held_out)
@@ -198,8 +252,14 @@ class Corpus:
         for entry in self._entries:
             changed = entry.path.stat().st_mtime_ns if entry.path else 0
             digest.update(f"{entry.name}\0{entry.size}\0{changed}\0".encode())
+            if entry.format.kind in ("json", "csv", "tsv") or entry.encoding != "UTF-8":
+                # There was a time when such files were read otherwise.
+                digest.update(f"{entry.format.kind}\0{entry.encoding}\0".encode())
         if self._reading != Reading():
-            digest.update(json.dumps(asdict(self._reading)).encode())
+            how = asdict(self._reading)
+            if self._reading.unreadable_files == "stop":
+                del how["unreadable_files"]
+            digest.update(json.dumps(how).encode())
         return digest.hexdigest()
 
 
@@ -215,10 +275,11 @@ def open_corpus(
     sample: str = "all",
     text_field: str = "text",
     encoding_errors: EncodingErrors = "strict",
+    unreadable_files: UnreadableFiles = "stop",
 ) -> Corpus:
     """The corpus of a source: `stdlib` with a sample of it, or `text` with paths. `text_field` is
-    where a row of JSON Lines or parquet has its text, `encoding_errors` what becomes of bytes that
-    are not UTF-8.
+    where a row has its text, `encoding_errors` what becomes of bytes that are not UTF-8,
+    `unreadable_files` of files that cannot be read.
 
     Raises:
         CorpusError: as `library` or `search`; there is no such source.
@@ -226,10 +287,15 @@ def open_corpus(
     if source == "stdlib":
         return Corpus(f"stdlib/{sample}", library(sample))
     if source == "text":
-        reading = Reading(text_field, encoding_errors)
+        reading = Reading(text_field, encoding_errors, unreadable_files)
         found = search(paths, reading)
-        name = shown(Path(paths[0]))
-        return Corpus(name, found.entries, skipped=found.binaries, reading=reading)
+        return Corpus(
+            shown(Path(paths[0])),
+            found.entries,
+            reading=reading,
+            notes=tuple(found.notes),
+            left_out=found.left_out,
+        )
     known = ("stdlib", "text")
     raise CorpusError(Problem("source", "there is no such source", source, nearest(source, known)))
 
@@ -287,7 +353,7 @@ def _length(text: str, rule: Rule | None) -> int:
     return len(text) if rule is not None and rule.in_characters else byte_length(text)
 
 
-def _texts(entry: Entry, file: DocumentFile) -> Iterator[tuple[bool, str]]:
+def _texts(entry: Entry, file: DocumentFile) -> Iterator[tuple[bool, str | None]]:
     """All text of a file in parts, each with whether it begins a document."""
     if entry.rows:
         yield from ((True, text) for text in file.texts())
@@ -328,7 +394,11 @@ class ReadsText(Protocol):
     @property
     def encoding_errors(self) -> EncodingErrors: ...
 
+    @property
+    def unreadable_files(self) -> UnreadableFiles: ...
+
 
 def reading_of(config: ReadsText) -> dict[str, Any]:
     """How files are read, as `open_corpus` takes it."""
-    return {"text_field": config.text_field, "encoding_errors": config.encoding_errors}
+    keys = ("text_field", "encoding_errors", "unreadable_files")
+    return {key: getattr(config, key) for key in keys}

@@ -21,6 +21,7 @@ class Entry:
     text: str = ""
     format: Format = _TEXT
     mark: int = 0
+    encoding: str = "UTF-8"
 
     @property
     def text_bytes(self) -> int:
@@ -38,5 +39,6 @@ class Entry:
         return DocumentFile(self.path, self.name, self.format, reading)
 
     def exact(self, reading: Reading) -> bool:
-        """Its size is its text's size, and it is one document."""
-        return self.format.plain and reading.encoding_errors == "strict"
+        """Its size is its text's size, and it is one document; nothing has to be read for that."""
+        plain = self.format.plain and self.encoding == "UTF-8"
+        return plain and reading.encoding_errors == "strict" and reading.unreadable_files == "stop"

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from talm_core.data.hub.dataset_id import dataset_problems
-from talm_core.data.sources import SOURCES, SourceName, plain_name
+from talm_core.data.sources import ALSO, SOURCES, SourceName, plain_name
 from talm_core.errors import Problem
 from talm_core.settings.schema import JobConfig, Setting
 
@@ -27,6 +27,7 @@ class DataConfig(JobConfig):
             "Source",
             "Where the documents come from.",
             positional=True,
+            also=ALSO,
             more=" ".join(f"{source.name}: {source.help}" for source in SOURCES.values()),
         ),
     ] = "stdlib"
@@ -35,9 +36,10 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Text files or directories.",
+            bare=True,
             picks="paths",
-            more="Each file is one document, of .jsonl and .parquet each row; .gz and .zst are"
-            " unpacked on the way. Directories are read recursively in name order.",
+            more="Each file is one document, of .jsonl, .json, .csv and .parquet each row; .gz and"
+            " .zst are unpacked on the way. Directories are read recursively in name order.",
             only_with=("source", ("text",)),
         ),
     ] = ()
@@ -106,7 +108,7 @@ class DataConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Source",
-            "Field or column that holds the text, in rows of datasets, JSON Lines and parquet.",
+            "Field or column that holds the text, in rows of datasets, JSON, CSV and parquet.",
             more="Most datasets call it text.",
             advanced=True,
             only_with=("source", ("text", "hub")),
@@ -117,11 +119,23 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "What to do with bytes that are not UTF-8.",
-            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            more="strict stops, naming the file or row and the byte; replace puts U+FFFD in their"
+            " place.",
+            advanced=True,
+            only_with=("source", ("text", "hub")),
+        ),
+    ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Source",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
             advanced=True,
             only_with=("source", ("text",)),
         ),
-    ] = "strict"
+    ] = "stop"
     keep_downloads: Annotated[
         bool,
         Setting(

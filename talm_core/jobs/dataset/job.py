@@ -134,6 +134,8 @@ class Preparation:
         """Open the source, and reckon limits from how much there is."""
         texts, tally, position = self._texts, self._tally, self._position
         connecting, due = tally.connecting, tally.due
+        if texts.corpus is not None:
+            texts.corpus.missing_are_empty = position.division == 1
         texts.open(position.listing, self._report, connecting=connecting, due=due)
         if texts.stream is not None:
             position.listing = texts.stream.listing
@@ -252,14 +254,19 @@ class Preparation:
             split = PARTS[part]
             place = Place(cursor, there)
             rule = corpus.rule(self._config.val_fraction, version=position.division)
-            documents = data_split.located(corpus, rule, split, cursor.row)
+            documents = data_split.located(
+                corpus, rule, split, cursor.row, left_out=cursor.left_out
+            )
             number = 1 + sum(shard.split == split for shard in shards)
             with self._writer(data_split.names(split, number)) as writer:
                 self._write_again(tail, writer)
                 self._write(documents, writer, place, self._goal(split))
             shards += writer.shards
+            end = self._cursor(place)
+            if self._tokens < self._limit:
+                self._left_out = self._texts.left_out
             if self._remembers and split == "train":
-                self._remember_end(shards, self._cursor(place))
+                self._remember_end(shards, end)
             cursor, there, tail = Cursor(part=part + 1), self._tokens, None
             if self._remembers and split == "val":
                 position.shards[:], position.cursor = shards, cursor

@@ -8,6 +8,7 @@ SPEC = JobSpec(
         CommandSpec(
             "prepare-data",
             "Turn documents into token shards.",
+            entry="talm_core.cli.prepare:prepare",
             flags=("DETACH",),
             aliases=("download-data",),
         ),

@@ -24,6 +24,7 @@ class ExportConfig(JobConfig):
             "Output",
             "gguf: one file for llama.cpp and Ollama. huggingface: a directory for transformers.",
             flags=("-f",),
+            also=(("hf", "huggingface"), ("transformers", "huggingface")),
         ),
     ] = "gguf"
     outtype: Annotated[
@@ -42,6 +43,7 @@ class ExportConfig(JobConfig):
             "Output",
             "Directory to make; none means one below exports/ in the workspace.",
             flags=("-o",),
+            picks="path",
         ),
     ] = None
 

@@ -81,6 +81,7 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
             "Name of the model.",
             more="The run is shown under it, and its checkpoints lie in a directory of that name.",
             flags=("-n", "--name"),
+            bare=True,
         ),
     ]
     data_dir: Annotated[
@@ -111,6 +112,7 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
         Setting(
             "Run",
             "Checkpoint whose weights the run begins with; none draws them from the seed.",
+            picks="path",
             more="A model's name for its newest checkpoint, `nano/checkpoint-000500` for a certain"
             " one, or a directory. Its shape and tokenizer must be the run's own; the optimizer and"
             " the data's order begin anew.",

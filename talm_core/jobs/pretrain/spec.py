@@ -14,7 +14,7 @@ SPEC = JobSpec(
             "plan",
             "What a training run is going to be: sizes, memory, disk, and why.",
             entry="talm_core.cli.plan:show_plan",
-            flags=("PRESET",),
+            flags=("PRESET_ALONE",),
         ),
     ),
     config="talm_core.jobs.pretrain.config:PretrainConfig",

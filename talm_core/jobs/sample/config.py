@@ -17,7 +17,16 @@ class SampleConfig(JobConfig):
     title: ClassVar[str] = "Play"
 
     model: Model
-    prompt: Annotated[str, Setting("Text", "Text to continue.")] = ""
+    prompt: Annotated[
+        str,
+        Setting(
+            "Text",
+            "Text to continue; - reads standard input.",
+            more="Without one, what is piped in is continued; on a terminal, texts are asked for.",
+            flags=("-p",),
+            bare=True,
+        ),
+    ] = ""
     token_healing: Annotated[
         bool,
         Setting(

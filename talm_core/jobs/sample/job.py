@@ -106,6 +106,10 @@ class Session:
         }
         yield Finished(seconds=time.monotonic() - began, summary=summary)
 
+    def load(self, config: SampleConfig) -> None:
+        """Have a model at hand before there is a text to continue; errors as those of `sample`."""
+        self._load(config)
+
     def _load(self, config: SampleConfig) -> tuple[Path, _Loaded]:
         from talm_core.training.device import choose_device
 

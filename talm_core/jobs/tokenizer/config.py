@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field
 
 from talm_core.data.hub.dataset_id import dataset_problems
-from talm_core.data.sources import SOURCES, CorpusName
+from talm_core.data.sources import ALSO, SOURCES, CorpusName
 from talm_core.errors import Problem
 from talm_core.settings.name import Name
 from talm_core.settings.schema import JobConfig, Setting
@@ -59,8 +59,8 @@ class TokenizerConfig(JobConfig):
             "Text files or directories to learn from; none means the corpus below.",
             picks="paths",
             more="Directories are read recursively; .gz and .zst are unpacked on the way. Every"
-            " file is a document of its own, of .jsonl and .parquet every row: no token crosses"
-            " from one document into the next.",
+            " file is a document of its own, of .jsonl, .json, .csv and .parquet every row: no"
+            " token crosses from one document into the next.",
         ),
     ] = ()
     corpus: Annotated[
@@ -68,6 +68,7 @@ class TokenizerConfig(JobConfig):
         Setting(
             "Corpus",
             "Corpus to learn from when no file is given.",
+            also=ALSO,
             more="stdlib: the Python standard library's sources and documentation topics on this"
             " machine, about 9 MB. dataset: one of this workspace, read back from its shards"
             " without its validation part. The others come from the network, hub any dataset"
@@ -148,7 +149,7 @@ class TokenizerConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Corpus",
-            "Field that holds the text, in rows of hub datasets, JSON Lines and parquet files.",
+            "Field that holds the text, in rows of hub datasets, JSON, CSV and parquet.",
             more="Most datasets call it text.",
             advanced=True,
         ),
@@ -162,6 +163,16 @@ class TokenizerConfig(JobConfig):
             advanced=True,
         ),
     ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Corpus",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
+            advanced=True,
+        ),
+    ] = "stop"
     max_bytes: Annotated[
         int | None,
         Field(ge=1),

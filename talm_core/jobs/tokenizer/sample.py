@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus
+from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus, reading_of
 from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.jobs.tokenizer.config import MOST_READ, TokenizerConfig
 from talm_core.storage import artifact_files, atomic
@@ -90,8 +90,7 @@ def _read(config: TokenizerConfig) -> Sample:
         "text" if config.text_file else config.corpus,
         paths=config.text_file,
         sample=config.corpus_sample or "all",
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
+        **reading_of(config),
     )
     reading = Reading(config.max_bytes)
     # What was not learned from comes behind all that was.
