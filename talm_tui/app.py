@@ -26,7 +26,7 @@ from talm_tui.shell import preferences
 from talm_tui.shell.internals import bind
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
-from talm_tui.shell.palette import commands
+from talm_tui.shell.palette import OtherPlaces, commands
 from talm_tui.shell.places import form_of, places
 from talm_tui.shell.theme import DARK, series, styles, themes
 
@@ -46,6 +46,7 @@ class TalmApp(App[None]):
     """
 
     TITLE = "talm"
+    COMMANDS = App.COMMANDS | {OtherPlaces}
     CSS_PATH = styles("app")
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -75,7 +76,7 @@ class TalmApp(App[None]):
             tooltip="Letters on everything that can be gone to",
         ),
         Binding(
-            "f1",
+            "f1,question_mark",
             "help",
             "help",
             id="app.help",

@@ -29,6 +29,7 @@ class Setting:
     `help` is one line. `more` is what the form shows beside the focused field: what it costs and
     what is usual. `flags` are short or original names of the command-line flag; the long flag is
     always the field's name with dashes. `picks` says what a form offers instead of typing.
+    `names` is what it names without a list to pick from: an artifact, or something in it.
     `resume` marks settings that may differ when a run is resumed. `only_with` names another
     setting and the values of it with which this one counts; with any other it must be left alone,
     and a form does not show it. `shape` marks settings that what a run saved could not be loaded
@@ -42,6 +43,7 @@ class Setting:
     flags: tuple[str, ...] = ()
     advanced: bool = False
     picks: Kind = "text"
+    names: Kind | None = None
     resume: bool = False
     positional: bool = False
     only_with: tuple[str, tuple[str, ...]] | None = None
