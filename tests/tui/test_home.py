@@ -160,12 +160,12 @@ def test_keys_fit_the_chosen_run(workspace: Workspace) -> None:
         def footer() -> str:
             return screen_text(app).splitlines()[-1]
 
-        assert "k stop" in footer()
+        assert "K stop" in footer()
         assert "r resume" not in footer()
         await pilot.press("down")
         await pilot.pause()
         assert "r resume" in footer()
-        assert "k stop" not in footer()
+        assert "K stop" not in footer()
         assert "s quick start" in footer()
 
     play(workspace, story)
@@ -202,13 +202,13 @@ def test_stop_asks_first(workspace: Workspace) -> None:
     app = Recorded(workspace)
 
     async def story(_: TalmApp, pilot: Pilot[None]) -> None:
-        await pilot.press("k")
+        await pilot.press("K")
         assert isinstance(app.screen, ConfirmScreen)
         assert "Stop nano?" in screen_text(app)
         await pilot.press("escape")
         assert isinstance(app.screen, HomeScreen)
         assert app.asked == []
-        await pilot.press("k", "y")
+        await pilot.press("K", "y")
         await pilot.pause()
         assert app.asked == [("nano", Stop())]
 
@@ -477,7 +477,7 @@ def test_names_with_markup_and_escapes_are_text(empty_workspace: Workspace) -> N
         assert "✕ [red]x" in text
         assert "[bold]no good" in text
         assert "\x1b" not in text
-        await pilot.press("r", "k", "enter")
+        await pilot.press("r", "K", "enter")
 
     play(empty_workspace, story)
 
@@ -497,7 +497,7 @@ def test_the_workspace_may_vanish(workspace: Workspace) -> None:
         shutil.rmtree(workspace.root)
         app.refresh_workspace()
         await until(pilot, lambda: app.snapshot.empty)
-        await pilot.press("l", "r", "k", "enter", "down")
+        await pilot.press("l", "r", "K", "enter", "down")
         await until(pilot, lambda: "Press s" in screen_text(app))
         await asyncio.sleep(0)
 
@@ -544,7 +544,7 @@ def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> Non
             "validation  2.963 nats/token, 2.315 bits/byte",
             "learns from stdlib/all",
             "settings    max_steps 900",
-            "k  stop",
+            "K  stop",
         ):
             assert text in detail(app)
         # The chart goes from the first value to the last, its axis from the first step.

@@ -68,6 +68,6 @@ def test_log(snap_compare: Any, workspace: Workspace, monkeypatch: pytest.Monkey
 def test_question(snap_compare: Any, workspace: Workspace) -> None:
     async def ask(pilot: Pilot[None]) -> None:
         await looked(pilot)
-        await pilot.press("k")
+        await pilot.press("K")
 
     assert snap_compare(TalmApp(workspace), terminal_size=(80, 24), run_before=ask)
