@@ -169,7 +169,8 @@ def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
     parts: list[str | tuple[str, str]] = [text]
     for hint in hints:
         action, _, word = hint.partition(" ")
-        parts += ["   ", (key(action), "bold $accent"), f" {word}"]
+        # A key and its word stay together.
+        parts += ["   ", (key(action), "bold $accent"), f"\u00a0{word}"]
     return Content.assemble(*parts)
 
 
