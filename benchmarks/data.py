@@ -42,7 +42,8 @@ from talm_core.jobs.dataset.job import Preparation
 from talm_core.runtime.context import Unheard
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import cores
-from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
+from talm_core.tokenizer.bpe_encoder import FastTokenizer
+from talm_core.tokenizer.characters import CharacterClasses
 from talm_core.tokenizer.piece_table import Tokens
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary

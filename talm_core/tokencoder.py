@@ -14,6 +14,7 @@ from itertools import pairwise
 from talm_core.tokenizer import bpe_trainer
 from talm_core.tokenizer.bpe_trainer import PathLike
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN, GPT2_REGEX_PATTERN
+from talm_core.tokenizer.splitter import splitter
 from talm_core.tokenizer.tokenizer import Tokenizer
 
 __all__ = [
@@ -70,12 +71,10 @@ class TokenizerTrainer(bpe_trainer.TokenizerTrainer):
     ) -> Iterator[list[int]]:
         """The bytes of each piece that `pattern` splits a file into, which is read `chunksize`
         characters at a time; -1 and None mean all."""
-        import regex
-
-        split = regex.compile(pattern)
+        split = splitter(pattern)
         for text in bpe_trainer.read([fp], chunksize):
-            for piece in split.finditer(text):
-                yield list(piece.group().encode())
+            for piece in split.pieces(text):
+                yield list(piece.encode())
 
     def files_to_chunks(
         self, files: Iterable[PathLike], chunksize: ChunkSizes = -1

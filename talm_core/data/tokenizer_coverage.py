@@ -1,4 +1,4 @@
-"""Whether a tokenizer's regular expression takes in all of the text.
+"""Whether a tokenizer's regular expression takes in all of the text, here and elsewhere.
 
 Between the pieces that an expression such as `\\w+` finds, text falls through: no token stands for
 it, and nobody notices until a model writes without spaces. talm's own patterns match every
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from talm_core.data.local.corpus import byte_length
 from talm_core.data.resume_state import Located
 from talm_core.runtime.events import Event, Notice
+from talm_core.tokenizer.hf import other_ids
 from talm_core.tokenizer.patterns import CUTTABLE
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -28,6 +29,7 @@ class Coverage:
         self._left = 0 if vocabulary.pattern in CUTTABLE else LOOKED_AT
         self._tokenizer = Tokenizer.from_vocabulary(vocabulary) if self._left else None
         self._told = False
+        self._elsewhere = other_ids(vocabulary)
 
     def over(self, documents: Iterable[Located | None]) -> Iterator[Located | None]:
         """The documents as they are, looked at on the way until enough is seen.
@@ -48,7 +50,11 @@ class Coverage:
         self.lost += size - int(self._tokenizer.lengths[self._tokenizer.ids(text)].sum())
 
     def report(self, report: Callable[[Event], None], *, complete: bool = False) -> None:
-        """Warn, once, when enough was seen, or all there is, and some of it is lost."""
+        """Warn, once, of a tokenizer that gives other ids elsewhere, and when enough was seen, or
+        all there is, and some of it is lost."""
+        if self._elsewhere:
+            report(Notice(message=self._elsewhere, level="warning"))
+            self._elsewhere = ""
         if self.lost and not self._told and (complete or not self._left):
             self._told = True
             share = f"{self.lost / self.text_bytes:.1%}"

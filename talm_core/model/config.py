@@ -1,13 +1,17 @@
-"""The settings of a model's shape. Loads no torch."""
+"""The settings of a model's shape, and the shape. Loads no torch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from talm_core.errors import Problem
 from talm_core.settings.schema import Component, Setting
+
+NORM_EPSILON = 1e-5
+"""What is added to the mean square before a vector is divided by its root."""
 
 
 class ContextConfig(Component):
@@ -131,3 +135,38 @@ class ArchitectureConfig(ContextConfig):
             hint = ", ".join(divisors)
             problems.append(Problem("n_kv_head", message, self.n_kv_head, hint))
         return problems
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The shape of a model: all that is needed to build it."""
+
+    vocab_size: int
+    n_layer: int
+    n_head: int
+    n_kv_head: int
+    n_embd: int
+    n_hidden: int
+    context_len: int
+    rope_theta: float = 10_000.0
+    tie_embeddings: bool = True
+    norm_epsilon: float = NORM_EPSILON
+
+    @property
+    def head_dim(self) -> int:
+        return self.n_embd // self.n_head
+
+    @classmethod
+    def of(cls, config: ArchitectureConfig, vocab_size: int) -> ModelConfig:
+        """The shape a run asks for."""
+        return cls(
+            vocab_size=vocab_size,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            n_kv_head=config.kv_heads,
+            n_embd=config.n_embd,
+            n_hidden=config.hidden,
+            context_len=config.context_len,
+            rope_theta=config.rope_theta,
+            tie_embeddings=config.tie_embeddings,
+        )

@@ -22,12 +22,13 @@ from gguf.constants import GGML_QUANT_SIZES, GGML_QUANT_VERSION
 from gguf.quants import quant_shape_to_byte_shape, quantize
 from gguf.utility import size_label
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.model.transformer import ModelConfig
+from talm_core.model.config import ModelConfig
+from talm_core.model.weights import Weights
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.hf import byte_characters, merges, without_generation
+from talm_core.tokenizer.byte_level import merges, shown
+from talm_core.tokenizer.hf import without_generation
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary
 
 Floats = NDArray[np.float32]
@@ -47,8 +48,6 @@ PRE_TOKENIZERS = {
 
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<|assistant_end|>")
 
-_CHARACTERS = byte_characters()
-
 _TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -65,6 +64,10 @@ _LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+
+
+_NO_MERGE = "[no] [merge]"
+"""llama.cpp refuses a file without any. No text has these parts: each is longer than a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def permuted(rows: Floats, heads: int) -> Floats:
 
 def write(
     path: Path,
-    weights: Path,
+    weights: Weights,
     config: ModelConfig,
     vocabulary: Vocabulary,
     *,
@@ -153,7 +156,7 @@ def write(
     chat_template: str = "",
     sampling: Mapping[str, object] | None = None,
 ) -> Iterator[int]:
-    """Write the file at `path` from the `model.safetensors` at `weights`; yields the bytes of each
+    """Write the file at `path` from weights of the config's shapes; yields the bytes of each
     tensor written. One tensor is in memory at a time. `sampling` is what `generation_config.json`
     recommends.
 
@@ -174,13 +177,10 @@ def write(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        with safe_open(weights, framework="pt") as source:
-            for entry in listed:
-                tensor: Floats = source.get_tensor(entry.source).float().numpy()
-                writer.write_tensor_data(_stored(entry, tensor, weights))
-                yield entry.size
-    except SafetensorError as error:
-        raise ArtifactError(Problem(str(weights), f"is damaged: {error}")) from None
+        for entry in listed:
+            tensor: Floats = weights.tensor(entry.source).float().numpy()
+            writer.write_tensor_data(_stored(entry, tensor))
+            yield entry.size
     finally:
         writer.close()
 
@@ -189,13 +189,7 @@ def _element(entry: Entry) -> np.dtype[np.floating]:
     return np.dtype(np.float16 if entry.kind == Kind.F16 else np.float32)
 
 
-def _stored(entry: Entry, tensor: Floats, weights: Path) -> NDArray[np.generic]:
-    if tensor.shape != entry.shape:
-        message = f"does not fit its config: {entry.source} is {tensor.shape}, not {entry.shape}"
-        raise ArtifactError(Problem(str(weights), message))
-    if not np.isfinite(tensor).all():
-        message = f"{entry.source} holds values that are no numbers"
-        raise ArtifactError(Problem(str(weights), message, hint="choose an older checkpoint"))
+def _stored(entry: Entry, tensor: Floats) -> NDArray[np.generic]:
     # A block of q8_0 has a scale of f16, for values up to 127 times it.
     limit = float(np.finfo(np.float16).max) * (127 if entry.blocked else 1)
     if entry.kind != Kind.F32 and np.abs(tensor).max(initial=0) > limit:
@@ -253,9 +247,15 @@ def _describe_tokens(
     writer.add_tokenizer_pre(pre_tokenizer(vocabulary))
     writer.add_token_list(texts)
     writer.add_token_types(types)
-    writer.add_token_merges(
-        [f"{_shown(left)} {_shown(right)}" for left, right in merges(vocabulary.ranks)]
-    )
+    pairs = [f"{shown(left)} {shown(right)}" for left, right in merges(vocabulary.ranks)]
+    unmade = sum(len(token) > 1 for token in vocabulary.ranks) - len(pairs)
+    if unmade and vocabulary.pattern == patterns.GPT2:
+        # Of the two ways of splitting, only llama-bpe looks for whole pieces first.
+        message = f"{unmade:,} of its tokens is made by no merge, and llama.cpp finds none such"
+        message = message if unmade == 1 else message.replace("is made", "are made")
+        hint = "--format huggingface keeps them"
+        raise ArtifactError(Problem(f"tokenizer {vocabulary.name}", message, hint=hint))
+    writer.add_token_merges(pairs or [_NO_MERGE])
     special: Mapping[str, int] = vocabulary.special_tokens
     end = special.get(END_OF_TEXT)
     if end is not None:
@@ -288,15 +288,17 @@ def pre_tokenizer(vocabulary: Vocabulary) -> str:
 def tokens(vocabulary: Vocabulary, size: int) -> tuple[list[str], list[int]]:
     """The text and type of each of `size` ids: bytes as GPT-2 shows them, special tokens as they
     are written, and a name of its own for an id that stands for nothing."""
-    texts = [f"[PAD{index}]" for index in range(size)]
+    texts = [""] * size
     types = [int(TokenType.UNUSED)] * size
     for token, index in vocabulary.ranks.items():
-        texts[index], types[index] = _shown(token), int(TokenType.NORMAL)
+        texts[index], types[index] = shown(token), int(TokenType.NORMAL)
     for text, index in vocabulary.special_tokens.items():
         texts[index], types[index] = text, int(TokenType.CONTROL)
+    known = set(texts)
+    for index, text in enumerate(texts):
+        if not text:
+            name = f"[PAD{index}]"
+            while name in known:
+                name = f"[{name}]"
+            texts[index] = name
     return texts, types
-
-
-def _shown(token: bytes) -> str:
-    """Bytes as the printable characters that stand for them."""
-    return "".join(_CHARACTERS[byte] for byte in token)

@@ -12,23 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.model.transformer import ModelConfig, Transformer
+from talm_core.model.config import ModelConfig
+from talm_core.model.hf_config import CHAT, CONFIG, GENERATION, read_config
+from talm_core.model.transformer import Transformer
+from talm_core.model.weight_files import WEIGHTS
+from talm_core.model.weights import Weights
 from talm_core.storage import atomic
-from talm_core.tokenizer.hf import chat_template, write_huggingface
+from talm_core.tokenizer.hf import write_huggingface
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
-
-CONFIG = "config.json"
-GENERATION = "generation_config.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"
-WEIGHTS = "model.safetensors"
-CHAT = "talm_chat"
-"""The key in a model's `config.json` that says it has learned from conversations."""
 
 # Where each of our parameters stands in a file; several names are stacked along the rows.
 _TOP = {
@@ -90,32 +85,60 @@ def load(directory: Path, *, dtype: torch.dtype = torch.float32) -> Transformer:
     Raises:
         ArtifactError: missing, damaged, or an architecture talm does not know.
     """
-    model = Transformer(read_config(directory), dtype=dtype)
-    load_weights(dict(model.named_parameters()), directory / WEIGHTS)
+    config = read_config(directory)
+    Weights(directory).require(shapes(config))
+    model = Transformer(config, dtype=dtype)
+    load_weights(dict(model.named_parameters()), directory)
     return model
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The tensors of a model in files, by name."""
+    wide, keys = config.n_embd, config.n_kv_head * config.head_dim
+    of_block = {
+        "input_layernorm": (wide,),
+        "self_attn.q_proj": (wide, wide),
+        "self_attn.k_proj": (keys, wide),
+        "self_attn.v_proj": (keys, wide),
+        "self_attn.o_proj": (wide, wide),
+        "post_attention_layernorm": (wide,),
+        "mlp.gate_proj": (config.n_hidden, wide),
+        "mlp.up_proj": (config.n_hidden, wide),
+        "mlp.down_proj": (wide, config.n_hidden),
+    }
+    found: dict[str, tuple[int, ...]] = {_TOP["embedding"]: (config.vocab_size, wide)}
+    for layer in range(config.n_layer):
+        for piece, shape in of_block.items():
+            found[f"model.layers.{layer}.{piece}.weight"] = shape
+    found[_TOP["norm"]] = (wide,)
+    if not config.tie_embeddings:
+        found[_TOP["output"]] = (config.vocab_size, wide)
+    return found
 
 
 @torch.no_grad()
 def load_weights(
-    named: dict[str, Tensor], path: Path, *, part: Callable[[Tensor, Tensor], Tensor] | None = None
+    named: dict[str, Tensor],
+    directory: Path,
+    *,
+    part: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> None:
-    """Fill tensors named as our parameters from a file `save_weights` wrote. `part` makes of a
-    whole tensor what belongs into a given one, where that is a part of it.
+    """Fill tensors named as our parameters from a directory's weights, one after the other. `part`
+    makes of a whole tensor what belongs into a given one, where that is a part of it.
 
     Raises:
-        ArtifactError: the file is missing, damaged or of another shape.
+        ArtifactError: a file is missing, damaged or of another shape.
     """
-    try:
-        tensors = load_file(path)
-        for name, tensor in named.items():
-            whole = torch.cat([tensors[key] for key in _keys(name)])
+    weights = Weights(directory)
+    for name, tensor in named.items():
+        try:
+            whole = torch.cat([weights.tensor(key) for key in _keys(name)])
+            if part is None and whole.shape != tensor.shape:  # copying would spread it
+                raise RuntimeError(f"{name} is {tuple(whole.shape)}, not {tuple(tensor.shape)}")
             tensor.copy_(whole if part is None else part(whole, tensor))
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
-    except KeyError as error:
-        raise ArtifactError(Problem(str(path), f"is damaged: {error} is missing")) from None
-    except RuntimeError as error:
-        raise ArtifactError(Problem(str(path), f"does not fit its config: {error}")) from None
+        except RuntimeError as error:
+            message = f"does not fit its config: {error}"
+            raise ArtifactError(Problem(str(weights.path), message)) from None
 
 
 def rows_of(name: str, config: ModelConfig, rows: int) -> list[int]:
@@ -169,98 +192,3 @@ def _configurations(
     }
     generation = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
     return model | tokens, generation | tokens
-
-
-def template_of(directory: Path, vocabulary: Vocabulary | None) -> str:
-    """The template by which a model's conversations are written; empty for a base model. One with
-    talm's own template is a base model unless its `config.json` says otherwise: they stood beside
-    every model once.
-
-    Raises:
-        ArtifactError: a file that says it is damaged.
-    """
-    file = directory / TEMPLATE
-    template = _string(directory / TOKENIZER_CONFIG, "chat_template")
-    if file.is_file():
-        template = file.read_text(encoding="utf-8")
-    own = None if vocabulary is None else chat_template(vocabulary)
-    if template == own and _value(directory / CONFIG, CHAT) is not True:
-        return ""
-    return template
-
-
-def sampling(directory: Path) -> dict[str, object]:
-    """How its `generation_config.json` recommends to sample; empty without one.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    keys = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    found = {key: _value(directory / GENERATION, key) for key in keys}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _string(path: Path, key: str) -> str:
-    value = _value(path, key)
-    return value if isinstance(value, str) else ""
-
-
-def _value(path: Path, key: str) -> object:
-    """A value of a JSON object in a file; None without it, or without the file."""
-    try:
-        value: object = json.loads(path.read_bytes()).get(key)
-        return value
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ArtifactError(Problem(str(path), f"is damaged: {error}")) from None
-
-
-def read_config(directory: Path) -> ModelConfig:
-    """The shape in a directory's `config.json`.
-
-    Raises:
-        ArtifactError: missing, damaged, or not a plain Llama.
-    """
-    path = directory / CONFIG
-    try:
-        values = json.loads(path.read_bytes())
-        if values["model_type"] != "llama" or values.get("hidden_act", "silu") != "silu":
-            raise ArtifactError(Problem(str(path), "is no Llama model", values["model_type"]))
-        rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-        if rope.get("rope_type", "default") != "default" or values.get("attention_bias"):
-            message = "has scaled positions or biases, which talm does not compute"
-            raise ArtifactError(Problem(str(path), message))
-        heads = int(values["num_attention_heads"])
-        config = ModelConfig(
-            vocab_size=int(values["vocab_size"]),
-            n_layer=int(values["num_hidden_layers"]),
-            n_head=heads,
-            n_kv_head=int(values.get("num_key_value_heads") or heads),
-            n_embd=int(values["hidden_size"]),
-            n_hidden=int(values["intermediate_size"]),
-            context_len=int(values["max_position_embeddings"]),
-            rope_theta=float(rope.get("rope_theta") or values.get("rope_theta") or 10_000.0),
-            tie_embeddings=bool(values.get("tie_word_embeddings", False)),
-            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
-        )
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise ArtifactError(Problem(str(path), message)) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        raise ArtifactError(Problem(str(path), f"is damaged: {error}")) from None
-    _check(path, config, values)
-    return config
-
-
-def _check(path: Path, config: ModelConfig, values: dict[str, Any]) -> None:
-    sizes = (config.n_layer, config.n_head, config.n_kv_head, config.n_embd, config.context_len)
-    if min(sizes) < 1 or config.n_head % config.n_kv_head or config.n_embd % (2 * config.n_head):
-        raise ArtifactError(Problem(str(path), "its sizes contradict each other"))
-    if values.get("head_dim") not in (None, config.head_dim):
-        message = "has heads whose sizes do not add up to the width"
-        raise ArtifactError(Problem(str(path), message, values["head_dim"]))

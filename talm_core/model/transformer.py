@@ -15,13 +15,12 @@ model.hf` splits them into the names the rest of the world knows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.model.config import ArchitectureConfig
+from talm_core.model.config import ModelConfig as ModelConfig
 from talm_core.model.operators import (
     causal_attention,
     linear_cross_entropy,
@@ -29,41 +28,6 @@ from talm_core.model.operators import (
     rotate,
     swiglu,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """The shape of a model: all that is needed to build it."""
-
-    vocab_size: int
-    n_layer: int
-    n_head: int
-    n_kv_head: int
-    n_embd: int
-    n_hidden: int
-    context_len: int
-    rope_theta: float = 10_000.0
-    tie_embeddings: bool = True
-    norm_epsilon: float = 1e-5
-
-    @property
-    def head_dim(self) -> int:
-        return self.n_embd // self.n_head
-
-    @classmethod
-    def of(cls, config: ArchitectureConfig, vocab_size: int) -> ModelConfig:
-        """The shape a run asks for."""
-        return cls(
-            vocab_size=vocab_size,
-            n_layer=config.n_layer,
-            n_head=config.n_head,
-            n_kv_head=config.kv_heads,
-            n_embd=config.n_embd,
-            n_hidden=config.hidden,
-            context_len=config.context_len,
-            rope_theta=config.rope_theta,
-            tie_embeddings=config.tie_embeddings,
-        )
 
 
 class Cache:

@@ -53,7 +53,8 @@ def loads(text: str, *, where: str = "config.toml") -> JobConfig:
         ConfigError: not TOML, no known job, a version from a newer talm, or wrong settings.
     """
     try:
-        values = tomllib.loads(text)
+        # Editors on Windows put a mark in front.
+        values = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         # A ValueError that is none of TOML's own: a number of thousands of digits.
         raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None

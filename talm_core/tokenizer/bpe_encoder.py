@@ -2,10 +2,8 @@
 
 Text is made of few different pieces. A piece's ids are looked up in a table by its bytes, and
 merged only when it is not there. For the named patterns the pieces are found by a loop over UTF-8
-bytes; which characters are letters, digits and white space is asked of tiktoken's own regular
-expressions, whose edition of Unicode may be another than Python's, for 256 characters at a time
-when a text first has one of them. What the loop cannot do is left to tiktoken: texts with pieces
-of more than `splitting.LONGEST_PIECE` bytes, and long pieces that are not in the table.
+bytes. What the loop cannot do is left to tiktoken: texts with pieces of more than
+`pretokenize.LONGEST_PIECE` bytes, and long pieces that are not in the table.
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tiktoken
 
 from talm_core.tokenizer import patterns
+from talm_core.tokenizer.characters import CharacterClasses, character_at, character_classes
 from talm_core.tokenizer.jit import Scalar, compiled, inner, is_cached
 from talm_core.tokenizer.piece_table import (
     ANSWERS,
@@ -40,15 +38,11 @@ from talm_core.tokenizer.piece_table import (
     second_of,
     slot_of,
 )
-from talm_core.tokenizer.pretokenize import LONGEST_PIECE, _character, _gpt2_end, _piece_end
+from talm_core.tokenizer.pretokenize import LONGEST_PIECE, _gpt2_end, _piece_end
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
-_OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = range(5)
-_UNKNOWN = 5
-_BLOCK = 256
 _PROBE = 64
-_CLASSES = ((_LETTER, r"\p{L}+"), (_NUMBER, r"\p{N}+"), (_SPACE, r"\s+"))
 
 STYLES = {patterns.DEFAULT: 0, patterns.LLAMA3: 0, patterns.GPT2: 1}
 """The patterns by which it splits, and how the loop tells them apart."""
@@ -59,32 +53,6 @@ _DONE, _LONG_PIECE, _STRANGE_TEXT, _FULL = range(4)
 # Places in the state of the loop: the text and the byte it is at, the end of the piece there,
 # ids written, and how many were when the text began: -1 before that.
 TEXT, AT, END, WRITTEN, BEGUN = range(5)
-
-
-class CharacterClasses:
-    """The class of every code point for tiktoken's regular expressions, as far as it was asked."""
-
-    def __init__(self) -> None:
-        ranks = {bytes([byte]): byte for byte in range(256)}
-        self._members = [
-            (kind, tiktoken.Encoding("", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}))
-            for kind, pattern in _CLASSES
-        ]
-        self.table = np.full(0x110000, _UNKNOWN, np.uint8)
-        self.learn(0)
-
-    def learn(self, code: int) -> None:
-        """Ask for the character `code` and its neighbours."""
-        start = code // _BLOCK * _BLOCK
-        text = "".join(map(chr, range(start, start + _BLOCK)))
-        found = np.zeros(_BLOCK, np.uint8)
-        for kind, members in self._members:
-            ids = members.encode_to_numpy(text, disallowed_special=())
-            characters = ids.astype(np.uint8).tobytes().decode()
-            found[[ord(character) - start for character in characters]] = kind
-        if start == 0:
-            found[[ord("\r"), ord("\n")]] = _NEWLINE
-        self.table[start : start + _BLOCK] = found
 
 
 class FastTokenizer:
@@ -127,7 +95,7 @@ class FastTokenizer:
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         marks = np.array([-1 if mark is None else mark for mark in before], np.int64)
         if not joined.isascii():
-            self._learn_characters(data.bytes)
+            self._classes.learn_from(data.bytes)
         if len(self._out) < (most := len(joined) + len(parts) + COPIED):
             self._out = np.zeros(most, np.uint32)
         state = self._state
@@ -149,12 +117,6 @@ class FastTokenizer:
             self._out[written : written + len(ids)] = ids
             state[WRITTEN] += len(ids)
         return self._out[: int(state[WRITTEN])]
-
-    def _learn_characters(self, data: Bytes) -> None:
-        at = 0
-        while (found := _unknown(data, at, self._classes.table)) >= 0:
-            at, code = found >> 32, found & 0xFFFFFFFF
-            self._classes.learn(code)
 
     def _arguments(self, data: Text, ends: Longs, marks: Longs) -> tuple[Any, ...]:
         """What `_encode` takes."""
@@ -185,29 +147,14 @@ def compile_all() -> None:
     tokens = Tokens(vocabulary)
     tokens.fill()
     tokenizer = Tokenizer.from_vocabulary(vocabulary)
-    FastTokenizer(tokenizer, tokens, CharacterClasses()).ids(["é"], [None])
-
-
-@compiled
-def _unknown(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
-    """The first character from `at` on whose class is not known: where it is and, in the lower 32
-    bits, its code point; -1 when there is none."""
-    while at < len(data):
-        if data[at] < 0x80:
-            at += 1
-            continue
-        character = _character(data, at)
-        if classes[character >> 3] == _UNKNOWN:
-            return at << 32 | character >> 3
-        at += character & 7
-    return -1
+    FastTokenizer(tokenizer, tokens, character_classes()).ids(["é"], [None])
 
 
 @inner
 def _blank_end(text: Bytes, at: Scalar, classes: Bytes) -> Scalar:
     """Where white space that begins at `at` ends."""
     while at < len(text):
-        character = _character(text, at)
+        character = character_at(text, at)
         kind = classes[character >> 3]
         if kind != classes[0x20] and kind != classes[0x0A]:
             break

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from talm_core.errors import ArtifactError, ConfigError, Problem, nearest
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -54,10 +55,11 @@ class Chat:
         }
 
     def render(
-        self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False
+        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False
     ) -> Rendered:
         """The conversation; each message has a `role` (`system`, `user` or `assistant`) and its
-        text as `content`. With `add_generation_prompt` it ends where the assistant speaks next.
+        text as `content`, in one or as a list of parts. With `add_generation_prompt` it ends where
+        the assistant speaks next.
 
         Raises:
             ConfigError: with every message that is wrong.
@@ -70,7 +72,9 @@ class Chat:
         for message in messages:
             speaks = message["role"] == "assistant"
             rendered.append([self._roles[message["role"]]])
-            rendered.append(self._tokenizer.ids(message["content"]).tolist(), assistant=speaks)
+            rendered.append(
+                self._tokenizer.ids(_text(message["content"]) or "").tolist(), assistant=speaks
+            )
             if speaks:
                 rendered.append([self._end], assistant=True)
         if add_generation_prompt:
@@ -91,8 +95,23 @@ def _problems(messages: Sequence[object]) -> list[Problem]:
         if role not in ROLE_TOKENS:
             known = nearest(str(role), ROLE_TOKENS)
             problems.append(Problem(f"{key}.role", "there is no such role", role, known))
-        if not isinstance(content, str):
+        if (text := _text(content)) is None:
             problems.append(Problem(f"{key}.content", "must be a text", content))
-        elif any("\ud800" <= character <= "\udfff" for character in content):
+        elif any("\ud800" <= character <= "\udfff" for character in text):
             problems.append(Problem(f"{key}.content", "holds half a surrogate pair"))
     return problems
+
+
+def _text(content: object) -> str | None:
+    """What a message says: a text, or parts `{"type": "text", "text": ...}` one after the other.
+    None for anything else."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    texts: list[str] = []
+    for part in content:
+        known = isinstance(part, Mapping) and part.get("type") == "text"
+        text = part.get("text") if known else part
+        if not isinstance(text, str):
+            return None
+        texts.append(text)
+    return "".join(texts)

@@ -17,7 +17,7 @@ from talm_core.system.hardware import cores
 from talm_core.tokenizer import merging, patterns, pieces, pretokenize
 from talm_core.tokenizer.jit import is_kept
 
-_TEXT = "to be, or not to be"
+_TEXT = "to be, or not to bé"
 
 
 class _OtherProcess(event.Listener):

@@ -1,22 +1,19 @@
 """A vocabulary in the files of the Hugging Face world: `tokenizer.json` with its configuration.
 
-`tokenizers` merges by a list of pairs, tiktoken by the rank of what a pair's bytes give. The pair
-of a token is recovered by encoding the token's own bytes: whatever surrounds it in a text, the
-merges inside it happen in that same order, so that no other pair ever forms it. A token its bytes
-do not merge into is reached by tiktoken only as a whole piece; `ignore_merges` does the same.
+A token its bytes do not merge into is reached by tiktoken only as a whole piece; `ignore_merges`
+does the same in `tokenizers`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from heapq import heappop, heappush
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from talm_core.storage import atomic
 from talm_core.tokenizer import patterns
+from talm_core.tokenizer.byte_level import merges, shown
 from talm_core.tokenizer.vocabulary import END_OF_TEXT, ROLE_TOKENS, Vocabulary
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -48,71 +45,19 @@ def huggingface_files(
     }
 
 
-def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The pair each token is merged from, in the order of the tokens' ranks; tokens that come out
-    of no merge are left out."""
-    pairs = []
-    for token, _ in sorted(ranks.items(), key=lambda item: item[1]):
-        if len(token) > 1:
-            parts = _last_parts(ranks, token)
-            if len(parts) == 2:
-                pairs.append((parts[0], parts[1]))
-    return pairs
-
-
-def _last_parts(ranks: dict[bytes, int], token: bytes) -> list[bytes]:
-    """What is left of `token` before the merge that completes it, or when nothing merges.
-
-    A heap of (rank, start, end): a token of many thousand bytes is a matter of milliseconds.
-    """
-    ends = list(range(1, len(token) + 1))  # the end of the part that begins at each byte
-    starts = list(range(len(token)))  # the start of the part that ends with each byte
-    heap: list[tuple[int, int, int]] = []
-
-    def offer(start: int) -> None:
-        middle = ends[start]
-        if middle < len(token):
-            rank = ranks.get(token[start : ends[middle]])
-            if rank is not None:
-                heappush(heap, (rank, start, ends[middle]))
-
-    for start in range(len(token) - 1):
-        offer(start)
-    parts = len(token)
-    while heap and parts > 2:
-        _, start, end = heappop(heap)
-        middle = ends[start]
-        # The pair may be gone: its first part may be inside another now, or longer, or its second.
-        if not 0 < middle < end or starts[middle - 1] != start or ends[middle] != end:
-            continue
-        ends[start], starts[end - 1] = end, start
-        starts[middle - 1] = ends[middle] = -1
-        parts -= 1
-        offer(start)
-        if start:
-            offer(starts[start - 1])
-    cuts = [0]
-    while cuts[-1] < len(token):
-        cuts.append(ends[cuts[-1]])
-    return [token[start:end] for start, end in pairwise(cuts)]
-
-
-def byte_characters() -> dict[int, str]:
-    """The printable character that stands for each byte in `tokenizer.json`: itself where Latin-1
-    has a visible one, else the next free one from U+0100 on. GPT-2's convention."""
-    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {
-        byte: chr(0x100 + index) for index, byte in enumerate(hidden)
-    }
+def other_ids(vocabulary: Vocabulary) -> str:
+    """Why `tokenizer.json` may give other ids than talm; empty where it gives the same."""
+    differing = patterns.dialect(vocabulary.pattern)
+    if not differing:
+        return ""
+    return (
+        f"the pattern of tokenizer {vocabulary.name} has {' and '.join(differing)}, which take in"
+        " other characters where tokenizer.json is read: some texts get other ids there than here;"
+        r" say which characters are meant, such as [\p{L}\p{N}_] for \w"
+    )
 
 
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-    characters = byte_characters()
-
-    def shown(token: bytes) -> str:
-        return "".join(characters[byte] for byte in token)
-
     ranks = sorted(vocabulary.ranks.items(), key=lambda item: item[1])
     special = sorted(vocabulary.special_tokens.items(), key=lambda item: item[1])
     pattern = patterns.LLAMA3 if vocabulary.pattern == patterns.DEFAULT else vocabulary.pattern
@@ -211,11 +156,28 @@ def chat_template(vocabulary: Vocabulary) -> str | None:
     """The Jinja template by which `apply_chat_template` gives what `talm_core.tokenizer.chat`
     renders; None where there are no tokens for roles. What stands between the tags `generation` is
     what the assistant says."""
+    return _template(vocabulary, "said.text", _CONTENT)
+
+
+def is_own_template(template: str, vocabulary: Vocabulary | None) -> bool:
+    """Whether it is the template talm writes for this vocabulary, or has written once: from before
+    a content might come in parts."""
+    if vocabulary is None or not template:
+        return False
+    return template in (chat_template(vocabulary), _template(vocabulary, "message['content']", ""))
+
+
+def _template(vocabulary: Vocabulary, text: str, content: str) -> str | None:
+    """The template in which `content` makes `text` of what a message says."""
     special = vocabulary.special_tokens
     if not {END_OF_TEXT, *ROLE_TOKENS.values()} <= special.keys():
         return None
     return _TEMPLATE.format(
-        end=json.dumps(END_OF_TEXT), roles=json.dumps(ROLE_TOKENS), special=json.dumps([*special])
+        end=json.dumps(END_OF_TEXT),
+        roles=json.dumps(ROLE_TOKENS),
+        special=json.dumps([*special]),
+        text=text,
+        content=content,
     )
 
 
@@ -230,6 +192,24 @@ _GENERATION = re.compile(
     r"(?:\s*\{%-|^[ \t]*\{%|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
 )
 
+# The text of a message, which may come in parts, as of programs that send pictures as well.
+_CONTENT = (
+    "{%- set said = namespace(text='') -%}"
+    "{%- if message['content'] is string -%}"
+    "{%- set said.text = message['content'] -%}"
+    "{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part is string -%}"
+    "{%- set said.text = said.text ~ part -%}"
+    "{%- elif part['type'] == 'text' -%}"
+    "{%- set said.text = said.text ~ part['text'] -%}"
+    "{%- else -%}"
+    "{{- raise_exception('a message holds a part that is no text: ' ~ part['type']) -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- endif -%}"
+)
+
 _TEMPLATE = (
     "{{%- set roles = {roles} -%}}"
     "{{{{- {end} -}}}}"
@@ -237,16 +217,17 @@ _TEMPLATE = (
     "{{%- if message['role'] not in roles -%}}"
     "{{{{- raise_exception('there is no role ' ~ message['role']) -}}}}"
     "{{%- endif -%}}"
+    "{content}"
     "{{%- for token in {special} -%}}"
-    "{{%- if token in message['content'] -%}}"
+    "{{%- if token in {text} -%}}"
     "{{{{- raise_exception('a message holds the special token ' ~ token) -}}}}"
     "{{%- endif -%}}"
     "{{%- endfor -%}}"
     "{{{{- roles[message['role']] -}}}}"
     "{{%- if message['role'] == 'assistant' -%}}"
-    "{{%- generation -%}}{{{{- message['content'] ~ {end} -}}}}{{%- endgeneration -%}}"
+    "{{%- generation -%}}{{{{- {text} ~ {end} -}}}}{{%- endgeneration -%}}"
     "{{%- else -%}}"
-    "{{{{- message['content'] -}}}}"
+    "{{{{- {text} -}}}}"
     "{{%- endif -%}}"
     "{{%- endfor -%}}"
     "{{%- if add_generation_prompt -%}}"

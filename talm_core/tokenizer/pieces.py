@@ -1,7 +1,7 @@
 """Counting the distinct pieces of text. Memory grows with them, not with the text.
 
 For the named patterns pieces are cut and counted, in a hash table, by compiled loops over UTF-8
-bytes; for any other pattern `regex` itself cuts.
+bytes; for any other pattern `splitter` cuts.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import regex
 
 from talm_core.tokenizer import patterns
+from talm_core.tokenizer.characters import Bytes, character_classes
 from talm_core.tokenizer.jit import Scalar, compiled, inner
 from talm_core.tokenizer.merging import Pieces
-from talm_core.tokenizer.pretokenize import CUTTERS, LONGEST_PIECE, character_classes
+from talm_core.tokenizer.pretokenize import CUTTERS, LONGEST_PIECE
+from talm_core.tokenizer.splitter import splitter
 
 LONG_PIECE = 1 << 10
 MOST_LONG_BYTES = 1 << 23
@@ -27,7 +28,6 @@ order. So the memory for a text without spaces has an end, however long it is.""
 _REPORT_BYTES = 1 << 18
 _PIECES = 1 << 14  # cut at once: their bounds stay in the processor's cache
 
-Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
@@ -67,13 +67,13 @@ class RegexCounter:
     """Counts pieces of any pattern."""
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = regex.compile(pattern)
+        self._split = splitter(pattern).pieces
         self._counts: dict[bytes, int] = {}
 
     def add(self, text: str) -> Iterator[int]:
         counts, done, reported = self._counts, 0, 0
-        for match in self._pattern.finditer(text):
-            piece = match[0].encode()
+        for cut in self._split(text):
+            piece = cut.encode()
             done += len(piece)
             for start in range(0, len(piece), LONGEST_PIECE):
                 part = piece[start : start + LONGEST_PIECE]
@@ -129,13 +129,15 @@ class FastCounter:
         while start < len(text):
             window = text[start : start + self._window]
             data = np.frombuffer(window.encode(), np.uint8)
+            if not window.isascii():
+                self._classes.learn_from(data)
             # What begins near the end of a window could go on behind it.
             whole = start + self._window >= len(text)
             stop = len(data) if whole else len(data) - 2 * LONGEST_PIECE
             at, bounds = 0, self._bounds
             while at < stop:
                 bounds[0] = at
-                count = self._cut(data, bounds, stop, self._classes)
+                count = self._cut(data, bounds, stop, self._classes.table)
                 at = int(bounds[count])
                 self._enter(data, bounds[:count], bounds[1 : count + 1])
             self._place += at

@@ -1,62 +1,26 @@
-"""Cutting UTF-8 text into pieces, exactly where `regex` does for the named patterns."""
+"""Cutting UTF-8 text into pieces, exactly where tiktoken does for the named patterns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import regex
 
 from talm_core.tokenizer import patterns
+from talm_core.tokenizer.characters import Bytes, character_at
 from talm_core.tokenizer.jit import Scalar, compiled, inner
 
 LONGEST_PIECE = 1 << 14
 """A piece of more bytes is cut at the next character, so that a text without a space gives no
 token as long as itself."""
 
-Bytes = npt.NDArray[np.uint8]
 Longs = npt.NDArray[np.int64]
 
 Cutter = Callable[[Bytes, Longs, int, Bytes], int]
 """`cut(data, bounds, stop, classes)` cuts UTF-8 from `bounds[0]` until a piece ends at or behind
 `stop`, or until `bounds` is full: piece i is `data[bounds[i] : bounds[i + 1]]`. Returns how many
 pieces there are."""
-
-_OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = range(5)
-
-
-@cache
-def character_classes() -> Bytes:
-    """The class of each code point, as the patterns tell them apart."""
-    classes = np.zeros(0x110000, np.uint8)
-    plain = "".join(map(chr, range(0xD800)))
-    high = "".join(map(chr, range(0xE000, 0x110000)))
-    for kind, pattern in ((_LETTER, r"\p{L}+"), (_NUMBER, r"\p{N}+"), (_SPACE, r"\s+")):
-        for text, offset in ((plain, 0), (high, 0xE000)):
-            for match in regex.finditer(pattern, text):
-                classes[offset + match.start() : offset + match.end()] = kind
-    classes[[ord("\r"), ord("\n")]] = _NEWLINE
-    return classes
-
-
-@inner
-def _character(data: Bytes, at: Scalar) -> Scalar:
-    """The character at `at`: its code point times 8 plus its bytes. The text is valid UTF-8; at
-    its end there is code point 0 of no bytes."""
-    if at >= len(data):
-        return 0
-    first = np.int64(data[at])
-    if first < 0x80:
-        return first << 3 | 1
-    code = (first & 0x1F) << 6 | (data[at + 1] & 0x3F)
-    if first < 0xE0:
-        return code << 3 | 2
-    code = code << 6 | (data[at + 2] & 0x3F)
-    if first < 0xF0:
-        return code << 3 | 3
-    return ((code & 0x7FFF) << 6 | (data[at + 3] & 0x3F)) << 3 | 4
 
 
 @inner
@@ -70,7 +34,7 @@ def _run(
                 break
             at += 1
         else:
-            character = _character(data, at)
+            character = character_at(data, at)
             if classes[character >> 3] != kind:
                 break
             at += character & 7
@@ -105,7 +69,7 @@ def _space_end(data: Bytes, at: Scalar, limit: Scalar, lines: Scalar, classes: B
     space, newline = classes[0x20], classes[0x0A]
     last_line = previous = end = at
     while end < limit:
-        character = _character(data, end)
+        character = character_at(data, end)
         kind = classes[character >> 3]
         if kind != space and kind != newline:
             break
@@ -125,14 +89,14 @@ def _gpt2_end(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
     """Where the piece that begins at `at` ends by GPT-2's pattern."""
     limit = min(len(data), at + LONGEST_PIECE)
     space, newline = classes[0x20], classes[0x0A]
-    character = _character(data, at)
+    character = character_at(data, at)
     begin, kind = at, classes[character >> 3]
     if character >> 3 == 0x27:
         end = _contraction(data, at, np.int64(0))
         if end > at:
             return end
     if character >> 3 == 0x20 and at + 1 < len(data):
-        following = classes[_character(data, at + 1) >> 3]
+        following = classes[character_at(data, at + 1) >> 3]
         if following != space and following != newline:
             begin, kind = at + 1, following
     if kind != space and kind != newline:
@@ -146,7 +110,7 @@ def _piece_end(data: Bytes, at: Scalar, classes: Bytes) -> Scalar:
     limit = min(len(data), at + LONGEST_PIECE)
     # Read, not constant: a call would be compiled anew for every constant.
     letter, number, other, newline = classes[0x61], classes[0x30], classes[0x21], classes[0x0A]
-    character = _character(data, at)
+    character = character_at(data, at)
     code, after = character >> 3, at + (character & 7)
     kind = classes[code]
     if code == 0x27:

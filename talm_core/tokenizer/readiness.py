@@ -20,7 +20,8 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 
 # numba takes a third of a second to import.
 if TYPE_CHECKING:
-    from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
+    from talm_core.tokenizer.bpe_encoder import FastTokenizer
+    from talm_core.tokenizer.characters import CharacterClasses
     from talm_core.tokenizer.piece_table import Tokens
 
 WORTH_LOADING = 4_000_000
@@ -92,10 +93,11 @@ class Readiness:
 
     def _load(self) -> bool:
         """Take machine code from the cache; whether it was there."""
-        from talm_core.tokenizer.bpe_encoder import CharacterClasses, FastTokenizer
+        from talm_core.tokenizer.bpe_encoder import FastTokenizer
+        from talm_core.tokenizer.characters import character_classes
         from talm_core.tokenizer.piece_table import Tokens
 
-        tokens, classes = Tokens(self._vocabulary), CharacterClasses()
+        tokens, classes = Tokens(self._vocabulary), character_classes()
         tokenizer = Tokenizer.from_vocabulary(self._vocabulary)
         if not FastTokenizer(tokenizer, tokens, classes).is_cached:
             return False

@@ -1,4 +1,4 @@
-"""A trained vocabulary and its file, in tokencoder's JSON format.
+"""A trained vocabulary and its file, in tokencoder's JSON format. Files of others are read, too.
 
     {"version": 1, "name": ..., "regex_pattern": ...,
      "vocab": {base64 of a token's bytes: rank}, "special_tokens": {text: id}}
@@ -23,9 +23,14 @@ from talm_core.errors import ArtifactError, Problem
 from talm_core.storage import artifact_files, atomic
 from talm_core.storage.artifact_files import LARGE_BYTES
 from talm_core.storage.workspace import Workspace, there, user_path
+from talm_core.tokenizer import foreign
+from talm_core.tokenizer.byte_level import BYTES as HIDDEN
+from talm_core.tokenizer.byte_level import hidden
 
 FILE_NAME = "tokencoder.json"
 VERSION = 1
+MOST_IDS = 1 << 22
+"""More than any vocabulary has; for each id, a model has a row."""
 END_OF_TEXT = "<|endoftext|>"
 ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 """The special token that begins a message, by who speaks."""
@@ -84,10 +89,12 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """The vocabulary in a file written by `save` or by tokencoder.
+        """The vocabulary in a file written by `save` or by tokencoder, or in a `tokenizer.json` or
+        `.tiktoken` of which tiktoken makes the same ids as the program it was written for.
 
         Raises:
-            ArtifactError: missing, unreadable, damaged, or a version this talm does not know.
+            ArtifactError: missing, unreadable, damaged, contradicting itself, of another kind, or
+                a version this talm does not know.
         """
         path = Path(path)
         data = _read(path)
@@ -97,7 +104,7 @@ class Vocabulary:
             ranks=_ranks(path, data["vocab"]),
             special_tokens=dict(data.get("special_tokens") or {}),
         )
-        _check_special_tokens(path, vocabulary.special_tokens, len(vocabulary.ranks))
+        _check_special_tokens(path, vocabulary.special_tokens, vocabulary.ranks)
         return vocabulary
 
     def save(self, path: Path) -> None:
@@ -128,8 +135,8 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _damaged(path: Path, message: str, value: object = None) -> ArtifactError:
-    return ArtifactError(Problem(str(path), f"is no tokenizer file: {message}", value))
+def _damaged(path: Path, message: str, value: object = None, hint: str = "") -> ArtifactError:
+    return ArtifactError(Problem(str(path), f"is no tokenizer file: {message}", value, hint))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -142,20 +149,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file's JSON object with its version and the types of its outer fields checked."""
+    """What the file holds, as a tokencoder file does, with the types of its outer fields
+    checked."""
+    content = _content(path)
+    if path.suffix == ".tiktoken" or foreign.is_tiktoken(content):
+        return foreign.from_tiktoken(path, content)
     try:
-        # Under this name a file lies in an artifact; under another it is somebody's own.
-        own = path.name == FILE_NAME
-        text = artifact_files.read_bytes(path, most=LARGE_BYTES) if own else path.read_bytes()
-        data = json.loads(text, object_pairs_hook=_unique)
-    except FileNotFoundError:
-        raise ArtifactError(Problem(str(path), "there is no such tokenizer file")) from None
-    except OSError as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+        data = json.loads(content, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
+        what = foreign.recognised(path, content)
+        raise _damaged(path, f"it is {what}" if what else str(error)) from None
     if not isinstance(data, dict):
         raise _damaged(path, "it holds no JSON object")
+    if "model" in data and "regex_pattern" not in data:
+        return foreign.from_huggingface(path, data)
+    if data and all(type(value) is int for value in data.values()):
+        message = "it is a vocab.json, tokens without the merges that make them"
+        raise _damaged(path, message, hint=f"give the {foreign.HUGGINGFACE} that lies beside it")
     if data.get("version", VERSION) != VERSION:
         message = f"this talm reads version {VERSION} of tokenizer files"
         raise ArtifactError(Problem(f"{path}: version", message, data["version"], "update talm"))
@@ -165,6 +175,24 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data.get("special_tokens"), dict | None):
         raise _damaged(path, "special_tokens is of the wrong kind")
     return data
+
+
+def _content(path: Path) -> bytes:
+    try:
+        # Under this name a file lies in an artifact; under another it is somebody's own.
+        if path.name == FILE_NAME:
+            return artifact_files.read_bytes(path, most=LARGE_BYTES)
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise ArtifactError(Problem(str(path), "is no regular file"))
+        with path.open("rb") as file:
+            content = file.read(LARGE_BYTES + 1)
+    except FileNotFoundError:
+        raise ArtifactError(Problem(str(path), "there is no such tokenizer file")) from None
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+    if len(content) > LARGE_BYTES:
+        raise _damaged(path, f"it is larger than {LARGE_BYTES >> 20} MiB")
+    return content
 
 
 def _ranks(path: Path, entries: Mapping[str, Any]) -> dict[bytes, int]:
@@ -187,19 +215,35 @@ def _ranks(path: Path, entries: Mapping[str, Any]) -> dict[bytes, int]:
     return ranks
 
 
-def _check_special_tokens(path: Path, special_tokens: Mapping[str, Any], ranks: int) -> None:
+def _check_special_tokens(
+    path: Path, special_tokens: Mapping[str, Any], ranks: Mapping[bytes, int]
+) -> None:
+    """That every program takes them for the same ids: one that finds a token by its text must find
+    one, be it written as text or as the characters that stand for its bytes."""
     seen: set[int] = set()
     for text, identifier in special_tokens.items():
-        if not text or type(identifier) is not int or not ranks <= identifier < 2**31:
+        if not text or type(identifier) is not int or not len(ranks) <= identifier < MOST_IDS:
             raise _damaged(path, f"special token {text!r} has no id of its own", identifier)
         if identifier in seen:
             raise _damaged(path, f"special token {text!r} shares its id", identifier)
         seen.add(identifier)
+        try:
+            same = ranks.get(text.encode())
+        except UnicodeEncodeError:
+            raise _damaged(path, f"special token {text!r} is not valid Unicode") from None
+        if same is None and all(character in HIDDEN for character in text):
+            same = ranks.get(hidden(text))
+        if same is not None:
+            message = (
+                f"special token {text!r} with id {identifier} is ordinary token {same} as well"
+            )
+            raise _damaged(path, message, hint="rename it, such as <|name|>")
 
 
 def find_vocabulary(workspace: Workspace, text: str, *, key: str) -> Path:
     """The file of a tokenizer: `base`, a name in the workspace, or the path of a file (`.json`
-    added when missing) or of a directory that holds one.
+    added when missing) or of a directory that holds one, a `tokenizer.json` where there is no
+    other.
 
     Raises:
         ArtifactError: none of these; `key` is the setting the text came from.
@@ -210,10 +254,18 @@ def find_vocabulary(workspace: Workspace, text: str, *, key: str) -> Path:
     try:
         named = workspace.find("tokenizer", text, key=key)
     except ArtifactError:
-        for candidate in (path, path.parent / f"{path.name}.json", path / FILE_NAME):
+        inside = file_of(path)
+        for candidate in (path, path.parent / f"{path.name}.json", inside):
             if there(candidate.is_file):
                 return candidate
         raise
     if not artifact_files.occupied(named / FILE_NAME):
         raise ArtifactError(Problem(key, "this tokenizer is not finished", text, "train it anew"))
     return named / FILE_NAME
+
+
+def file_of(directory: Path) -> Path:
+    """The file of the vocabulary in a directory: tokencoder's, or a `tokenizer.json` where there
+    is only that."""
+    own, other = directory / FILE_NAME, directory / foreign.HUGGINGFACE
+    return other if not artifact_files.occupied(own) and there(other.is_file) else own

@@ -5,29 +5,21 @@ Nothing here loads torch: forms ask while somebody types.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ArtifactError, InputError, Problem
-from talm_core.model.config import ArchitectureConfig
+from talm_core.model.config import NORM_EPSILON, ArchitectureConfig
+from talm_core.model.hf_config import CONFIG, read_config
+from talm_core.model.weight_files import weight_files
 from talm_core.storage.workspace import Workspace
-from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
+from talm_core.tokenizer.vocabulary import Vocabulary, file_of
 from talm_core.training.checkpoint import checkpoints, named, require_own
 
 KEY = "init_from"
-_CONFIG = "config.json"
-_SHAPE = {
-    "n_layer": "num_hidden_layers",
-    "n_head": "num_attention_heads",
-    "n_kv_head": "num_key_value_heads",
-    "n_embd": "hidden_size",
-    "n_hidden": "intermediate_size",
-    "rope_theta": "rope_theta",
-    "tie_embeddings": "tie_word_embeddings",
-}
-"""Settings that decide what the weights are and mean, and their names in a Llama's config."""
+_SHAPE = ("n_layer", "n_head", "n_kv_head", "n_embd", "n_hidden", "rope_theta", "tie_embeddings")
+"""Settings that decide what the weights are and mean."""
 
 
 def find(workspace: Workspace, text: str) -> Path:
@@ -39,7 +31,7 @@ def find(workspace: Workspace, text: str) -> Path:
     if (path := named(workspace, text, key=KEY)) is not None:
         return require_own(path, workspace)
     directory = workspace.locate("pretrain", text, key=KEY)
-    if (directory / _CONFIG).is_file():
+    if (directory / CONFIG).is_file():
         return require_own(directory, workspace)
     known = checkpoints(directory)
     if not known:
@@ -67,31 +59,27 @@ def mismatches(
     Raises:
         ArtifactError: the checkpoint cannot be read.
     """
-    shape = _shape(path)
+    shape = read_config(path)
+    weight_files(path)
     ours: dict[str, Any] = {key: getattr(config, key) for key in _SHAPE}
     ours |= {"n_kv_head": config.kv_heads, "n_hidden": config.hidden}
-    if shape["n_embd"] != config.n_embd and config.n_hidden is None:
-        # It follows from the width, which is told already.
-        shape["n_hidden"] = None
+    # It follows from the width, which is told already.
+    follows = shape.n_embd != config.n_embd and config.n_hidden is None
     problems = [
-        Problem(key, f"{path.name} has {shape[key]}", ours[key], f"begin with {shape[key]}")
+        Problem(key, f"{path.name} has {theirs}", ours[key], f"begin with {theirs}")
         for key in _SHAPE
-        if shape[key] is not None and shape[key] != ours[key]
+        if (theirs := getattr(shape, key)) != ours[key] and not (key == "n_hidden" and follows)
     ]
-    made_with = Vocabulary.load(path / FILE_NAME)
+    if shape.norm_epsilon != NORM_EPSILON:
+        message = f"normalizes with rms_norm_eps {shape.norm_epsilon:g}, talm with {NORM_EPSILON:g}"
+        problems.append(Problem(KEY, message, text, "its weights would compute something else"))
+    made_with = Vocabulary.load(file_of(path))
     if made_with.identity != manifest.tokenizer.identity:
         message = f"was trained with another tokenizer, {made_with.name}"
         hint = f"the dataset's is {manifest.tokenizer.name}"
         problems.append(Problem(KEY, message, text, hint))
+    elif shape.vocab_size != made_with.n_vocab:
+        message = f"has {shape.vocab_size:,} ids, its tokenizer {made_with.n_vocab:,}"
+        hint = "talm begins with models that have as many as their tokenizer"
+        problems.append(Problem(KEY, message, text, hint))
     return problems
-
-
-def _shape(path: Path) -> dict[str, Any]:
-    file = path / _CONFIG
-    try:
-        values = json.loads(file.read_bytes())
-        return {key: values.get(name) for key, name in _SHAPE.items()}
-    except OSError as error:
-        raise ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}")) from None
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ArtifactError(Problem(str(file), f"is damaged: {error}")) from None

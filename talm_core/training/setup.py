@@ -17,6 +17,7 @@ from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.events import Event, Notice, Planned, Progress
 from talm_core.settings.schema import JobConfig, settings_of
 from talm_core.settings.toml import loads
+from talm_core.storage import artifact_files
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training import autotune, checkpoint
 from talm_core.training.checkpointer import Checkpointer, CheckpointWriter
@@ -184,7 +185,9 @@ class Setup:
     def _begin_with(self, trainer: Trainer, name: str, path: Path) -> None:
         """Take the weights of another run's checkpoint."""
         with checkpoint.held(path):
-            checkpoint.verify(path)
+            # One of another program has no checksums.
+            if artifact_files.occupied(path / checkpoint.INDEX):
+                checkpoint.verify(path)
             trainer.begin_with(path)
         self.say(Notice(message=f"begins with the weights of {name}"))
 

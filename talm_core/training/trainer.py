@@ -123,7 +123,7 @@ class Trainer:
             return shard_like(tensor.to(self.device), like)
 
         named: dict[str, Tensor] = dict(self.model.named_parameters())
-        hf.load_weights(named, path / hf.WEIGHTS, part=part if self.sharded else None)
+        hf.load_weights(named, path, part=part if self.sharded else None)
 
     def _spread(self) -> tuple[Loss, Gradients]:
         """Spread the model over all processes; how the loss of a micro-batch is computed, and what

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +32,7 @@ from talm_core.tokenizer.pieces import (
     piece_counter,
 )
 from talm_core.tokenizer.pretokenize import LONGEST_PIECE
+from talm_core.tokenizer.splitter import splitter
 
 TRICKY = (
     *"aZsdmtlverSDMTLVER'’ſK019٣½Ⅷéß中ʼn한\u0301\u200d😀🏽",
@@ -73,7 +73,7 @@ def slow_merges(chunks: Sequence[list[int]], vocab_size: int) -> list[bytes]:
 
 
 def slow_learn(documents: Sequence[str], pattern: str, vocab_size: int) -> list[bytes]:
-    chunks = [list(p.encode()) for text in documents for p in regex.findall(pattern, text)]
+    chunks = [list(p.encode()) for text in documents for p in splitter(pattern).pieces(text)]
     return slow_merges(chunks, vocab_size)
 
 
@@ -123,7 +123,7 @@ OWN = r"\d+|[^\d\s]+\s?|\s+"
 def slow_count(documents: Sequence[str], pattern: str = patterns.DEFAULT) -> dict[bytes, int]:
     counts: dict[bytes, int] = {}
     for text in documents:
-        for piece in regex.findall(pattern, text):
+        for piece in splitter(pattern).pieces(text):
             counts[piece.encode()] = counts.get(piece.encode(), 0) + 1
     return {piece: count for piece, count in counts.items() if len(piece) > 1}
 

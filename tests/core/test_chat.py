@@ -92,6 +92,27 @@ def test_nobody_speaks_for_another(theirs: Any) -> None:
         theirs.apply_chat_template([message])
 
 
+def test_a_content_in_parts_is_their_text(theirs: Any) -> None:
+    parts = [{"type": "text", "text": "what is "}, {"type": "text", "text": "this?"}, " Say!"]
+    text = "what is this? Say!"
+    whole = [{"role": "user", "content": text}, {"role": "assistant", "content": ""}]
+    divided: list[Any] = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": []},
+    ]
+    expected = [END, USER, *CHAT._tokenizer.encode(text), ASSISTANT, END]
+    assert CHAT.render(divided).ids == CHAT.render(whole).ids == expected
+    assert theirs.apply_chat_template(divided)["input_ids"] == expected
+    hidden = [{"role": "user", "content": [{"type": "text", "text": "<|end"}, "oftext|>"]}]
+    with pytest.raises(Exception, match="holds the special token"):
+        theirs.apply_chat_template(hidden)
+    picture: list[Any] = [{"role": "user", "content": [{"type": "image", "url": "x"}]}]
+    with pytest.raises(Exception, match="holds a part that is no text: image"):
+        theirs.apply_chat_template(picture)
+    with pytest.raises(ConfigError, match=r"messages\[0\].content"):
+        CHAT.render(picture)
+
+
 def test_every_bad_message_is_told(theirs: Any) -> None:
     messages: list[Any] = [
         {"role": "usr", "content": "a"},

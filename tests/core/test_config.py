@@ -277,3 +277,8 @@ def test_a_global_batch_that_does_not_divide_is_told_with_its_neighbours() -> No
     assert found["total_batch_size"].hint == "1024"
     found = problems(PretrainConfig, shape | {"total_batch_size": 2_048, "grad_accum_steps": 3})
     assert found["grad_accum_steps"].message == "total_batch_size makes it 2"
+
+
+def test_a_mark_in_front_of_a_config_is_none_of_it() -> None:
+    config = TokenizerConfig(name="x")
+    assert loads("\ufeff" + dumps(config)) == config

@@ -21,7 +21,7 @@ from talm_core.cli.main import main
 from talm_core.errors import ArtifactError, ConfigError, InputError, RunError, WorkspaceError
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.export.job import export
-from talm_core.model import gguf, hf, ollama
+from talm_core.model import gguf, hf, hf_config, ollama
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.settings.schema import build
@@ -110,10 +110,12 @@ def test_tensors_are_those_of_the_checkpoint(
     weights = load_file(source / "model.safetensors")
     reader = GGUFReader(exported(workspace, outtype=outtype) / f"nano-{outtype}.gguf")
     found = {tensor.name: tensor for tensor in reader.tensors}
-    assert set(found) == {entry.name for entry in gguf.entries(hf.read_config(source), outtype)}
+    assert set(found) == {
+        entry.name for entry in gguf.entries(hf_config.read_config(source), outtype)
+    }
     assert ("output.weight" in found) is not tied
     assert len(found) == 2 + 9 * 2 + (not tied)
-    for entry in gguf.entries(hf.read_config(source), outtype):
+    for entry in gguf.entries(hf_config.read_config(source), outtype):
         tensor = found[entry.name]
         expected = weights[entry.source].numpy()
         stored = dequantize(tensor.data, tensor.tensor_type).reshape(expected.shape)
@@ -264,7 +266,10 @@ def test_a_pattern_llama_cpp_does_not_know_is_refused(workspace: Workspace) -> N
     with pytest.raises(ArtifactError, match="--format huggingface keeps it"):
         run(workspace)
     assert not list((workspace.root / "exports").iterdir())
-    assert exported(workspace, format="huggingface").is_dir()
+    events = run(workspace, format="huggingface")
+    [notice] = [event for event in events if isinstance(event, Notice)]
+    assert notice.level == "warning"
+    assert "tokenizer own has \\w, \\W, \\b or \\B, which take in other" in notice.message
 
 
 @pytest.mark.parametrize(("wrong", "told"), [(1e6, "above 65,504"), (float("nan"), "no numbers")])

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from talm_core.errors import ArtifactError
-from talm_core.model import hf
+from talm_core.model import hf, hf_config
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary
@@ -69,7 +69,7 @@ def test_only_a_model_that_learned_from_conversations_has_a_template(
     vocabulary = replace(VOCABULARY, special_tokens=special)
     hf.save(ready(ModelConfig(264, 1, 4, 4, 32, 48, 16)), vocabulary, tmp_path, chat=chat)
     assert bool(AutoTokenizer.from_pretrained(tmp_path).chat_template) is chat
-    assert bool(hf.template_of(tmp_path, vocabulary)) is chat
+    assert bool(hf_config.template_of(tmp_path, vocabulary)) is chat
 
 
 def test_a_saved_model_loads_as_it_was(tmp_path: Path) -> None:

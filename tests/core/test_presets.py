@@ -95,6 +95,17 @@ def test_whatever_is_saved_comes_back(
     assert saved.values == values
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_what_editors_put_in_front_of_a_file_is_none_of_it(tmp_path: Path, encoding: str) -> None:
+    workspace = Workspace(tmp_path)
+    saved = save_preset(workspace, "mine", {"n_layer": 3, "sample_prompt": ("é",)}, "small")
+    [path] = (tmp_path / "presets").iterdir()
+    text = path.read_text().replace("\n", "\r\n")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    path.write_bytes((mark + text).encode(encoding))
+    assert find_preset(workspace, "mine") == saved
+
+
 def test_an_unknown_preset_names_the_nearest(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     save_preset(workspace, "my-own", {})

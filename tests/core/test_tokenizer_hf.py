@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.bpe_trainer import from_tokens, learn, single_bytes
-from talm_core.tokenizer.hf import FILES, byte_characters, merges, write_huggingface
+from talm_core.tokenizer.byte_level import byte_characters, merges
+from talm_core.tokenizer.hf import FILES, other_ids, write_huggingface
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
@@ -179,3 +180,43 @@ def test_transformers_loads_the_directory(tmp_path: Path) -> None:
     assert theirs.decode(ids) == text
     assert len(theirs) == vocabulary.n_vocab
     assert theirs.eos_token_id == theirs.bos_token_id == vocabulary.end_of_text
+
+
+OWN = {
+    r"[\p{L}\p{N}_]+|[^\p{L}\p{N}_]": "",
+    r"\d+|[^\d\s]+|\s+": "",
+    r"(?i:[a-z])+|\\word|[^a-z]": "",
+    r"\w+|[^\w]": r"\w, \W, \b or \B",
+    r"\b.|\n": r"\w, \W, \b or \B",
+    r"\\\W|.": r"\w, \W, \b or \B",
+    r"[[:alpha:]]+|.": "classes such as [:alpha:]",
+    r"(?s).": "flags other than (?i",
+    r"\s+$|.|\n": r"^, $ or \z",
+    r"^a|[^b]|b": r"^, $ or \z",
+    r"\pL+|[^a]": r"\p without braces",
+    r"\p{Script=Han}|.": "properties by name and value",
+    r"[a-z--b]|.": "differences of classes",
+}
+
+
+@pytest.mark.parametrize(("pattern", "differing"), OWN.items())
+def test_a_pattern_that_means_something_else_to_others_is_known(
+    pattern: str, differing: str, tmp_path: Path
+) -> None:
+    ranks = {bytes([b]): b for b in range(256)} | {b"a\xc2": 256, b"\xb2b": 257}
+    own = Vocabulary("own", pattern, ranks, {})
+    assert patterns.dialect(pattern) == ([differing] if differing else [])
+    assert differing in other_ids(own)
+    assert bool(differing) == bool(other_ids(own))
+    if not differing:
+        ours, theirs = pair_of(own, tmp_path)
+        text = "word Word \\word a²b ½ é_1 中\u200d\n 12"
+        assert theirs.encode(text).ids == ours.ids(text).tolist()
+
+
+def test_word_characters_are_others_there(tmp_path: Path) -> None:
+    """What is warned of: were it so no more, nothing need be said."""
+    ranks = {bytes([b]): b for b in range(256)} | {b"a\xc2": 256}
+    ours, theirs = pair_of(Vocabulary("own", r"\w+|\W", ranks, {}), tmp_path)
+    assert ours.ids("a²").tolist() == [97, 0xC2, 0xB2]
+    assert theirs.encode("a²").ids == [256, 0xB2]

@@ -15,14 +15,16 @@ from talm_core.errors import ArtifactError, Problem, RunError, WorkspaceError
 from talm_core.jobs.export import card
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.jobs.sample.job import find_checkpoint, located
-from talm_core.model import hf
-from talm_core.model.transformer import ModelConfig
+from talm_core.model import hf, hf_config
+from talm_core.model.config import ModelConfig
+from talm_core.model.weight_files import weight_files
+from talm_core.model.weights import Weights
 from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace, user_path
-from talm_core.tokenizer.hf import huggingface_files
-from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
+from talm_core.tokenizer.hf import huggingface_files, other_ids
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, file_of
 from talm_core.training import checkpoint
 
 _BLOCK = 8 * 1024 * 1024
@@ -30,11 +32,11 @@ _TELL_SECONDS = 0.1
 _SPARE = 1_000_000  # bytes of what stands beside the weights
 
 _MODEL_FILES = (
-    *("config.json", "generation_config.json", "model.safetensors"),
+    *("config.json", "generation_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *(hf.TEMPLATE, FILE_NAME, card.FILE_NAME),
+    *(hf_config.TEMPLATE, FILE_NAME, card.FILE_NAME),
 )
-"""What of a checkpoint is the model; the rest is for going on with its training."""
+"""What of a checkpoint is the model, besides its weights; the rest is for training on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,8 @@ def _gguf(
 ) -> dict[str, Any]:
     from talm_core.model import gguf, ollama
 
-    shape = hf.read_config(source.path)
-    vocabulary = Vocabulary.load(source.path / FILE_NAME)
+    shape, weights = _model(source)
+    vocabulary = Vocabulary.load(file_of(source.path))
     if vocabulary.n_vocab > shape.vocab_size:
         message = f"its tokenizer has {vocabulary.n_vocab:,} tokens, its model {shape.vocab_size:,}"
         raise ArtifactError(Problem(str(source.path), message))
@@ -154,17 +156,17 @@ def _gguf(
             f" in blocks of 32, and n_embd is {shape.n_embd}, the feed-forward {shape.n_hidden}"
         )
         report(Notice(level="warning", message=message))
-    template = hf.template_of(source.path, vocabulary)
+    template = hf_config.template_of(source.path, vocabulary)
     file = f"{source.name}-{config.outtype}.gguf"
     parts = gguf.write(
         directory / file,
-        source.path / hf.WEIGHTS,
+        weights,
         shape,
         vocabulary,
         name=source.name,
         outtype=config.outtype,
         chat_template=template,
-        sampling=hf.sampling(source.path),
+        sampling=hf_config.sampling(source.path),
     )
     _write(parts, total, report)
     text = ollama.modelfile(file, vocabulary, shape.context_len, chat_template=template)
@@ -178,6 +180,13 @@ def _gguf(
         "modelfile": ollama.FILE_NAME,
         "ollama": ollama.model_name(source.name),
     } | ({"chat": True} if template else {})
+
+
+def _model(source: _Source) -> tuple[ModelConfig, Weights]:
+    """The shape of what is exported, and its weights, which are known to have it."""
+    shape, weights = hf_config.read_config(source.path), Weights(source.path)
+    weights.require(hf.shapes(shape))
+    return shape, weights
 
 
 def _write_card(
@@ -195,16 +204,17 @@ def _write_card(
 def _huggingface(
     source: _Source, directory: Path, report: Callable[[Event], None]
 ) -> dict[str, Any]:
-    shape = hf.read_config(source.path)
+    shape, _ = _model(source)
     files = [file for name in _MODEL_FILES if (file := source.path / name).is_file()]
-    if not (source.path / hf.WEIGHTS).is_file():
-        raise ArtifactError(Problem(str(source.path / hf.WEIGHTS), "is missing"))
+    files += weight_files(source.path)
     total = sum(file.stat().st_size for file in files)
     _require_space(directory, total)
     vocabulary = None
     if (source.path / FILE_NAME).is_file():
         vocabulary = Vocabulary.load(source.path / FILE_NAME)
-    template = hf.template_of(source.path, vocabulary)
+        if said := other_ids(vocabulary):
+            report(Notice(message=said, level="warning"))
+    template = hf_config.template_of(source.path, vocabulary)
     _write(_copies(files, directory), total, report)
     if vocabulary is not None:
         _renew(vocabulary, shape, template, directory)
@@ -216,15 +226,15 @@ def _renew(vocabulary: Vocabulary, shape: ModelConfig, template: str, directory:
     """Write the tokenizer's files as this talm does: an older one may have made the checkpoint.
     What others have added to its configuration stays."""
     files = huggingface_files(vocabulary, context_len=shape.context_len, chat=False)
-    path = directory / hf.TOKENIZER_CONFIG
+    path = directory / hf_config.TOKENIZER_CONFIG
     known = json.loads(path.read_bytes()) if path.is_file() else {}
     known.pop("chat_template", None)
-    values = known | json.loads(files[hf.TOKENIZER_CONFIG])
+    values = known | json.loads(files[hf_config.TOKENIZER_CONFIG])
     if not template:
-        (directory / hf.TEMPLATE).unlink(missing_ok=True)
-    elif not (directory / hf.TEMPLATE).is_file():
+        (directory / hf_config.TEMPLATE).unlink(missing_ok=True)
+    elif not (directory / hf_config.TEMPLATE).is_file():
         values["chat_template"] = template
-    files[hf.TOKENIZER_CONFIG] = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    files[hf_config.TOKENIZER_CONFIG] = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     for name, text in files.items():
         atomic.write_text(directory / name, text)
 

@@ -14,6 +14,7 @@ A recipe says what it changes; every other setting keeps its default.
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -193,7 +194,11 @@ def _parsed(path: Path) -> dict[str, Any]:
             raise ConfigError(Problem(str(path), "is no regular file"))
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(Problem(str(path), "is too large for a preset"))
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors on Windows put a mark in front, or write UTF-16, which begins with one.
+        content = path.read_bytes()
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except ConfigError:
         raise
     except UnicodeDecodeError:

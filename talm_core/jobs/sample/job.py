@@ -13,7 +13,7 @@ from talm_core.jobs.sample.config import SampleConfig
 from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import Event, Finished, Generated, Sampled, Started
 from talm_core.storage.workspace import Workspace
-from talm_core.tokenizer.vocabulary import END_OF_TEXT, FILE_NAME, Vocabulary
+from talm_core.tokenizer.vocabulary import END_OF_TEXT, Vocabulary, file_of
 from talm_core.training import checkpoint
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _read(path: Path, device: str) -> _Loaded:
 
     # A run that goes on does not remove it meanwhile.
     with checkpoint.held(path):
-        vocabulary = Vocabulary.load(path / FILE_NAME)
+        vocabulary = Vocabulary.load(file_of(path))
         model = hf.load(path).to(device)
     model.requires_grad_(requires_grad=False)
     if vocabulary.n_vocab > model.config.vocab_size:

@@ -21,6 +21,7 @@ from talm_core.data.local.corpus import byte_length
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import sample
 from talm_core.tokenizer import patterns, scripts
+from talm_core.tokenizer.splitter import splitter
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary, readable
 
@@ -140,8 +141,8 @@ def _fits(vocabulary: Vocabulary, tokens: int, size: int, texts: Sequence[str]) 
     for name, pattern in bounds.items():
         # A pattern of somebody's own may be in tiktoken's dialect, or take for ever.
         with suppress(regex.error, TimeoutError):
-            compiled = regex.compile(pattern)
-            pieces = sum(sum(1 for _ in compiled.finditer(text, timeout=10)) for text in texts)
+            split = splitter(pattern)
+            pieces = sum(sum(1 for _ in split.pieces(text, timeout=10)) for text in texts)
             yield fit(f"pieces of {name}", pieces)
 
 
