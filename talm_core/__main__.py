@@ -77,14 +77,15 @@ def _work(directory: Path, root: Path | None, descriptor: int | None, *, overrid
     if held is None:
         # By hand: whatever is there is gone on with.
         record = last_record(directory)
-        if record is not None and done(record.event):
+        finished = record is not None and done(record.event)
+        if finished and not config.extends(config, directory):
             raise ArtifactError(Problem(str(directory), "is finished"))
         check_unchanged(config, directory, override=override)
         held = Lock.acquire(directory)
         control.forget(directory)
-    finished = isinstance(runner.run(config, workspace, resume=True, held=held), Finished)
+    ended = isinstance(runner.run(config, workspace, resume=True, held=held), Finished)
     # To a launcher anything else is a failure, after which it may begin again.
-    return 0 if finished or rank.launched() else 130
+    return 0 if ended or rank.launched() else 130
 
 
 def _join_in(config: JobConfig, workspace: Workspace) -> int:

@@ -26,9 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _write_keymap()
     if options.serve:
         return _serve(options)
-    if options.host is not None or options.port is not None:
-        parser.error("--host and --port belong to --serve")
+    if (options.host, options.port, options.pages) != (None, None, None):
+        parser.error("--host, --port and --pages belong to --serve")
     in_browser = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
+    if in_browser:
+        from talm_tui.parent import end_with_server
+
+        end_with_server()
     if not in_browser and not (sys.stdin.isatty() and sys.stderr.isatty()):
         sys.stderr.write("talm-tui needs a terminal; without one: talm quickstart, talm --help\n")
         return 2
@@ -78,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=None, help="the port (default: 8000; 0: any that is free)"
     )
     parser.add_argument(
+        "--pages",
+        type=_pages,
+        default=None,
+        help="how many pages may be open at a time (default: 10, of some 50 MB each)",
+    )
+    parser.add_argument(
         "--write-keymap",
         action="store_true",
         help="make a keymap.toml of all actions and their keys, to change them, and end",
@@ -92,6 +102,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _pages(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pages: 1 to 100")
+    return int(text)
+
+
 def _serve(options: argparse.Namespace) -> int:
     from talm_tui import web
 
@@ -99,7 +115,8 @@ def _serve(options: argparse.Namespace) -> int:
     if options.workspace is not None:
         command += ["--workspace", str(options.workspace.absolute())]
     host = options.host or web.HOST
-    return web.serve(command, host, web.PORT if options.port is None else options.port)
+    port = web.PORT if options.port is None else options.port
+    return web.serve(command, host, port, options.pages or web.PAGES)
 
 
 def _write_keymap() -> int:

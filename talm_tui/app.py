@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
-from textual.app import App, SystemCommand
-from textual.await_complete import AwaitComplete
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -23,22 +21,21 @@ from talm_core.system.foreign_text import plain
 from talm_tui.services import messages
 from talm_tui.services.watcher import Snapshot, Watcher
 from talm_tui.shell import preferences
-from talm_tui.shell.internals import bind
+from talm_tui.shell.internals import bind, tell_escape_from_alt
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
 from talm_tui.shell.palette import OtherPlaces, commands
 from talm_tui.shell.places import form_of, places
 from talm_tui.shell.theme import DARK, series, styles, themes
+from talm_tui.shell.typed import TypedApp
 
 if TYPE_CHECKING:
     from talm_core.runtime.events import Command
     from talm_core.settings.schema import JobConfig
     from talm_core.storage.workspace import Artifact, Workspace
 
-_ANSWER_SECONDS = 0.06
 
-
-class TalmApp(App[None]):
+class TalmApp(TypedApp):
     """The terminal UI over one workspace.
 
     `snapshot` is the newest look at the workspace; places watch it. Jobs are started as processes
@@ -46,7 +43,7 @@ class TalmApp(App[None]):
     """
 
     TITLE = "talm"
-    COMMANDS = App.COMMANDS | {OtherPlaces}
+    COMMANDS = TypedApp.COMMANDS | {OtherPlaces}
     CSS_PATH = styles("app")
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -66,21 +63,21 @@ class TalmApp(App[None]):
             "palette",
             id="app.palette",
             priority=True,
-            tooltip="Find anything that can be done",
+            tooltip="Search all actions",
         ),
         Binding(
             "ctrl+o",
             "jump",
             "jump",
             id="app.jump",
-            tooltip="Letters on everything that can be gone to",
+            tooltip="A letter for everything on the screen you can go to",
         ),
         Binding(
             "f1,question_mark",
             "help",
             "help",
             id="app.help",
-            tooltip="What this place is for, and its keys",
+            tooltip="Help on this screen and its keys",
         ),
         Binding(
             "ctrl+l",
@@ -88,7 +85,7 @@ class TalmApp(App[None]):
             "Redraw",
             show=False,
             id="app.redraw",
-            tooltip="Draw the screen again",
+            tooltip="Redraw the screen",
         ),
         Binding(
             "ctrl+q",
@@ -109,7 +106,6 @@ class TalmApp(App[None]):
         super().__init__()
         self._workspace = workspace
         self._sized = False
-        self._pressed = 0.0
         self._preferences = preferences.Preferences.load()
         self._watcher = Watcher(
             lambda: self.workspace,
@@ -125,6 +121,8 @@ class TalmApp(App[None]):
             self.add_mode(entry.mode, entry.open)
         bind(self, [entry.binding for entry in places() if entry.key])
         self._keys = OwnKeys(self, self._say)
+        if not self._keys.alt:
+            tell_escape_from_alt(self)
 
     @property
     def workspace(self) -> Workspace:
@@ -229,17 +227,6 @@ class TalmApp(App[None]):
         """Draw the whole screen again, after another program has written over it."""
         self.refresh(layout=True)
 
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent):
-            self._pressed = time.monotonic()
-        await super().on_event(event)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a key or the mouse is being answered, as long as that usually takes: whoever
-        has time leaves the interpreter to it."""
-        return time.monotonic() - self._pressed < _ANSWER_SECONDS
-
     # --- keys --------------------------------------------------------------------------------
 
     def keys(self, action_id: str) -> tuple[str, ...]:
@@ -312,7 +299,7 @@ class TalmApp(App[None]):
 
     def on_worker_state_changed(self, event: Any) -> None:
         if event.worker.error is not None:
-            self._say(f"This should not happen: {event.worker.error!r}")
+            self._say(f"A bug in talm-tui: {event.worker.error!r}")
 
     # --- places ------------------------------------------------------------------------------
 
@@ -325,13 +312,6 @@ class TalmApp(App[None]):
         """Textual holds the screen back for a moment while places change. A screen that is built
         already needs no such moment, and a key is to be answered at once."""
         super().delay_update(min(delay, 0.01))
-
-    def pop_screen(self) -> AwaitComplete:
-        """Leave a dialog. One that is answered twice, by a key that was pressed twice before it
-        was gone, is left once."""
-        if len(self.screen_stack) <= 1:
-            return AwaitComplete()
-        return super().pop_screen()
 
     def open_run(self, artifact: Artifact) -> None:
         """Show a run in its monitor."""

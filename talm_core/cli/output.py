@@ -18,6 +18,7 @@ from talm_core.runtime.events import (
     Finished,
     Generated,
     Metrics,
+    Notice,
     Planned,
     Progress,
     Record,
@@ -116,26 +117,36 @@ class JsonOutput:
 
 
 class PlainOutput:
-    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds.
-    The last sample is printed whole at the end."""
+    """Lines for a pipe or a log: what happens seldom at once, what goes on every five seconds
+    where it has changed, what lasts once. The last sample is printed whole at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._next = 0.0
         self._phase = ""
+        self._progress = ""
         self._sample: Sampled | None = None
+        self._planned: Planned | None = None
 
     def show(self, record: Record) -> None:
         event = record.event
+        if isinstance(event, Planned):
+            self._planned = event
         if isinstance(event, Progress | Metrics):
             if not self._due(event):
                 return
+            before, self._progress = self._progress, render.line(event)
+            if self._progress == before:
+                return
+        elif isinstance(event, Notice) and event.again:
+            return
         elif isinstance(event, Sampled):
             self._sample = event
         elif isinstance(event, Finished) and self._sample is not None:
             self._write(sample_text(self._sample))
-        text = render.line(event)
-        if text:
+        if isinstance(event, Metrics):
+            self._write(render.metrics_line(event, self._planned))
+        elif text := render.line(event):
             self._write(text)
 
     def _due(self, event: Progress | Metrics) -> bool:
@@ -202,7 +213,7 @@ class BarOutput:
             case Progress():
                 self._progress(event)
             case Metrics():
-                about = render.metrics_in_short(event, self._val_loss)
+                about = render.metrics_in_short(event, self._val_loss, self._planned)
                 done = fraction_trained(event, self._planned) * event.max_steps
                 self._bar("training", done, event.max_steps, about)
             case Sampled():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from talm_core.cli.call import DONE, INVALID, Call, problem_line
 from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
+from talm_core.jobs.pretrain.check import given
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.jobs.pretrain.presets import find_preset
+from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import build
 from talm_core.system import hardware
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
@@ -27,12 +30,10 @@ def show_plan(call: Call) -> int:
     reason, then what is worrying about it. Exit code 2: it could not end well here."""
     values = call.given.settings()
     problems: list[Problem] = []
-    preset = call.given.text("preset")
-    if preset is not None:
-        try:
-            values = dict(find_preset(call.workspace, preset).values) | values
-        except InputError as error:
-            problems += error.problems
+    try:
+        values, _ = given(values, call.given.text("preset"), False, call.workspace)
+    except InputError as error:
+        problems += error.problems
     config, manifest = _read(call, values, problems)
     vocab_size = manifest.tokenizer.n_vocab if manifest else Vocabulary.load(BASE).n_vocab
     room = hardware.room(config.device, call.workspace.folder("pretrain"))
@@ -42,7 +43,7 @@ def show_plan(call: Call) -> int:
         planned.flops_per_token, ran(call.workspace, vocab_size)
     )
     lines = reasons(config, planned, speed)
-    call.say(_json(planned, lines, found) if call.as_json else _table(lines))
+    call.say(_json(planned, lines, found) if call.as_json else table(lines, _width()))
     if not call.as_json:
         for concern in found:
             word = "cannot be trained here" if concern.fatal else "warning"
@@ -70,10 +71,22 @@ def _read(
     return config, manifest
 
 
-def _table(lines: list[Reason]) -> str:
+def _width() -> int | None:
+    """Columns of the terminal that is written to; None where a line may be as long as it likes."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(lines: list[Reason], width: int | None) -> str:
+    """A number a line. Where `width` is given, a reason goes on below itself, between words."""
     names = max(len(line.name) for line in lines)
     values = max(len(line.value) for line in lines)
-    return "\n".join(f"{line.name:<{names}}  {line.value:>{values}}  {line.why}" for line in lines)
+    room = None if width is None else max(24, width - names - values - 4)
+    told = []
+    for line in lines:
+        first, *others = [line.why] if room is None else wrapped(line.why, room)
+        told.append(f"{line.name:<{names}}  {line.value:>{values}}  {first}")
+        told += [" " * (names + values + 4) + other for other in others]
+    return "\n".join(told)
 
 
 def _json(planned: Plan, lines: list[Reason], found: list[Concern]) -> str:

@@ -27,6 +27,10 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 BATCH_CHARACTERS = 200_000
 """Text encoded in one go by one thread: some 20 ms of work."""
 
+LONGEST_TEXT = 1 << 23
+"""A text of so many characters in which the pattern tells no place to cut is cut all the same: at
+the end of a line, if there is one."""
+
 _BATCHES_AHEAD = 3
 _WAIT_SECONDS = 0.05
 
@@ -95,28 +99,53 @@ class Encoder:
         """Documents grouped or cut into batches of about the same size. None, a moment of
         waiting, is passed on."""
         batch = Batch()
+        for piece in self._pieces(documents):
+            if piece is None:
+                yield None
+                continue
+            document, begins, text = piece
+            batch.add(document, text, begins=begins)
+            if batch.characters >= BATCH_CHARACTERS:
+                yield batch
+                batch = Batch()
+        if batch.texts:
+            yield batch
+
+    def _pieces(
+        self, documents: Iterable[Located | None]
+    ) -> Iterator[tuple[Located, bool, str] | None]:
+        """Documents, long ones cut into texts, each with whether it begins its document. What is
+        left of one waits until it is known whether it goes on."""
+        current: Located | None = None
+        begins, rest = True, ""
         for document in documents:
             if document is None:
                 yield None
                 continue
-            for begins, text in self._parts(document.text):
-                batch.add(document, text, begins=begins)
-                if batch.characters >= BATCH_CHARACTERS:
-                    yield batch
-                    batch = Batch()
-        if batch.texts:
-            yield batch
+            if document.begins:
+                if current is not None and (begins or rest):
+                    yield current, begins, rest
+                begins, rest = True, ""
+            current, text, start = document, rest + document.text, 0
+            while (stop := self._place_to_cut(text, start)) is not None:
+                yield document, begins, text[start:stop]
+                begins, start = False, stop
+            rest = text[start:]
+        if current is not None and (begins or rest):
+            yield current, begins, rest
 
-    def _parts(self, text: str) -> Iterator[tuple[bool, str]]:
-        start = 0
-        if self._cuttable:
-            while len(text) - start > 2 * BATCH_CHARACTERS:
-                found = CUT.search(text, start + BATCH_CHARACTERS)
-                if found is None:
-                    break
-                yield start == 0, text[start : found.start()]
-                start = found.start()
-        yield start == 0, text[start:]
+    def _place_to_cut(self, text: str, start: int) -> int | None:
+        """Where a text ends that begins at `start`; None: all of the rest is short enough, or
+        what follows may tell."""
+        left = len(text) - start
+        if self._cuttable and left > 2 * BATCH_CHARACTERS:
+            found = CUT.search(text, start + BATCH_CHARACTERS)
+            if found is not None:
+                return found.start()
+        if left <= LONGEST_TEXT:
+            return None
+        line_end = text.rfind("\n", start + LONGEST_TEXT // 2, start + LONGEST_TEXT)
+        return start + LONGEST_TEXT if line_end < 0 else line_end + 1
 
     def run(
         self, batches: Iterable[Batch | None], *, threads: int

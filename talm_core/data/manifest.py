@@ -53,7 +53,8 @@ class TokenizerInfo(_Part):
 class Manifest(_Part):
     """A dataset. `sample` names the part of the source, or the user's own text. What came from
     the Hub says from which `dataset` at which commit (`revision`), and how many of the rows that
-    were read had no text (`left_out`)."""
+    were read had no text (`left_out`). `division` is the version of the rule by which a part was
+    kept for validation; the first manifests did not say it."""
 
     version: Literal[1] = 1
     source: str
@@ -61,6 +62,7 @@ class Manifest(_Part):
     dataset: str | None = None
     revision: str | None = None
     left_out: Count = 0
+    division: Annotated[int, Field(ge=1)] = 1
     tokenizer: TokenizerInfo
     dtype: Literal["uint16", "uint32"]
     shards: Annotated[list[Shard], Field(min_length=2)]

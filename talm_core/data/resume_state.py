@@ -8,6 +8,7 @@ lies beside the shards it names is swept.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from talm_core.data.division import VERSION as DIVISION
+from talm_core.data.hub.dataset_id import is_dataset
 from talm_core.data.manifest import FILE_NAME as MANIFEST
-from talm_core.data.manifest import Shard
+from talm_core.data.manifest import Manifest, Shard
 from talm_core.data.shards import Tokens, require_shard
 from talm_core.errors import ArtifactError, Problem
 from talm_core.storage import artifact_files
@@ -26,27 +29,55 @@ from talm_core.storage.artifact_files import LARGE_BYTES
 from talm_core.storage.atomic import write_text
 
 FILE_NAME = "position.json"
-VERSION = 2
+VERSION = 3
 
 Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A document and where it is: the number of its file, and of its row there."""
+    """A document, or the next of its text where it does not begin here, and where it is: the
+    number of its file, and of its row there."""
 
     part: int
     row: int
     text: str
+    begins: bool = True
+
+
+MOST_BYTES = 1 << 40
+"""The largest file that is believed in: the Hub takes none of more than 500 GB."""
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is the path of a file in a dataset: one that leads nowhere else, on any
+    system."""
+    parts = text.split("/")
+    plain = not re.search(r"[\\\x00-\x1f\x7f]", text) and re.match(r"[A-Za-z]:", text) is None
+    return plain and 0 < len(text) <= 1000 and not {"", ".", ".."} & set(parts)
+
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError("is no path in a dataset")
+    return text
+
+
+def _dataset(text: str) -> str:
+    if not is_dataset(text):
+        raise ValueError("is no id of a dataset")
+    return text
 
 
 class HubFile(BaseModel):
-    """A file of a dataset on the Hub: its path there and its size in bytes."""
+    """A file of a dataset on the Hub: its path there, its size in bytes, and, once it was read,
+    the etag that tells its content."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    path: str
-    size: Count
+    path: Annotated[str, AfterValidator(_path)]
+    size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
+    etag: Annotated[str, Field(max_length=200)] = ""
 
 
 class Listing(BaseModel):
@@ -54,13 +85,17 @@ class Listing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    dataset: str
-    revision: str
+    dataset: Annotated[str, AfterValidator(_dataset)]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     files: list[HubFile]
 
     @property
     def bytes(self) -> int:
         return sum(file.size for file in self.files)
+
+    def learn(self, part: int, etag: str) -> None:
+        """Note what tells the content of a file that is read now."""
+        self.files[part] = self.files[part].model_copy(update={"etag": etag})
 
 
 class Cursor(BaseModel):
@@ -79,7 +114,9 @@ class Position(BaseModel):
     """Complete shards, and the place where they end.
 
     A finished dataset may have a `tail`: its last shard, which is not full, and where that ends.
-    `divided` says that the shards were divided anew for validation and are not to be again.
+    `divided` says that the shards were divided anew for validation and are not to be again,
+    `division` by which version of the rule text is divided. Files of one's own are two parts, which
+    `part` of a cursor counts: 0 for validation, 1 for training.
     `made_of` is what must be the same for a run to go on with them: the source, the tokenizer and
     settings, each under a name that can be told. `listing` is what a Hub dataset was when it was
     begun; it goes on with that.
@@ -87,7 +124,7 @@ class Position(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    version: Literal[2] = 2
+    version: Literal[2, 3] = 3
     made_of: dict[str, str]
     dtype: Literal["uint16", "uint32"]
     shards: list[Shard] = []
@@ -95,6 +132,8 @@ class Position(BaseModel):
     tail: Shard | None = None
     tail_cursor: Cursor = Cursor()
     divided: bool = False
+    # What there was before there were versions.
+    division: Annotated[int, Field(ge=1, le=DIVISION)] = 1
     listing: Listing | None = None
 
     _directory: Path = PrivateAttr()
@@ -112,7 +151,8 @@ class Position(BaseModel):
         if found is not None and (found.shards or found.tail):
             found.check_same(directory, made_of)
         if found is None or found.made_of != made_of or not found.complete(directory):
-            found = cls(made_of=made_of, dtype=dtype)
+            found = cls(made_of=made_of, dtype=dtype, division=_division(directory))
+        found.version = 3
         found._directory = directory
         return found
 
@@ -170,6 +210,11 @@ class Position(BaseModel):
         """Every shard that is there, in order."""
         return self.shards + ([self.tail] if self.tail else [])
 
+    @property
+    def end(self) -> Cursor:
+        """Where all that is there ends."""
+        return self.tail_cursor if self.tail else self.cursor
+
     def save(self) -> None:
         """Remember it, in one step."""
         write_text(self._directory / FILE_NAME, self.model_dump_json(indent=2) + "\n")
@@ -194,6 +239,17 @@ class Position(BaseModel):
             for path in self._directory.glob(pattern):
                 if path.name not in kept:
                     path.unlink()
+
+
+def _division(directory: Path) -> int:
+    """By which version of the rule a dataset is divided that begins, or is made anew, here."""
+    if not (directory / MANIFEST).exists():
+        return DIVISION
+    version = Manifest.load(directory).division
+    if version > DIVISION:
+        message = f"is divided in a way (version {version}) that this talm does not know"
+        raise ArtifactError(Problem(str(directory / MANIFEST), message, hint="update talm"))
+    return version
 
 
 def _short(text: str) -> str:

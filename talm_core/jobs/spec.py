@@ -139,8 +139,8 @@ class JobSpec:
     `length` is the setting of which more makes a finished artifact longer, empty where none does.
 
     `goes_on` are the words before a name that go on with a job that was stopped, empty where the
-    same command again does it; `begins_anew` where nothing is kept. `extending` says in a refusal
-    what makes a finished artifact longer. `unit` is what its progress counts.
+    same command again does it; `begins_anew` where nothing is kept. `unit` is what its
+    progress counts.
     """
 
     kind: str
@@ -174,7 +174,6 @@ class JobSpec:
     goes_on: tuple[str, ...] = ()
     begins_anew: bool = False
     length: str = ""
-    extending: str = ""
     unit: str = "step"
 
     @property

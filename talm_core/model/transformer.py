@@ -22,7 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talm_core.model.config import ArchitectureConfig
-from talm_core.model.operators import linear_cross_entropy, normalize, rotate, swiglu
+from talm_core.model.operators import (
+    causal_attention,
+    linear_cross_entropy,
+    normalize,
+    rotate,
+    swiglu,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +122,11 @@ class Block(nn.Module):
         query, key, value = (part.transpose(1, 2) for part in rotate(qkv, cosine, sine, h, k))
         if cache is not None:
             key, value = cache.extend(self.index, key, value)
-        seen = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            # A single new token may look at everything before it. Several may come only first.
-            is_causal=t > 1,
-            enable_gqa=h != k,
+        # A single new token may look at everything before it. Several may come only first.
+        seen = (
+            causal_attention(query, key, value)
+            if t > 1
+            else functional.scaled_dot_product_attention(query, key, value, enable_gqa=h != k)
         )
         merged = seen.transpose(1, 2).reshape(b, t, c)
         return _dropped(functional.linear(merged, self.attention_out.to(x.dtype)), self)

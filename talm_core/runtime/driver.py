@@ -59,10 +59,10 @@ class Driver(JobContext):
         inbox: Inbox,
         listener: Listener,
         *,
-        grows: bool = False,
+        grows: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`listener` is called with every event once it is in the journal. `grows` tells that a
-        finished artifact is gone on with."""
+        """`listener` is called with every event once it is in the journal. `grows` tells whether a
+        finished artifact is gone on with that is still what it was."""
         self.workspace = workspace
         self.directory = directory
         self.last: Event | None = None
@@ -103,7 +103,7 @@ class Driver(JobContext):
                 reason = "asked to stop" if self._deaf is None else "closed"
                 self._say(Stopped(reason=stop_reason() or reason))
         except TalmError as error:
-            kept = self._grows and isinstance(error, InputError)
+            kept = self._grows() and isinstance(error, InputError)
             self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
             raise
         except Exception as error:

@@ -249,10 +249,12 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something the user should know. `level` is info, warning or error."""
+    """Something the user should know. `level` is info, warning or error; `again` says once more
+    what a notice before said, of the same thing that lasts."""
 
     message: str
     level: str = "info"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

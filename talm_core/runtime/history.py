@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,13 +46,46 @@ METRICS = (
 """Series kept of every `Metrics`, beside `step`; NaN where a value is None."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a run is, and what ends it: its `max_steps`, or its time limit of `seconds` (None
+    without one), of which `elapsed` are over."""
+
+    step: int
+    max_steps: int
+    elapsed: float = 0.0
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, metrics: Metrics, planned: Planned | None) -> Extent:
+        """That of a run's newest metrics."""
+        minutes = planned.minutes if planned else None
+        seconds = 60 * minutes if minutes and math.isfinite(metrics.elapsed) else None
+        return cls(metrics.step, metrics.max_steps, metrics.elapsed, seconds)
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1: by steps or by time, whichever is further."""
+        return min(1.0, max(self._of_steps, self._of_time))
+
+    @property
+    def by_time(self) -> bool:
+        """Whether it is the time limit that ends it, as far as can be told now: more of the time
+        is over than of the steps."""
+        return self._of_time > self._of_steps
+
+    @property
+    def _of_steps(self) -> float:
+        return self.step / self.max_steps if self.max_steps > 0 else 0.0
+
+    @property
+    def _of_time(self) -> float:
+        return self.elapsed / self.seconds if self.seconds else 0.0
+
+
 def fraction_trained(metrics: Metrics, planned: Planned | None) -> float:
     """How far a run is, 0 to 1: by its steps or by its time limit, whichever comes first."""
-    fraction = metrics.step / metrics.max_steps if metrics.max_steps > 0 else 0.0
-    minutes = planned.minutes if planned else None
-    if minutes and math.isfinite(metrics.elapsed):
-        fraction = max(fraction, metrics.elapsed / (60 * minutes))
-    return min(1.0, fraction)
+    return Extent.of(metrics, planned).fraction
 
 
 MOST = 1 << 19
@@ -60,6 +94,9 @@ MOST = 1 << 19
 _SINGLE = frozenset({"loss", "loss_ema", "learning_rate", "grad_norm", "tokens_per_second", "mfu"})
 """Columns that are only drawn and, rounded, read: single precision halves their memory."""
 
+_SAID = 1000
+_UNTOLD = (Telemetry, Merged)
+"""Events of which a log tells nothing."""
 _NOTICES = 200
 _MOST_CURVES = 64
 _TELEMETRY = 600
@@ -154,6 +191,7 @@ class History:
     """Everything a journal has said so far, in the shape screens need it.
 
     `measured` has a series for each name of `Measured`, with the seconds since the job began.
+    `said` are the newest records worth a line of a log, of each phase the last `Progress`.
     `progress` holds the newest `Progress` of each phase, `telemetry` the newest ten minutes,
     `end` the event that ended the job, None while it has not. However long the run, memory is
     bounded: series and samples become sparser.
@@ -164,6 +202,7 @@ class History:
     measured: dict[str, Series] = field(default_factory=dict)
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Checkpointed] = field(default_factory=list)
+    said: deque[Record] = field(default_factory=lambda: deque(maxlen=_SAID))
     notices: list[Record] = field(default_factory=list)
     telemetry: list[Record] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
@@ -187,6 +226,7 @@ class History:
             most=most,
             metrics=Series.of(*names, most=most),
             evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+            said=deque(maxlen=0),
         )
 
     def snapshot(self) -> History:
@@ -206,7 +246,19 @@ class History:
             any_new = True
             self.last_time = record.time
             self._take(record)
+            if self.said.maxlen:
+                self._say(record)
         return any_new
+
+    def _say(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, _UNTOLD):
+            return
+        if isinstance(event, Progress):
+            before = self.said[-1].event if self.said else None
+            if isinstance(before, Progress) and before.phase == event.phase:
+                self.said.pop()
+        self.said.append(record)
 
     def _take(self, record: Record) -> None:
         event = record.event
@@ -289,6 +341,11 @@ class History:
     def step(self) -> int:
         """The newest step a metric was said of."""
         return int(self.metrics["step"][-1]) if len(self.metrics) else 0
+
+    @property
+    def extent(self) -> Extent | None:
+        """How far a run is; None before its first metrics."""
+        return None if self.last_metrics is None else Extent.of(self.last_metrics, self.planned)
 
     @property
     def summary(self) -> dict[str, Any]:

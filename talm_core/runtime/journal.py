@@ -77,10 +77,12 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads a directory's journal from its start, a part at a time."""
+    """Reads a directory's journal from its start, a part at a time; with `last`, from so many bytes
+    before its end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, last: int | None = None) -> None:
         self.path = directory / FILE_NAME
+        self._last = last
         self.fault = ""  # why nothing more is read of a file that no talm wrote
         self._offset = 0
         self._rest = bytearray()
@@ -109,6 +111,8 @@ class JournalReader:
             self._offset = self._skipped = 0
             self._rest.clear()
             self.fault = ""
+        if self._file is None and self._last is not None:
+            self._offset = max(0, stat.st_size - self._last)
         self._file = identity
         self._size = stat.st_size
 

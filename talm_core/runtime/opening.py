@@ -155,10 +155,13 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
     record = journal.last_record(directory)
     spec = spec_of(config.kind)
     if record is not None and done(record.event):
-        if _extends(config, directory, record):
+        # What is made longer by the same command again needs no --resume.
+        if (resume or not spec.goes_on) and _extends(config, directory, record):
+            if spec.goes_on:
+                check_unchanged(config, directory, override=override)
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
-        hint = f"{spec.extending}choose another name"
+        hint = f"{config.to_extend(directory)}choose another name"
         raise WorkspaceError(Problem(key, message, name, hint))
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
     if not resume and made and spec.resumable:
@@ -188,6 +191,12 @@ def _remember_finished(directory: Path) -> None:
         atomic.write_text(directory / FINISHED_FILE, text)
 
 
+def begun(directory: Path) -> None:
+    """What a finished artifact is made longer by has been begun: from here on there is no way back
+    to what it was asked before."""
+    artifact_files.remove(directory / FINISHED_FILE)
+
+
 def _extends(config: JobConfig, directory: Path, last: Record) -> bool:
     """Whether a finished artifact is to be made longer than it is: what `config.toml` asks for is
     not there before it has been made."""
@@ -196,7 +205,7 @@ def _extends(config: JobConfig, directory: Path, last: Record) -> bool:
         finished = read_config(directory, name)
     except InputError:
         return False
-    return type(config) is type(finished) and config.extends(finished)
+    return type(config) is type(finished) and config.extends(finished, directory)
 
 
 def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) -> None:
@@ -214,6 +223,7 @@ def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) 
         return
     if type(new) is not type(old):
         raise ConfigError(Problem("job", f"this is a {old.kind}", new.kind))
+    longer = new.extends(old, directory)
     problems = [
         Problem(
             item.key,
@@ -224,6 +234,7 @@ def check_unchanged(new: JobConfig, directory: Path, *, override: bool = False) 
         for item in settings_of(type(new))
         # The directory is the name: what is compared lies in it.
         if not item.setting.resume
+        and not (longer and item.setting.length)
         and item.key != name_key(new.kind)
         and getattr(new, item.key) != getattr(old, item.key)
         and not (override and not (saved and item.setting.shape))

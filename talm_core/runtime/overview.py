@@ -18,7 +18,7 @@ from talm_core.errors import InputError
 from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime import journal
 from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
-from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime.history import Extent, History
 from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
 from talm_core.runtime.skimming import JournalSkimmer
 from talm_core.settings.schema import JobConfig
@@ -41,7 +41,8 @@ class Overview:
     something (seconds since the epoch, 0: never); `message` why it failed or
     what is damaged; `summary` what its
     `Finished` summed up; `stage` the part a quick start is at; `phases` the newest progress of
-    every phase so far, in their order; `merged` the newest merges of a tokenizer.
+    every phase so far, in their order; `merged` the newest merges of a tokenizer;
+    `extent` how far a run is, and whether steps or time end it.
     """
 
     artifact: Artifact
@@ -61,6 +62,7 @@ class Overview:
     stage: Stage | None = None
     phases: tuple[Progress, ...] = ()
     merged: Merged | None = None
+    extent: Extent | None = None
 
     @property
     def name(self) -> str:
@@ -190,7 +192,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched, fault: str) -> O
     progress = history.progress.get(history.phase)
     fraction, eta = None, None
     if metrics is not None and metrics.max_steps > 0:
-        fraction, eta = fraction_trained(metrics, history.planned), metrics.eta
+        fraction, eta = Extent.of(metrics, history.planned).fraction, metrics.eta
     elif progress is not None:
         fraction = progress.done / progress.total if progress.total > 0 else None
         eta = progress.eta
@@ -215,6 +217,7 @@ def _look(artifact: Artifact, state: Status, watched: _Watched, fault: str) -> O
         stage=history.stage,
         phases=tuple(history.progress.values()),
         merged=history.merged,
+        extent=history.extent,
     )
 
 

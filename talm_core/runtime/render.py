@@ -7,8 +7,9 @@ in it is markup.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from talm_core.jobs.registry import known, spec_of
@@ -24,15 +25,18 @@ from talm_core.runtime.events import (
     Paused,
     Planned,
     Progress,
+    Record,
     Sampled,
     Stage,
     Started,
+    Stopped,
     Tried,
     Tuned,
     Unpaused,
     counted,
     measured,
 )
+from talm_core.runtime.history import Extent
 
 # C0 and C1 controls except newline and tab, DEL, and what reorders or hides text.
 _CONTROL = re.compile(
@@ -52,6 +56,15 @@ def one_line(text: str, width: int = 100) -> str:
     """A text on one line with single spaces, cut to `width` characters."""
     line = " ".join(plain(_CONTROL_OR_BREAK.sub(" ", text)).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines of `width` characters at most, broken between words; at hyphens only what is
+    longer than a line. Line breaks of its own stay."""
+    found: list[str] = []
+    for part in text.splitlines():
+        found += textwrap.wrap(part, max(1, width), break_on_hyphens=False) or [""]
+    return found
 
 
 def count(number: float) -> str:
@@ -152,10 +165,22 @@ def ends(eta: float | None, now: datetime | None = None) -> str:
     return f" ({end:%H:%M})" if end.date() == now.date() else f" ({end:%b %d %H:%M})"
 
 
-def metrics_line(event: Metrics) -> str:
+def extent(found: Extent, *, over: bool = False) -> str:
+    """How far a run is: `step 300 of 900`; where its time limit ends it before its last step,
+    `step 80, 12 s of 24 s`, and once that is `over`, `step 160, ended by its time limit of 24 s`.
+    """
+    if not found.by_time or found.seconds is None:
+        return f"step {found.step:,} of {found.max_steps:,}"
+    limit = duration(found.seconds)
+    if over:
+        return f"step {found.step:,}, ended by its time limit of {limit}"
+    return f"step {found.step:,}, {duration(min(found.elapsed, found.seconds))} of {limit}"
+
+
+def metrics_line(event: Metrics, planned: Planned | None = None) -> str:
     """`step 300 of 900, loss 3.214, learning rate 2.9e-03, 41.2 k tokens/s, 20 s left`."""
     parts = [
-        f"step {event.step:,} of {event.max_steps:,}",
+        extent(Extent.of(event, planned)),
         f"loss {event.loss_ema:.3f}",
         f"learning rate {event.learning_rate:.2e}",
         f"{count(event.tokens_per_second)} tokens/s",
@@ -171,11 +196,12 @@ def measured_line(event: Measured) -> str:
     return f"step {event.step:,}: {', '.join(said)}"
 
 
-def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
+def metrics_in_short(event: Metrics, val_loss: float | None, planned: Planned | None = None) -> str:
     """The same beside a bar: `300 of 900, loss 3.214, val 3.301, 41.2 k tok/s, 20 s left`."""
     val = "" if val_loss is None else f"val {val_loss:.3f}"
+    found = Extent.of(event, planned)
     parts = [
-        f"{event.step:,} of {event.max_steps:,}",
+        extent(found) if found.by_time else f"{event.step:,} of {event.max_steps:,}",
         f"loss {event.loss_ema:.3f}",
         val,
         f"{count(event.tokens_per_second)} tok/s",
@@ -186,11 +212,12 @@ def metrics_in_short(event: Metrics, val_loss: float | None) -> str:
 
 def planned_line(event: Planned) -> str:
     """What a run is going to be, in a line."""
+    limit = f" or {duration(60 * event.minutes)}, whichever ends first" if event.minutes else ""
     return (
         f"{count(event.parameters)} parameters, {event.max_steps:,} steps of"
-        f" {count(event.tokens_per_step)} tokens, {count(event.train_tokens)} tokens to learn"
-        f" from, on {one_line(event.device)} in {one_line(event.precision)}"
-        + (", compiled" if event.compiled else "")
+        f" {count(event.tokens_per_step)} tokens{limit},"
+        f" {count(event.train_tokens)} tokens to learn from, on {one_line(event.device)} in"
+        f" {one_line(event.precision)}" + (", compiled" if event.compiled else "")
     )
 
 
@@ -231,8 +258,16 @@ def summary_line(seconds: float, summary: Mapping[str, object]) -> str:
     prefix = "pretrain_"
     of_model = {k.removeprefix(prefix): v for k, v in summary.items() if k.startswith(prefix)}
     summary = of_model or summary
-    told = [f"{one_line(key.replace('_', ' '))} {value}" for key, value in facts(summary)]
+    told = [f"{one_line(label_of(key))} {value}" for key, value in facts(summary)]
     return ", ".join([f"done in {duration(seconds)}", *told])
+
+
+_LABELS = {"vocab_size": "vocabulary", "n_vocab": "with special tokens"}
+
+
+def label_of(key: str) -> str:
+    """What a number of a summary is called for people."""
+    return _LABELS.get(key, key.replace("_", " "))
 
 
 def facts(summary: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -264,7 +299,7 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
 def result(summary: Mapping[str, object]) -> Iterator[str]:
     """The summary a job ended with as a table; nothing while there is none."""
     if shown := facts(summary):
-        yield from table("Result", [(key.replace("_", " "), value) for key, value in shown])
+        yield from table("Result", [(label_of(key), value) for key, value in shown])
 
 
 def stage_line(event: Stage) -> str:
@@ -291,7 +326,7 @@ def checkpointed_line(event: Checkpointed) -> str:
 def notice_line(event: Notice) -> str:
     """A notice, with its level unless that is info."""
     level = "" if event.level == "info" else f"{one_line(event.level)}: "
-    return level + one_line(event.message, 500)
+    return level + one_line(event.message, 2_000)
 
 
 _LINES: dict[type[Event], Callable[[Any], str]] = {
@@ -310,8 +345,34 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
     Paused: lambda _: "paused",
     Unpaused: lambda _: "goes on",
     Finished: lambda event: summary_line(event.seconds, event.summary),
-    Failed: lambda event: f"failed: {one_line(event.message, 500)}",
+    Stopped: lambda event: f"stopped: {one_line(event.reason)}",
+    Failed: lambda event: f"failed: {one_line(event.message, 2_000)}",
 }
+
+
+def _step_line(event: Metrics, planned: Planned | None) -> str:
+    """A step in a log: short, and without what was left of the run then."""
+    return (
+        f"{extent(Extent.of(event, planned))}, loss {event.loss_ema:.3f},"
+        f" lr {event.learning_rate:.1e}, {count(event.tokens_per_second)} tok/s"
+    )
+
+
+def log_lines(records: Iterable[Record], planned: Planned | None = None) -> Iterator[str]:
+    """A log for people: each record in a line after its time of day, and the day where it is
+    another than that of the line before. `planned` is what
+    a run said it was going to be."""
+    day = ""
+    for record in records:
+        event = record.event
+        text = _step_line(event, planned) if isinstance(event, Metrics) else line(event)
+        if not text:
+            continue
+        moment = datetime.fromtimestamp(min(max(record.time, 0.0), _CENTURY), UTC).astimezone()
+        if day != (today := f"{moment:%a %b %d %Y}"):
+            day = today
+            yield day
+        yield f"{moment:%H:%M:%S}  {text}"
 
 
 def line(event: Event) -> str:

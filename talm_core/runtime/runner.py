@@ -167,19 +167,18 @@ def run(
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
     finished = directory / FINISHED_FILE
-    growing = finished.exists()
     try:
         job = open_job(config)
         heard = Inbox([directory, *listen])
-        driver = Driver(config, workspace, directory, heard, on_event, grows=growing)
+        driver = Driver(config, workspace, directory, heard, on_event, grows=finished.exists)
         driver.drive(job)
-        if growing and status(directory) is Status.DONE:
+        if finished.exists() and status(directory) is Status.DONE:
             finished.unlink(missing_ok=True)
         return driver.last
     except InputError:
         if fresh:
             discard(directory, workspace)
-        if growing:
+        if finished.exists():
             finished.replace(directory / CONFIG_FILE)
         raise
     finally:

@@ -42,6 +42,8 @@ def words(
 ) -> list[str]:
     """`command_line` of values that need not be right yet; settings without a value are left
     out."""
+    if preset is not None and defaults is not None:
+        defaults = _beside(model, values, defaults)
     said: list[str] = []
     positional: list[str] = []
     for item in settings_of(model):
@@ -62,6 +64,19 @@ def words(
     if guard:
         return [*head, *said, *where, *guard, *positional]
     return [*head, *positional, *said, *where]
+
+
+def _beside(
+    model: type[JobConfig], values: Mapping[str, Any], preset: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A preset's values as they are read beside those of `values` that must be said."""
+    usual = dict(preset)
+    # What a preset's value follows, such as the steps of a run, follows none itself or one other.
+    for _ in range(2):
+        differ = {key for key in preset if key in values and values[key] != usual.get(key)}
+        said = {key: values[key] for key in differ}
+        usual = model.beside(preset, said)
+    return usual
 
 
 def shell(command: Sequence[str]) -> str:

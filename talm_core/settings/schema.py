@@ -11,6 +11,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -32,8 +33,9 @@ class Setting:
     `names` is what it names without a list to pick from: an artifact, or something in it.
     `resume` marks settings that may differ when a run is resumed. `only_with` names another
     setting and the values of it with which this one counts; with any other it must be left alone,
-    and a form does not show it. `shape` marks settings that what a run saved could not be loaded
-    with if they differed.
+    and a form does not show it. `length` marks settings that a finished job may be made longer with
+    when it is resumed (`JobConfig.extends`). `shape` marks settings that what a run saved could not
+    be loaded with if they differed.
     """
 
     section: str
@@ -48,6 +50,7 @@ class Setting:
     positional: bool = False
     only_with: tuple[str, tuple[str, ...]] | None = None
     shape: bool = False
+    length: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +159,21 @@ class JobConfig(Component):
                 )
         return problems
 
-    def extends(self, done: Self) -> bool:  # noqa: ARG002
-        """Whether what a finished job has made is to be gone on with, because this asks for more
-        of the same."""
+    @classmethod
+    def beside(cls, preset: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a preset as they are meant where `said` was asked for beside it."""
+        del said
+        return dict(preset)
+
+    def extends(self, done: Self, directory: Path) -> bool:  # noqa: ARG002
+        """Whether what a finished job has made in its directory is to be gone on with, because
+        this asks for more of the same."""
         return False
+
+    def to_extend(self, directory: Path) -> str:  # noqa: ARG002
+        """What makes the finished artifact in a directory longer, as the beginning of a hint that
+        goes on with `choose another name`; empty where nothing does."""
+        return ""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

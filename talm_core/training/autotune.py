@@ -46,7 +46,7 @@ _TRIAL_SECONDS, _LEAST_TIMES = 0.5, 2
 _CPU_TOKENS, _DEVICE_TOKENS = 1_024, 4_096
 # How much faster something must be to be taken: less could be chance.
 _CLEARLY = 1.02
-_ATTENTION = {"cpu": ("math",), "cuda": ("cudnn", "efficient"), "mps": ()}
+_ATTENTION = {"cpu": ("auto", "math"), "cuda": ("cudnn", "efficient"), "mps": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,10 @@ def search(
         yield trial
         best = _better(best, trial)
     for kind in _ATTENTION[start.device]:
-        trial = bench.measure(replace(best.machine, attention=kind))
-        yield trial
-        best = _better(best, trial)
+        if kind != start.attention:
+            trial = bench.measure(replace(best.machine, attention=kind))
+            yield trial
+            best = _better(best, trial)
     for trial in _batch_sizes(bench, best, sequences, config.context_len):
         yield trial
         best = _better(best, trial)
@@ -223,7 +224,7 @@ class _Bench:
         self._model.initialise(config.seed)
         self._model.to(self._device)
         # Kept, for its memory is in the way of large micro-batches as it is in a run.
-        self._optimizers = Optimizers(self._model, config)
+        self._optimizers = Optimizers(self._model, config, muon_dtype=machine.muon_dtype)
         self._update: float | None = None
 
     def measure(self, machine: Machine) -> Trial:

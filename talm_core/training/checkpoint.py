@@ -63,6 +63,11 @@ def name_of(step: int) -> str:
     return f"checkpoint-{step:06d}"
 
 
+def kept_as(step: int) -> str:
+    """What the finished checkpoint of a run is called that goes on from an earlier one."""
+    return f"finished-{step:06d}"
+
+
 def step_of(name: str) -> int:
     """The step in a directory's name; -1 for what is no checkpoint's."""
     match = _NAME.fullmatch(name)
@@ -276,9 +281,11 @@ def write(
     *,
     keep: int,
     expected_bytes: int,
+    level: int = 0,
 ) -> Path:
     """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
-    path; older checkpoints beyond the `keep` newest and the best one are removed after.
+    path; older checkpoints beyond the `keep` newest, the best one and that of the step `level` are
+    removed after.
 
     Raises:
         RunError: the disk has too little room or refuses; what was there before is untouched.
@@ -299,7 +306,7 @@ def write(
             (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
-    _prune(directory, step, keep)
+    _prune(directory, step, keep, level)
     return path
 
 
@@ -342,13 +349,33 @@ def require_space(directory: Path, expected_bytes: int) -> None:
         )
 
 
-def _prune(directory: Path, step: int, keep: int) -> None:
+def go_back(directory: Path, step: int, finished: int) -> None:
+    """Make the checkpoint of `step` the newest. The one of the step `finished` stays under another
+    name, at which nothing is gone on from; those between go.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    try:
+        for number, path in checkpoints(directory):
+            if number == finished:
+                kept = directory / kept_as(number)
+                artifact_files.remove(kept)
+                path.rename(kept)
+            elif number > step:
+                _remove(path)
+    except OSError as error:
+        raise RunError(f"{directory} cannot be changed: {error.strerror}") from None
+
+
+def _prune(directory: Path, step: int, keep: int, level: int) -> None:
     known = checkpoints(directory)
     # A run that is at `step` and finds a later checkpoint could not use it when it began.
     later = [path for number, path in known if number > step]
     leader = best(directory) or (0, 0.0)
     old = [path for number, path in known if number <= step][:-keep]
-    for path in later + [path for path in old if path.name != name_of(leader[0])]:
+    kept = {name_of(leader[0]), name_of(level)}
+    for path in later + [path for path in old if path.name not in kept]:
         _remove(path)
 
 

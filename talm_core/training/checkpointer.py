@@ -40,12 +40,20 @@ class CheckpointWriter:
     """Writes the checkpoints of one run. Only the run's own thread may call it."""
 
     def __init__(
-        self, directory: Path, *, keep: int, expected_bytes: int, active: bool = True
+        self,
+        directory: Path,
+        *,
+        keep: int,
+        expected_bytes: int,
+        level: int = 0,
+        active: bool = True,
     ) -> None:
-        """One that is not `active` takes note of what is saved and writes nothing."""
+        """The `keep` newest stay, and that of the step `level`. One that is not `active` takes
+        note of what is saved and writes nothing."""
         self._active = active
         self._directory = directory
         self._keep = keep
+        self._level = level
         self._bytes = expected_bytes
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         # Begun now: when memory has run out, there is none for a new thread either.
@@ -87,6 +95,7 @@ class CheckpointWriter:
             state,
             keep=self._keep,
             expected_bytes=self._bytes,
+            level=self._level,
         )
         self._flight = _Flight(step, time.monotonic(), written)
         self._amendment = {}

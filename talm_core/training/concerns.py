@@ -38,10 +38,21 @@ class Concern:
     fatal: bool
 
 
+def steps_in_time(config: ModelTrainingConfig, plan: Plan, speed: Speed | None) -> int | None:
+    """How many steps a time limit leaves of a run's, at the speed that is to be expected; None
+    where it leaves all of them, there is none, or the speed is not known."""
+    if config.minutes is None or speed is None:
+        return None
+    steps = max(1, int(60 * config.minutes * speed.tokens_per_second / plan.tokens_per_step))
+    return steps if steps < config.max_steps else None
+
+
 def reasons(config: ModelTrainingConfig, plan: Plan, speed: Speed | None = None) -> list[Reason]:
     """Every number of a plan with its reason, in the order in which one follows from another.
     `speed` is what to expect of the machine, None: not known."""
     parts, used = plan.parameters, plan.memory
+    steps = steps_in_time(config, plan, speed)
+    share = 1.0 if steps is None else steps / config.max_steps
     found = [
         Reason(
             "parameters",
@@ -61,17 +72,17 @@ def reasons(config: ModelTrainingConfig, plan: Plan, speed: Speed | None = None)
             f"{plan.tokens_per_step:,}",
             f"{config.micro_batches} x {config.batch_size} windows of {config.context_len:,}",
         ),
-        Reason("max_steps", f"{config.max_steps:,}", f"{count(plan.tokens)} tokens in all"),
+        _length(config, plan, steps),
         Reason(
             "tokens_per_parameter",
-            _times(plan.tokens_per_parameter),
+            _times(share * plan.tokens_per_parameter),
             f"{_OPTIMAL_TOKENS} make the most of the computing; more makes a better model of its"
             " size",
         ),
     ]
     if plan.epochs is not None:
         why = f"how often the text is read; beyond {SENSIBLE_EPOCHS} little is learned from it"
-        found.append(Reason("epochs", _times(plan.epochs), why))
+        found.append(Reason("epochs", _times(share * plan.epochs), why))
     each = "" if used.processes == 1 else f", in each of {used.processes} processes"
     moments = "one average for each matrix, two for the rest"
     found += [
@@ -94,6 +105,20 @@ def reasons(config: ModelTrainingConfig, plan: Plan, speed: Speed | None = None)
         _time(config, plan, speed),
     ]
     return found
+
+
+def _length(config: ModelTrainingConfig, plan: Plan, steps: int | None) -> Reason:
+    """How many steps, and what a time limit leaves of them."""
+    whole = f"{config.max_steps:,}"
+    if config.minutes is None:
+        return Reason("max_steps", whole, f"{count(plan.tokens)} tokens in all")
+    limit = duration(60 * config.minutes)
+    if steps is None:
+        why = f"{count(plan.tokens)} tokens in all, unless {limit} are over before"
+        return Reason("max_steps", whole, why)
+    tokens = count(steps * plan.tokens_per_step)
+    why = f"{limit} end it there, after {tokens} tokens; of {whole} steps asked for"
+    return Reason("max_steps", f"about {steps:,}", why)
 
 
 def _times(number: float) -> str:
@@ -152,14 +177,15 @@ def _memory(config: ModelTrainingConfig, plan: Plan, room: Room) -> list[Concern
 
 def _disk(config: ModelTrainingConfig, plan: Plan, room: Room, kept: int) -> list[Concern]:
     one = plan.checkpoint_bytes
-    need = plan.disk_bytes - one * min(kept, config.keep_checkpoints + 1)
+    besides = plan.disk_bytes // one - config.keep_checkpoints
+    need = plan.disk_bytes - one * min(kept, config.keep_checkpoints + besides - 1)
     if room.disk is None or need <= room.disk:
         return []
     message = (
         f"with the best one and one being written, checkpoints take {size(need)}, and the disk"
         f" has {size(room.disk)} left"
     )
-    fitting = room.disk // one + kept - 2
+    fitting = room.disk // one + kept - besides
     hint = f"at most {fitting}" if fitting >= 2 else "free some of it, or train a smaller model"
     problem = Problem("keep_checkpoints", message, config.keep_checkpoints, hint)
     return [Concern(problem, fatal=True)]

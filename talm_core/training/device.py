@@ -12,12 +12,16 @@ from functools import cache
 import torch
 
 from talm_core.errors import ConfigError, Problem
+from talm_core.model import operators
 from talm_core.system.hardware import cores
 from talm_core.training.config import BatchConfig, ModelTrainingConfig
 from talm_core.training.estimate import precision_of
 
 # Compiling takes up to a minute, which this many steps win back.
 _COMPILE_STEPS = 1_000
+# Up to so many tokens batched products take less time than torch's tiles of attention in bf16 on a
+# CPU, which leave out what is masked.
+_LONGEST_BATCHED = 1024
 # Operations a second of bf16 products without sparsity, as the makers' data sheets have them, by
 # the words of a device's name that tell it from others.
 _PEAKS = {
@@ -42,7 +46,9 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 class Machine:
     """The choices of a run. They are kept in its checkpoints: a resumed run that chose anew could
     not continue bit for bit. `batch_size` is the sequences of a micro-batch; 0: as the settings
-    say. `attention` is the kernel: auto (torch chooses), cudnn, efficient or math."""
+    say. `attention` is the kernel: auto (torch chooses), cudnn, efficient, math or batched
+    (`talm_core.model.operators`). `newton_schulz` is the dtype of Muon's products, fp32 or bf16;
+    empty in checkpoints that do not say it: bf16 on CUDA devices."""
 
     device: str
     precision: str
@@ -50,10 +56,18 @@ class Machine:
     threads: int
     batch_size: int = 0
     attention: str = "auto"
+    newton_schulz: str = ""
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the model's products."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @property
+    def muon_dtype(self) -> torch.dtype:
+        """Of Muon's products."""
+        said = self.newton_schulz or ("bf16" if self.device == "cuda" else "fp32")
+        return torch.bfloat16 if said == "bf16" else torch.float32
 
 
 def peak_flops(machine: Machine) -> float:
@@ -89,8 +103,9 @@ def _measured_peak(device: str, precision: str) -> float:
 
 def set_attention(kind: str) -> None:
     """Have attention computed by this kernel in the whole process; `auto` leaves it to torch."""
+    operators.use_batched_attention(kind == "batched")
     cuda = torch.backends.cuda
-    cuda.enable_flash_sdp(kind == "auto")
+    cuda.enable_flash_sdp(kind in ("auto", "batched"))
     cuda.enable_mem_efficient_sdp(kind in ("auto", "efficient"))
     cuda.enable_cudnn_sdp(kind in ("auto", "cudnn"))
     # Always there for what the chosen one cannot do, such as a single new token.
@@ -105,11 +120,20 @@ def choose(config: ModelTrainingConfig, *, sharers: int = 1) -> Machine:
         ConfigError: a device that is not here.
     """
     device = choose_device(config.device)
-    precision = precision_of(config, device, bf16=_gains_by_bf16(device))
+    bf16 = _gains_by_bf16(device)
+    precision = precision_of(config, device, bf16=bf16)
     compiled = config.compile == "on" or (
         config.compile == "auto" and device == "cuda" and config.max_steps >= _COMPILE_STEPS
     )
-    return Machine(device, precision, compiled, config.threads or max(1, cores() // sharers))
+    batched = device == "cpu" and precision == "bf16" and config.context_len <= _LONGEST_BATCHED
+    return Machine(
+        device,
+        precision,
+        compiled,
+        config.threads or max(1, cores() // sharers),
+        attention="batched" if batched else "auto",
+        newton_schulz="bf16" if bf16 and config.precision != "fp32" else "fp32",
+    )
 
 
 def choose_device(asked: str) -> str:

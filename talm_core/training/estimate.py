@@ -134,8 +134,9 @@ def plan(
         epochs=None if manifest is None else tokens / max(1, manifest.train_tokens),
         tokens_per_parameter=tokens / parameters.total,
         checkpoint_bytes=checkpoint_bytes,
-        # The best one, too, and one more: a new one is complete before an old one goes.
-        disk_bytes=checkpoint_bytes * (config.keep_checkpoints + 2),
+        # The best one, too, with wsd that before the fall, and one more: a new one is complete
+        # before an old one goes.
+        disk_bytes=checkpoint_bytes * (config.keep_checkpoints + 2 + (config.lr_schedule == "wsd")),
     )
 
 

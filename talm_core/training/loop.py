@@ -13,6 +13,7 @@ from typing import Any
 from talm_core.errors import NonFiniteError, RunError
 from talm_core.runtime.context import StopRequested
 from talm_core.runtime.events import Notice, Planned, RolledBack
+from talm_core.runtime.render import duration
 from talm_core.training.checkpoint import best
 from talm_core.training.checkpointer import Checkpointer
 from talm_core.training.evaluator import Evaluator
@@ -92,12 +93,20 @@ class TrainLoop:
             self.config,
             eval_every=state.eval_every,
             last=state.over,
-            time_to_save=agreed.save,
+            time_to_save=agreed.save or self._about_to_fall,
         )
         if state.due or agreed.metrics:
             self.say_metrics()
         self.do_due()
         self.control.sign_of_life(self.metrics.progress)
+
+    @property
+    def _about_to_fall(self) -> bool:
+        """Whether this is the step from which a finished run is made longer exactly."""
+        return (
+            self.config.checkpoint_every > 0
+            and self.trainer.step == self.session.schedule.falls_after
+        )
 
     def _micro_batch(self) -> bool:
         """Forward and backward of one micro-batch; returns whether it was the step's last."""
@@ -189,8 +198,13 @@ class TrainLoop:
     def summary(self, parameters: int) -> dict[str, Any]:
         """The few numbers worth listing of a run whose model has so many `parameters`."""
         found = best(self.session.directory)
+        ended_by_time = self.trainer.step < self.config.max_steps
+        minutes = self.config.minutes or 0.0
         return {
             "step": self.trainer.step,
+            **(
+                {"ended_by": f"its time limit of {duration(60 * minutes)}"} if ended_by_time else {}
+            ),
             **self.train_state.evaluated,
             **({} if found is None else {"best_step": found[0], "best_val_loss": found[1]}),
             "parameters": parameters,

@@ -37,6 +37,34 @@ class LRSchedule:
         of_steps = step / self.max_steps
         return of_steps if self.seconds is None else max(of_steps, elapsed / self.seconds)
 
+    def seconds_are_over(self, elapsed: float) -> bool:
+        """Whether a time limit is reached after so much training."""
+        return self.seconds is not None and elapsed >= self.seconds
+
+    @property
+    def falls_after(self) -> int:
+        """The steps before the rate begins to fall, where the length of the run decides only that:
+        with `wsd`. 0 for a cosine, and where time may be what makes it fall."""
+        if self.seconds is not None or self.decay_ratio is None:
+            return 0
+        start = self._start
+        steps = int(start * self.max_steps)
+        while steps / self.max_steps <= start and steps < self.max_steps:
+            steps += 1
+        return steps
+
+    @property
+    def level_steps(self) -> float:
+        """The steps whose rate does not depend on the length of the run: all where it never
+        falls."""
+        return math.inf if self.peak == self.end else self.falls_after
+
+    @property
+    def _start(self) -> float:
+        """The share of the run after which the rate falls."""
+        start = self.warmup_steps / self.max_steps
+        return start if self.decay_ratio is None else max(start, 1 - self.decay_ratio)
+
     def rate(self, step: int, elapsed: float = 0.0) -> float:
         """The learning rate of the step that comes after `step` finished ones.
 
@@ -47,9 +75,7 @@ class LRSchedule:
         https://arxiv.org/abs/2405.18392). A machine so slow that time runs out during the warm-up
         gets the product of both.
         """
-        start = self.warmup_steps / self.max_steps
-        if self.decay_ratio is not None:
-            start = max(start, 1 - self.decay_ratio)
+        start = self._start
         part = 0.0
         if start < 1:
             part = min(1.0, max(0.0, (self.progress(step, elapsed) - start) / (1 - start)))

@@ -4,7 +4,7 @@ https://kellerjordan.github.io/posts/muon/).
 A step moves all directions of a matrix by the same amount instead of mostly the few that dominate
 its gradient. Hidden matrices learn from fewer tokens that way; embeddings and gains, whose rows
 and entries stand for themselves, are left to AdamW. torch's own multiplies in bf16, which CPUs
-without matrix units do at half their fp32 speed; this one follows the format it is told.
+without matrix units do at half their fp32 speed; this one multiplies in the dtype it is told.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CPU_TOGETHER, _DEVICE_TOGETHER = 2**21, 2**26
 class Muon(torch.optim.Optimizer):
     """For matrices only. A step's size is set so that its root mean square is that of a usual
     step of AdamW, and one learning rate serves both (Liu et al. 2025,
-    https://arxiv.org/abs/2502.16982)."""
+    https://arxiv.org/abs/2502.16982). `dtype` is that of the Newton-Schulz iteration's products."""
 
     def __init__(
         self,
@@ -38,9 +38,11 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         weight_decay: float,
         momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(list(parameters), defaults)
+        self.dtype = dtype
         # Set by who finds that a step must not be taken: 1 instead of 0.
         self.found_inf: Tensor | None = None
 
@@ -66,8 +68,10 @@ class Muon(torch.optim.Optimizer):
     def _move(
         self, parameters: list[Tensor], rate: float, weight_decay: float, momentum: float
     ) -> None:
-        directions = []
-        for parameter in parameters:
+        rows, columns = parameters[0].shape
+        shape = len(parameters), rows, columns
+        directions = torch.empty(shape, dtype=self.dtype, device=parameters[0].device)
+        for parameter, direction in zip(parameters, directions, strict=True):
             assert parameter.grad is not None
             state = self.state[parameter]
             if "momentum" not in state:
@@ -75,12 +79,12 @@ class Muon(torch.optim.Optimizer):
             gradient = self._allowed(parameter.grad)
             state["momentum"].lerp_(gradient, 1 - momentum)
             # Nesterov's look ahead.
-            directions.append(full_tensor(gradient.lerp(state["momentum"], momentum)))
-        rows, columns = parameters[0].shape
-        steps = orthogonal(torch.stack(directions)) * (rate * 0.2 * math.sqrt(max(rows, columns)))
-        for parameter, step in zip(parameters, self._allowed(steps), strict=True):
-            decay = self._allowed(parameter * (rate * weight_decay))
-            parameter.sub_(decay + shard_like(step, parameter))
+            direction.copy_(full_tensor(gradient.lerp(state["momentum"], momentum)))
+        length = rate * 0.2 * math.sqrt(max(rows, columns))
+        for parameter, step in zip(parameters, orthogonal(directions), strict=True):
+            change = shard_like(step.to(parameter.dtype).mul_(length), parameter)
+            change.add_(parameter, alpha=rate * weight_decay)
+            parameter.sub_(self._allowed(change))
 
     def _allowed(self, values: Tensor) -> Tensor:
         if self.found_inf is None:
@@ -96,15 +100,12 @@ def _together(parameter: Tensor) -> int:
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices (n, rows, columns) with their singular values moved to about 1, between 0.7 and
-    1.2, by Newton-Schulz iteration: products only, no decomposition."""
+    1.2, by Newton-Schulz iteration: products only, in the matrices' dtype, no decomposition."""
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
     x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp_min(1e-7)
-    if x.device.type == "cuda":
-        x = x.bfloat16()
     for _ in range(_ITERATIONS):
         square = x @ x.mT
         inner = torch.baddbmm(square, square, square, beta=_CUBIC, alpha=_QUINTIC)
         x = torch.baddbmm(x, inner, x, beta=_LINEAR)
-    x = x.to(matrices.dtype)
     return x if wide else x.mT

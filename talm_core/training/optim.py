@@ -15,9 +15,16 @@ _FUSED = ("cpu", "cuda", "mps")
 
 class Optimizers:
     """All parameters of a model, each with the method that suits it. Matrices decay, norms' gains
-    do not: pulled to zero they would only scale the network down."""
+    do not: pulled to zero they would only scale the network down. `muon_dtype` is that of Muon's
+    products."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: OptimizerConfig,
+        *,
+        muon_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._names = dict(model.named_parameters())
         hidden = [
             parameter
@@ -28,7 +35,8 @@ class Optimizers:
         rest = [p for p in self._names.values() if id(p) not in chosen]
         self.all: list[torch.optim.Optimizer] = [_adamw(rest, config)]
         if hidden:
-            self.all.append(Muon(hidden, lr=0.0, weight_decay=config.weight_decay))
+            decay = config.weight_decay
+            self.all.append(Muon(hidden, lr=0.0, weight_decay=decay, dtype=muon_dtype))
 
     def step(self, rate: float, *, skip: Tensor | None = None) -> None:
         """Move all parameters with this learning rate. `skip` is 1 on the device where the step

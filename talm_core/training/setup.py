@@ -175,7 +175,8 @@ class Setup:
         state["loader"] = self.loader_state(state["loader"])
         trainer.restore(path, self.found.step, state)
         if changed:
-            kept = {"config": self.toml} | ({} if self.data is None else {DATA: self.data})
+            kept = {"config": self.toml, "over": bool(state.get("over"))}
+            kept |= {} if self.data is None else {DATA: self.data}
             self.writer.amend(self.found.step, trainer.state | kept)
             told = ", ".join(f"{key} from {old} to {new}" for key, (old, new) in changed.items())
             self.say(Notice(message=f"changed since step {trainer.step:,}: {told}"))

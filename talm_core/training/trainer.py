@@ -79,7 +79,7 @@ class Trainer:
         self.model.to(self.device)
         self._hidden = self.model.hidden
         self._loss_of, self._gradients = self._spread()
-        self.optimizers = Optimizers(self.model, config)
+        self.optimizers = Optimizers(self.model, config, muon_dtype=machine.muon_dtype)
         # Sequences of a micro-batch, and micro-batches of a step, here: the device's memory
         # decides how a step is divided.
         sequences = config.sequences_per_step // self.world.size

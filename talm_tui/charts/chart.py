@@ -52,7 +52,7 @@ class Chart(Widget, can_focus=True):
 
 `+` `-` zoom, `←` `→` pan, `f` follows the newest point again, `0` shows everything. The wheel
 zooms about the mouse, dragging pans.
-`i` reads out values: then `←` `→` move the cursor, `esc` ends it. `x` changes the axis,
+`i` reads values off the curves: then `←` `→` move the cursor, `esc` ends it. `x` changes the axis,
 `y` switches to a logarithmic scale and back, `s` smooths more or less.
 """
 

@@ -77,7 +77,7 @@ class DocumentView(VerticalScroll, can_focus=True):
             "draw",
             "others",
             id="documents.draw",
-            tooltip="Draw other documents of this dataset",
+            tooltip="Other random documents of this dataset",
         ),
     ]
 
@@ -138,9 +138,9 @@ class DocumentView(VerticalScroll, can_focus=True):
             if not excerpt.complete:
                 text = Content.assemble(text, ("\n… and so on", "$foreground 60%"))
         else:
-            told = Content("reading documents back …")
+            told = Content("decoding documents …")
         of = f"  {self.index + 1} of {len(self.found)}" if self.found else ""
-        self.border_title = Content(f"{line(self.dataset or '')}: documents, drawn at random{of}")
+        self.border_title = Content(f"{line(self.dataset or '')}: random documents{of}")
         self.border_subtitle = Content(
             plain_keys(self.app, "{documents.draw} others  {place.leave} back")
         )

@@ -6,9 +6,10 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from talm_core.data.division import expected_validation
 from talm_core.data.sources import SOURCES, Sample
 from talm_core.jobs.dataset.config import DataConfig
-from talm_tui.forms.checker import Findings
+from talm_tui.forms.checker import Findings, Ratio
 from talm_tui.forms.meaning import UNKNOWN, Meaning, Row, amount
 from talm_tui.widgets.format import count, size
 
@@ -56,28 +57,27 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
             rows.append(Row("corpus", text + by, text))
         elif sample is None:
             rows.append(Row("corpus", UNKNOWN, "size not known"))
-    measured = findings.bytes_per_token
-    ratio = measured or guessed_ratio(findings.vocab_size)
+    known = findings.ratio or Ratio(guessed_ratio(findings.vocab_size), "a guess")
+    ratio = known.bytes_per_token
     tokens = None if text_bytes is None else text_bytes / ratio
     if config.max_tokens is not None:
         tokens = config.max_tokens if tokens is None else min(tokens, config.max_tokens)
     if tokens is None:
         ids = 2 if findings.vocab_size <= 2**16 else 4
-        rows.append(Row("tokens", "all there are; max_tokens sets a limit", "all tokens"))
+        rows.append(Row("tokens", "all of it; max_tokens sets a limit", "all tokens"))
         rows.append(Row("shards", f"{size(ids * 10**6)} a million tokens"))
         if findings.free_disk is not None:
             room = f"{size(findings.free_disk)} free, {count(findings.free_disk / ids)} tokens"
             rows.append(Row("disk", room, f"{size(findings.free_disk)} free"))
         return Meaning(tuple(rows))
-    basis = "as in an earlier dataset" if measured else "a guess"
     rows.append(
         Row(
             "tokens",
-            f"about {count(tokens)}, {ratio:.1f} bytes each ({basis})",
+            f"about {count(tokens)}, {ratio:.1f} bytes each ({known.source})",
             f"about {count(tokens)} tokens",
         )
     )
-    rows += _shards(config, tokens, 2 if findings.vocab_size <= 2**16 else 4)
+    rows += _shards(config, tokens, tokens * ratio, 2 if findings.vocab_size <= 2**16 else 4)
     needed = tokens * (2 if findings.vocab_size <= 2**16 else 4)
     download = sample.download_bytes if sample is not None and corpus is None else None
     if download is not None and text_bytes:
@@ -93,15 +93,19 @@ def of_data(config: DataConfig, findings: Findings | None) -> Meaning:
     return Meaning(tuple(rows), warnings=tuple(warnings))
 
 
-def _shards(config: DataConfig, tokens: float, width: int) -> Iterator[Row]:
+def _shards(config: DataConfig, tokens: float, text_bytes: float, width: int) -> Iterator[Row]:
     """How the tokens are divided into files of ids `width` bytes wide."""
-    shards = 2
-    split = f"{count(tokens * config.val_fraction)} tokens"
-    if config.val_tokens is not None:
-        split = f"{count(min(config.val_tokens, tokens))} tokens"
-    elif tokens >= 2 * config.shard_size:
-        shards = math.ceil(tokens / config.shard_size)
-        split = f"{count(config.shard_size)} tokens (the first shard)"
-    yield Row("validation", f"about {split}")
-    files = f"{count(shards)} files, {size(tokens * width)}"
+    hub = SOURCES[config.source].network
+    kept = expected_validation(
+        tokens,
+        text_bytes,
+        hub=hub,
+        val_fraction=config.val_fraction,
+        val_tokens=config.val_tokens,
+        shard_size=config.shard_size,
+    )
+    first = hub and config.val_tokens is None and tokens >= 2 * config.shard_size
+    yield Row("validation", f"about {count(kept)} tokens" + " (the first shard)" * first)
+    shards = sum(math.ceil(part / config.shard_size) for part in (kept, tokens - kept))
+    files = f"{count(max(2, shards))} files, {size(tokens * width)}"
     yield Row("shards", files, files)

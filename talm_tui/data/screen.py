@@ -21,7 +21,7 @@ from talm_tui.forms.checker import Findings
 from talm_tui.forms.form import Form, Options
 from talm_tui.forms.job_view import JobView
 from talm_tui.forms.meaning import Meaning, unnamed
-from talm_tui.forms.names import free, slug, stem
+from talm_tui.forms.names import free, newest, slug, stem
 from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.widgets.format import count
@@ -35,21 +35,21 @@ class DataScreen(FormPlace):
     OTHER_NAME = "choose a prefix, or another sample"
     FREE_TEXT: ClassVar[Mapping[str, str]] = {"ds_sample": "a name"}
     ABOUT = (
-        "Documents become one long row of tokens in shard files, a part of it kept apart to test"
-        " the model on. A model can only be used with the tokenizer its data was prepared with."
+        "Text is encoded as tokens and written to shard files; a part is held out for"
+        " validation. A model works only with the tokenizer its data was encoded with."
     )
     NEXT_STEP = "{data.documents}  documents   {data.use}  train a model on it"
 
     THERE = (
         "Datasets so far ({data.documents}: read one)",
-        "None yet. Without another source it is your Python's own library, offline, in seconds.",
+        "None yet. The default source is Python's standard library: offline, done in seconds.",
     )
 
     GLIMPSE = (
         document,
         "A document of {name}",
         "{data.documents}  more",
-        "A document of the newest dataset stands here once there is one.",
+        "Once there is a dataset, one of its documents is shown here.",
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -59,7 +59,7 @@ class DataScreen(FormPlace):
             "documents",
             "documents",
             id="data.documents",
-            tooltip="Read documents of a dataset back",
+            tooltip="Show documents of a dataset, decoded from its tokens",
         ),
     ]
 
@@ -80,6 +80,9 @@ class DataScreen(FormPlace):
         return [(item.name, published(item)) for item in source.samples] if source else []
 
     def propose(self) -> None:
+        # Whoever has just trained a tokenizer means to use it.
+        kind = self.state.by_key["tokenizer_path"].setting.picks
+        self.state.fill("tokenizer_path", newest(kind, self.snapshot.of(kind)))
         values = self.state.values
         source, sample = str(values.get("source", "")), values.get("ds_sample")
         before, self._source = SOURCES.get(self._source), source
@@ -120,6 +123,21 @@ class DataScreen(FormPlace):
     def look(self, config: JobConfig) -> Findings:
         assert isinstance(config, DataConfig)
         return look(config, self.workspace)
+
+    @property
+    def _named(self) -> bool:
+        """Whether the sample is nothing but a name: of one's own files, and of what is on the
+        Hub."""
+        source = SOURCES.get(str(self.state.values.get("source")))
+        return source is not None and not source.samples
+
+    def judge(self) -> None:
+        super().judge()
+        self.form.label("ds_sample", "name" if self._named else "ds_sample")
+
+    def command(self, config: JobConfig | None = None) -> list[str]:
+        words = super().command(config)
+        return ["--name" if self._named and word == "--ds-sample" else word for word in words]
 
     def meaning(self) -> Meaning | None:
         config = self.state.draft
@@ -166,7 +184,7 @@ class DataScreen(FormPlace):
             if item.status is Status.DONE
         ]
         if not done:
-            self.notify("No dataset is prepared yet", markup=False)
+            self.notify("There is no dataset yet", markup=False)
             return
 
         def take(name: str | None) -> None:

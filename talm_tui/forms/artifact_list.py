@@ -15,7 +15,7 @@ from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import ColumnSpec, load
 from talm_tui.widgets.cells import left, name, right
 from talm_tui.widgets.format import ago, count, percent
-from talm_tui.widgets.status import colour, title
+from talm_tui.widgets.status import colour
 from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ArtifactLook:
             min(_MOST_CELL, max(len(column.head), *(cell_len(row[i]) for row in figures), 0)) + 2
             for i, column in enumerate(self._columns)
         ]
-        names = max((cell_len(title(item)) for item in items), default=0)
+        names = max((cell_len(item.name) for item in items), default=0)
         room = width - 2 - max(_LEAST_NAME, min(_MOST_NAME, names))
         kept = 0
         while kept < len(widths) and sum(widths[: kept + 1]) <= room:
@@ -77,7 +77,7 @@ class ArtifactLook:
         return Content.assemble(
             (row.status.glyph, colour(row.status.value)),
             " ",
-            name(title(row), self._name),
+            name(row.name, self._name),
             (self._cells(_figures(row)) + right(said, self._when), "$secondary"),
         )
 

@@ -17,7 +17,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from talm_core.system.foreign_text import plain
-from talm_tui.forms.folder import Entry, Listing, expanded, listing, shortened
+from talm_tui.forms.folder import Entry, Listing, expanded, is_path, listing, shortened
 from talm_tui.widgets.format import size
 from talm_tui.widgets.hint import plain_keys
 
@@ -106,18 +106,24 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
             return
         self._listing = event.found
         self.folder = event.found.folder
-        with self.prevent(Input.Changed):
-            self.query_one(Input).value = ""
-        self._filter("", event.highlight)
+        self._filter(_name_in(self.query_one(Input).value), event.highlight)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         text = event.value.strip()
-        if text.startswith(("/", "~")):
-            if text.endswith("/"):
-                self._read(expanded(text), "")
-            return
-        self._filter(text)
+        if is_path(text) and "/" in text:
+            folder = expanded(text.rpartition("/")[0] + "/")
+            if folder != self.folder:
+                # What is typed stays: more of it may be on its way.
+                self._read(folder, "")
+                return
+        self._filter(_name_in(text))
+
+    def _go_to(self, folder: Path, highlight: str = "") -> None:
+        """Look into a directory that was chosen; what was typed has done its work."""
+        with self.prevent(Input.Changed):
+            self.query_one(Input).value = ""
+        self._read(folder, highlight)
 
     def _filter(self, text: str, highlight: str = "") -> None:
         """Show what has `text` in its name; hidden files only for a text that begins with a
@@ -137,7 +143,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         said = self._listing.problem and f"✕ {self._listing.problem}"
         if self._listing.more:
             said = f"only the first {len(self._listing.entries):,} are listed: type a path"
-        self._say(said or ("" if entries else "nothing fits"))
+        self._say(said or ("" if entries else "no match"))
 
     def _draw(self, highlight: str) -> None:
         listed = self.query_one(OptionList)
@@ -196,7 +202,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         """Mark what is highlighted, or take the mark off, and go on to the next. In a path that
         is being typed, a space."""
         typed = self.query_one(Input)
-        if typed.value.startswith(("/", "~")):
+        if is_path(typed.value):
             typed.insert_text_at_cursor(" ")
             return
         entry = self._current
@@ -220,7 +226,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         if typed.value:
             typed.action_cursor_left()
         elif self.folder != self.folder.parent:
-            self._read(self.folder.parent, self.folder.name)
+            self._go_to(self.folder.parent, self.folder.name)
 
     def action_open(self) -> None:
         """Go into the directory that is highlighted."""
@@ -231,7 +237,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         elif entry is not None and entry.name == _UP:
             self.action_up()
         elif entry is not None and entry.is_directory:
-            self._read(self.folder / entry.name, "")
+            self._go_to(self.folder / entry.name)
 
     def action_take(self) -> None:
         """Answer with what is marked; where nothing is, with what is highlighted."""
@@ -244,10 +250,10 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
-        if text.startswith(("/", "~")):
+        if is_path(text) and not text.endswith("/"):
             path = expanded(text)
             if path.is_dir():
-                self._read(path, "")
+                self._go_to(path)
             else:
                 self.dismiss((*self.chosen, shortened(path)))
             return
@@ -266,3 +272,8 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
             self.action_open()
         else:
             self.action_mark()
+
+
+def _name_in(text: str) -> str:
+    """What is typed of a name: all of it, or the end of a path."""
+    return text.strip().rpartition("/")[2] if is_path(text) else text.strip()

@@ -33,6 +33,14 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """Raw bytes a token to expect, and where that is known from, in a few words."""
+
+    bytes_per_token: float
+    source: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a look found: problems, and the facts the consequences are reckoned from. `of` is
     the config it was about."""
@@ -42,7 +50,7 @@ class Findings:
     corpus: Corpus | None = None
     manifest: Manifest | None = None
     vocab_size: int | None = None
-    bytes_per_token: float | None = None
+    ratio: Ratio | None = None
     free_disk: int | None = None
     room: Room = field(default_factory=Room)
     speed: Speed | None = None

@@ -12,6 +12,7 @@ from talm_core.settings.command_line import shell
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import plain
+from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
 
 
@@ -34,7 +35,10 @@ def keep(command: str, workspace: Workspace, kind: str, artifact: str | None) ->
 
 
 class CommandPreview(Sheet):
-    """The equivalent command, one or two lines of it; `command` is the whole."""
+    """The equivalent command, two lines of it at most and which key copies all; `command` is the
+    whole."""
+
+    LINES = 2
 
     def __init__(self) -> None:
         super().__init__("", id="command", markup=False)
@@ -45,4 +49,18 @@ class CommandPreview(Sheet):
         command = shell(words)
         if command != self.command:
             self.command = command
-            self.update(Content.assemble(("$ ", "dim"), plain(command)))
+            self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.content_size.width
+        if not width:
+            return
+        lines = Content.assemble(("$ ", "dim"), plain(self.command)).wrap(width)
+        if len(lines) > self.LINES:
+            more = plain_keys(self.app, " … {form.command} copies it all")
+            last = lines[self.LINES - 1].truncate(max(0, width - len(more)))
+            lines[self.LINES - 1 :] = [Content.assemble(last, (more, "dim"))]
+        self.update(Content("\n").join(lines))

@@ -20,8 +20,8 @@ class FormKeys(Part):
         Binding("ctrl+f", "find", "find", id="form.find_anywhere", priority=True),
         Binding("down,enter", "move(1)", "Next field", show=False, id="form.next"),
         Binding("up", "move(-1)", "Previous field", show=False, id="form.previous"),
-        Binding("pagedown", "move(8)", "Further down", show=False, id="form.page_down"),
-        Binding("pageup", "move(-8)", "Further up", show=False, id="form.page_up"),
+        Binding("pagedown", "move(8)", "Eight fields down", show=False, id="form.page_down"),
+        Binding("pageup", "move(-8)", "Eight fields up", show=False, id="form.page_up"),
         Binding(
             "f4",
             "fold",
@@ -30,15 +30,17 @@ class FormKeys(Part):
             id="form.advanced",
             tooltip="Show or hide the advanced settings",
         ),
-        Binding("ctrl+z", "undo", "Undo", show=False, id="form.undo", tooltip="Take a change back"),
-        Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo", tooltip="Make it again"),
+        Binding(
+            "ctrl+z", "undo", "Undo", show=False, id="form.undo", tooltip="Undo the last change"
+        ),
+        Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo", tooltip="Redo it"),
         Binding(
             "f5",
             "reset",
             "Reset",
             show=False,
             id="form.reset",
-            tooltip="Give the field its default back; with none focused, every field",
+            tooltip="Reset the field to its default; with no field focused, all of them",
         ),
     ]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.errors import Problem
+from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import Declared
 from talm_core.system.foreign_text import plain
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
+from talm_tui.forms.setting_help import whole
 from talm_tui.forms.state import FormState
 
 NARROW = 100
@@ -37,7 +37,7 @@ def counts(state: FormState) -> Content:
         Content.styled(text, style)
         for number, text, style in (
             (changed, f"* {changed} changed", "$text-warning"),
-            (wrong, f"✕ {wrong} to mend", "$text-error"),
+            (wrong, f"✕ {wrong} {'error' if wrong == 1 else 'errors'}", "$text-error"),
         )
         if number
     )
@@ -72,12 +72,14 @@ class Field(Widget):
         super().__init__(editor, id=f"field-{item.key}")
         self.item = item
         self.editor = editor
+        self.about = whole(item)
+        self.label = item.key
 
     def _reasons(self, width: int) -> list[str]:
         if self.problem is None or width < 10:
             return []
-        lines = textwrap.wrap(reason(self.problem), width - 6) or [""]
-        return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:3])]
+        lines = wrapped(reason(self.problem), width - 6) or [""]
+        return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:])]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return 1 + len(self._reasons(width))
@@ -97,7 +99,7 @@ class Field(Widget):
     def render(self) -> Content:
         width = self.size.width
         mark = "✕" if self.problem else "*" if self.changed else " "
-        label = self.item.key[: self.LABEL - 1].ljust(self.LABEL)
+        label = self.label[: self.LABEL - 1].ljust(self.LABEL)
         tail = self._tail(mark, self.TAIL if self.screen.size.width < NARROW else self.ROOMY_TAIL)
         gap = " " * max(0, width - self.LABEL - len(tail))
         style = "$accent bold" if self.active else ""

@@ -60,6 +60,11 @@ def _ordered(entries: list[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (not entry.is_directory, entry.name.lower())))
 
 
+def is_path(text: str) -> bool:
+    """Whether a text is written as a path, not as a name to look for."""
+    return text.lstrip().startswith(("/", "~", "./", "../"))
+
+
 def expanded(text: str) -> Path:
     """The absolute path that somebody means by `text`; `~` is their home."""
     path = Path(text)

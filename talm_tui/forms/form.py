@@ -100,6 +100,10 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
     class Changed(Message):
         """A value was changed by hand."""
 
+        def can_replace(self, message: Message) -> bool:
+            """Of several that wait, such as after fast typing, one is enough."""
+            return isinstance(message, Form.Changed)
+
     class Focused(Message):
         """The cursor is at the setting `item`; None: at no field."""
 
@@ -124,6 +128,7 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         self._fold = Fold(len(advanced))
         self._advanced: list[Widget] = []
         self._fields: dict[str, Field] = {}
+        self._shown: dict[str, str] = {}
         self._titles: dict[SectionTitle, list[Field]] = {}
 
     def compose(self) -> ComposeResult:
@@ -174,7 +179,10 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
             field.problem = problems.get(key)
             field.changed = key in changed
             field.default = show(field.item, self.state.defaults.get(key)) or "none"
-            field.editor.show_text(self.state.texts[key])
+            # Not what came from the editor itself: it may have gone on since.
+            if self._shown.get(key) != self.state.texts[key]:
+                self._shown[key] = self.state.texts[key]
+                field.editor.show_text(self.state.texts[key])
             # What means nothing beside the other values is out of the way, unless it is why the
             # form cannot start.
             means = field.item.counts(self.state.values) or field.problem or field.changed
@@ -184,6 +192,13 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         self._fold.changed = sum(
             item.setting.advanced for item in self.state.items if item.key in changed
         )
+
+    def label(self, key: str, label: str) -> None:
+        """Call a field otherwise than by its setting's key."""
+        field = self._fields.get(key)
+        if field is not None and field.label != label:
+            field.label = label
+            field.refresh()
 
     def _unfolded(self, field: Field) -> bool:
         return self._fold.open or not field.item.setting.advanced
@@ -197,7 +212,11 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def on_edited(self, event: Edited) -> None:
         event.stop()
-        if self.state.set_text(event.key, event.text):
+        self._edited(event.key, event.text)
+
+    def _edited(self, key: str, text: str) -> None:
+        self._shown[key] = text
+        if self.state.set_text(key, text):
             self.sync()
             self.post_message(self.Changed())
 
@@ -242,7 +261,9 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
 
         def take(value: str | None) -> None:
             if value is not None:
-                editor.choose(value)
+                # At once: a field that only now means something may be the next.
+                editor.show_text(value)
+                self._edited(editor.key, value)
                 self.move(1)
 
         screen = PickScreen(
@@ -339,5 +360,5 @@ class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
         # Somebody who looks for a setting that means nothing now may still want to see it.
         self._fields[key].display = True
         editor = self._fields[key].editor
-        # A field mounted just now can take the focus only after the next refresh.
-        self.call_after_refresh(editor.focus)
+        # A field that is being mounted can take the focus only after that.
+        editor.call_later(editor.focus)

@@ -89,6 +89,8 @@ class Glimpse(Static):
         if event.name != self._asked:
             return
         self.seen = seen = event.seen
+        # A text is shown as it is; why there is none, to its end.
+        self.styles.text_wrap = "wrap" if seen.problem else None
         if seen.problem:
             self.update(Content.styled(f"✕ {line(seen.problem)}", "$text-error"))
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable
 
 from rich.cells import cell_len
@@ -12,12 +11,14 @@ from textual.content import Content
 from talm_core.jobs.registry import artifact_of, spec_of
 from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress, Stopped
 from talm_core.runtime.history import History
-from talm_core.runtime.render import counts
+from talm_core.runtime.render import counts, label_of, wrapped
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_tui.widgets.format import count, duration, size
 
 _BYTES = ("bytes", "byte", "B")
+_MOST_SAID = 10
+"""Lines of an error message: with them a screen of 24 still has room for some fields."""
 _WHITE = re.compile(r"\s")
 _STYLES = {
     Status.RUNNING: "$accent bold",
@@ -131,10 +132,13 @@ def lines(
     match history.end:
         case Finished(seconds=seconds):
             tail = "   ".join(part for part in (f"in {duration(seconds)}", next_step, hide) if part)
-            body = [summary(history, width)]
+            body = [summary(history, width), *_warnings(history, width)]
         case Failed(message=message):
             tail = f"{log}   {hide}"
-            body = [f"  {text}" for text in plain(message).splitlines()[:4]]
+            why = wrapped(plain(message), width - 2)
+            if len(why) > _MOST_SAID:
+                why[_MOST_SAID - 1 :] = [f"… {key('form.log')}  shows the rest"]
+            body = [f"  {text}" for text in why]
         case Stopped(reason=reason):
             tail = f"{plain(reason)}   {again}"
         case _ if status.active:
@@ -144,28 +148,41 @@ def lines(
                 body += _note_lines(line(said.message), width)
         case _:
             tail = f"its process died   {log}   {again}"
-    word = f"{status.glyph} {status.value}"
-    first = Content.assemble(
-        (word, _STYLES.get(status, "$text-warning bold")), f"  {head}  ", (tail, "dim")
+    word = Content.styled(
+        f"{status.glyph} {status.value}", _STYLES.get(status, "$text-warning bold")
     )
-    return Content("\n").join(
-        [first.truncate(width, ellipsis=True)]
-        + [Content(text).truncate(width, ellipsis=True) for text in body if text]
-    )
+    first = Content.assemble(word, f"  {head}  ", (tail, "dim"))
+    below = []
+    if first.cell_length > width:
+        # Which key helps is never what there is no room for.
+        first = Content.assemble(word, f"  {head}").truncate(width, ellipsis=True)
+        below = [Content.styled(f"  {text}", "dim") for text in wrapped(tail, width - 2)]
+    told = [Content(text).truncate(width, ellipsis=True) for text in body if text]
+    return Content("\n").join([first, *below, *told])
 
 
 def _note_lines(message: str, width: int) -> list[str]:
-    """A note in two lines at most: its end often says what is done about it."""
-    parts = textwrap.wrap(message, max(10, width - 15), max_lines=2, placeholder=" …")
+    """A note whole: its end often says what is done about it."""
+    parts = wrapped(message, max(10, width - 15))
     return [f"  {'' if index else 'note':<11}  {part}" for index, part in enumerate(parts)]
+
+
+def _warnings(history: History, width: int) -> list[str]:
+    """What the job has warned of: whoever looks at its result should know."""
+    found: list[str] = []
+    for record in history.notices:
+        if isinstance(said := record.event, Notice) and said.level == "warning":
+            first, *others = wrapped(line(said.message), max(10, width - 4))
+            found += [f"  ! {first}", *(f"    {other}" for other in others)]
+    return found
 
 
 def _again(kind: str, key: Callable[[str], str]) -> str:
     """What goes on with a job that ended too early, unless it begins from the beginning."""
     spec = spec_of(kind)
     if spec.is_run and spec.resumable:
-        return f"{key('app.runs')} {key('runs.resume')} goes on with it"
-    return f"{key('form.start')} {'starts it anew' if spec.begins_anew else 'goes on with it'}"
+        return f"{key('app.runs')} {key('runs.resume')} continues it"
+    return f"{key('form.start')} {'starts it again' if spec.begins_anew else 'continues it'}"
 
 
 def summary(history: History, width: int) -> str:
@@ -174,7 +191,7 @@ def summary(history: History, width: int) -> str:
     for key, value in history.summary.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        label = plain(str(key)).replace("_", " ")
+        label = plain(label_of(str(key)))
         if isinstance(value, float):
             said.append(f"{label} {value:.3g}")
         elif "bytes" in key:

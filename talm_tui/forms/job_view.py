@@ -28,7 +28,9 @@ class JobKeys(Part):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("K", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
-        Binding("l", "log", "Log", id="form.log", tooltip="What the job printed", show=False),
+        Binding(
+            "l", "log", "Log", id="form.log", tooltip="What the job did, step by step", show=False
+        ),
     ]
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from talm_tui.widgets.format import count, size
 
-UNKNOWN = "not known before the Hub is asked, when it starts"
+UNKNOWN = "not known until it starts and asks the Hub"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from textual.content import Content
 from textual.reactive import reactive
 
+from talm_core.runtime.render import wrapped
 from talm_tui.forms.meaning import Meaning
 from talm_tui.widgets.format import memory
 from talm_tui.widgets.sheet import Sheet
@@ -15,7 +15,7 @@ from talm_tui.widgets.sheet import Sheet
 _FILLS = ("█", "▓", "▒", "░", "╱")
 _COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$foreground 45%")
 _TITLE = "What this means"
-_STALE = "What the last valid values mean"
+_STALE = "What this meant before the error"
 
 
 class MeaningPanel(Sheet):
@@ -55,13 +55,13 @@ class MeaningPanel(Sheet):
         label = max((len(row.name) for row in meaning.rows), default=0) + 2
         lines = []
         for row in meaning.rows:
-            for index, part in enumerate(textwrap.wrap(row.value, max(10, width - label))):
+            for index, part in enumerate(wrapped(row.value, max(10, width - label))):
                 name = row.name if index == 0 else ""
                 lines.append(Content.assemble((name.ljust(label), "dim"), part))
             if row.name == "memory" and meaning.bar:
                 lines += _bar(meaning, max(10, width))
         for warning in meaning.warnings:
-            first, *rest = textwrap.wrap(warning, max(10, width - 2))
+            first, *rest = wrapped(warning, max(10, width - 2))
             lines += [Content.styled(f"! {first}", "$text-warning")]
             lines += [Content.styled(f"  {part}", "$text-warning") for part in rest]
         self.update(Content("\n").join(lines).stylize(self._style))

@@ -45,3 +45,11 @@ def artifact_options(kind: str, overviews: Sequence[Overview]) -> list[tuple[str
     options = [(name, f"{spec.about_reserved}, ships with talm") for name in spec.reserved]
     done = (overview for overview in overviews if overview.status is Status.DONE)
     return [*options, *((item.name, next(iter(briefly(item)), "")) for item in done)]
+
+
+def newest(kind: str, overviews: Sequence[Overview]) -> str | None:
+    """What of a kind was made last; while there is nothing, the first that ships with talm."""
+    done = [overview for overview in overviews if overview.status is Status.DONE]
+    if done:
+        return max(done, key=lambda overview: overview.updated).name
+    return next(iter(artifact_of(kind).reserved), None)

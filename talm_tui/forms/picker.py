@@ -54,7 +54,7 @@ class PickScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         hint = f"type to filter, or {self._free}" if self._free else "type to filter"
-        suggester = PathSuggester() if self._free else None
+        suggester = PathSuggester(only_paths=True) if self._free else None
         with Vertical(id="pick") as box:
             box.border_title = Content(plain(self._title))
             box.border_subtitle = Content(plain_keys(self.app, self.KEYS))
@@ -74,7 +74,7 @@ class PickScreen(ModalScreen[str | None]):
 
     @property
     def highlighted(self) -> str | None:
-        """The value under the cursor, None where nothing fits."""
+        """The value under the cursor, None where no match."""
         index = self.query_one(OptionList).highlighted
         return self._shown[index] if index is not None and index < len(self._shown) else None
 
@@ -120,7 +120,7 @@ class PickScreen(ModalScreen[str | None]):
         empty = self.query_one("#pick-empty", Static)
         listed.display = bool(fitting)
         empty.display = not fitting
-        empty.update("enter takes what you typed" if self._free else "nothing fits")
+        empty.update("no match: enter uses what you typed" if self._free else "no match")
 
     def action_move(self, direction: str) -> None:
         """Move the highlight while the text keeps the focus."""

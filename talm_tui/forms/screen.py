@@ -46,9 +46,9 @@ from talm_tui.widgets.sheet import Sheet
 KEYS = """
 `{form.next}` `{form.previous}` `tab` go from field to field, `enter` to the next, \
 `{place.leave}` leaves it. `{choice.previous}` `{choice.next}` choose, `{list.open}` opens a list \
-or the files; numbers may be written `10k`, `2M`, `1e-3`. `*` is changed, `✕` cannot be. \
-`{form.undo}` takes a change back, `{form.reset}` gives a field its default, or all of them when \
-none has the focus.
+or the files; numbers may be written `10k`, `2M`, `1e-3`. `*` marks a changed value, `✕` an \
+error. `{form.undo}` undoes the last change, `{form.reset}` resets a field to its default, or all \
+of them when none has the focus.
 """
 
 

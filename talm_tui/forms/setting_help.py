@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from talm_core.settings.schema import Declared
 from talm_core.system.foreign_text import plain
 from talm_tui.forms.text import show
+from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
 
 _PATHS = (
@@ -17,6 +18,7 @@ _PATHS = (
     " completion. Several: separated by spaces; quote what has spaces."
 )
 _LIST = "Enter opens the list; a path can be typed there, too."
+_BRIEF_LINES = 3
 _WIDE = 56
 """Cells from which choices are told in lines of their own."""
 
@@ -50,6 +52,13 @@ def more(item: Declared, *, apart: bool) -> str:
     return re.sub(rf"(?<=\.) (?=(?:{names}): )", "\n", text) if apart and names else text
 
 
+def whole(item: Declared) -> str:
+    """All there is to say of a setting, for the page of help."""
+    default = None if item.required else item.default
+    parts = [item.setting.help, item.setting.more, usage(item), facts(item, default)]
+    return "\n\n".join([f"## {item.key}", *(part for part in parts if part)])
+
+
 class SettingHelp(Sheet):
     """Help of one setting, or of the form while no field has the focus. `brief` says it in
     three lines, for narrow screens."""
@@ -70,7 +79,7 @@ class SettingHelp(Sheet):
     def on_resize(self) -> None:
         # Lines of their own take room, which a smaller screen needs for what the values mean.
         wide = self.content_size.width >= _WIDE
-        if wide is not self._wide:
+        if wide is not self._wide or self.brief:
             self._wide = wide
             self._show()
 
@@ -94,9 +103,19 @@ class SettingHelp(Sheet):
             # The range in the title: what is long may be cut in three lines.
             self.border_title = Content(f"{item.key} · {said}")
             text = " ".join(part for part in (item.setting.help, item.setting.more) if part)
-            self.update(Content(text))
+            self.update(Content("\n").join(self._fitting(text)))
             return
         self.border_title = Content(item.key)
         parts = [item.setting.help, more(item, apart=self._wide), usage(item)]
         body = "\n\n".join(part for part in parts if part)
         self.update(Content.assemble(body, "\n\n", (said, "$secondary")))
+
+    def _fitting(self, text: str) -> list[Content]:
+        """As much of a text as three lines hold, and which key shows the rest."""
+        width = self.content_size.width or 78
+        lines = Content(text).wrap(width)
+        if len(lines) > _BRIEF_LINES:
+            more = plain_keys(self.app, " … {app.help} shows all")
+            last = lines[_BRIEF_LINES - 1].truncate(max(0, width - len(more)))
+            lines[_BRIEF_LINES - 1 :] = [Content.assemble(last, (more, "dim"))]
+        return lines

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from textual.suggester import Suggester
 
+from talm_tui.forms.folder import is_path
+
 _ENTRIES = 5_000
 """Entries of a directory that are looked at; more would be felt while typing."""
 
@@ -48,12 +50,16 @@ def _names(folder: str, stem: str) -> list[tuple[str, bool]]:
 
 
 class PathSuggester(Suggester):
-    """Shows the rest of a path in grey; the right arrow takes it."""
+    """Shows the rest of a path in grey; the right arrow takes it. Where names can be typed as well,
+    `only_paths` leaves them alone: a name is no file of the directory that talm was started in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_paths: bool = False) -> None:
         # Files come and go: nothing is remembered.
         super().__init__(use_cache=False, case_sensitive=True)
+        self._only_paths = only_paths
 
     async def get_suggestion(self, value: str) -> str | None:
         """The completed text, None where there is nothing to complete."""
+        if self._only_paths and not is_path(value):
+            return None
         return await asyncio.to_thread(complete, value)

@@ -14,7 +14,7 @@ from talm_core.system.foreign_text import line
 from talm_tui.widgets.cells import left, name
 from talm_tui.widgets.format import count, duration, percent, short_number, size
 from talm_tui.widgets.hint import with_keys
-from talm_tui.widgets.status import bar, colour, figure
+from talm_tui.widgets.status import bar, colour, figure, steps
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -37,7 +37,7 @@ def detail(overview: Overview, width: int = 1000) -> str:
     metrics, progress = overview.metrics, overview.progress
     parts = []
     if metrics is not None:
-        parts.append(f"step {metrics.step:,}/{metrics.max_steps:,}")
+        parts.append(f"step {steps(overview)}")
         parts.append(f"loss {metrics.loss_ema:.2f}")
         if overview.phase not in ("", "training"):
             parts.append(line(overview.phase))
@@ -93,8 +93,14 @@ class StageProgress(Widget):
         self._whole, self._stages = whole, tuple(stages)
         if whole is not None:
             self.border_title = Content(f"Quick start: {line(whole.name)}")
-            self.styles.height = 2 + len(self._lines(80))
+            self._fit_height()
         self.refresh()
+
+    def on_resize(self) -> None:
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        self.styles.height = 2 + len(self._lines(self.size.width or 76))
 
     def render(self) -> Content:
         return Content("\n").join(self._lines(self.size.width))
@@ -107,8 +113,9 @@ class StageProgress(Widget):
         if whole.status.value == "failed":
             style = colour("failed")
             log = with_keys(self.app, "  {home.log}  log")
-            said = left(whole.message[:1000] or "failed", max(0, width - 4 - log.cell_length))
-            lines.append(Content.assemble(("✕ ", style), (said.rstrip(), "$text-error"), log))
+            said = line(whole.message)[:1000] or "failed"
+            whole_line = Content.assemble(("✕ ", style), (said, "$text-error"), log)
+            lines += whole_line.wrap(max(10, width))
         elif not whole.status.active:
             lines.append(
                 Content.assemble(

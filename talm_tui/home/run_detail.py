@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from textual.widget import Widget
 
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import load
+from talm_core.runtime.render import extent, wrapped
 from talm_core.system.foreign_text import line
 from talm_tui.charts.outline import outline
 from talm_tui.home.job_progress import detail
@@ -93,10 +93,10 @@ def _chart(run: Overview, width: int, height: int) -> list[Content]:
 def _facts(run: Overview, width: int, key: Callable[[str], str]) -> list[Content]:
     lines: list[Content] = []
     for name, text in (*_standing(run), *_asked(run)):
-        parts = textwrap.wrap(text, max(10, width - _LABEL)) or [""]
+        parts = wrapped(text, max(10, width - _LABEL)) or [""]
         lines += [
             Content.assemble(((name if index == 0 else "").ljust(_LABEL), "dim"), part)
-            for index, part in enumerate(parts[:4])
+            for index, part in enumerate(parts)
         ]
     return [*lines, Content(""), _keys(run, key)]
 
@@ -107,7 +107,8 @@ def _standing(run: Overview) -> Iterator[tuple[str, str]]:
     if metrics is not None:
         left_over = f", {duration(run.eta)} left" if run.eta is not None else ""
         share = percent(run.fraction)
-        yield "step", f"{metrics.step:,} of {metrics.max_steps:,}, {share}{left_over}"
+        said = extent(run.extent, over=run.status.value == "done") if run.extent else ""
+        yield "step", f"{said.removeprefix('step ')}, {share}{left_over}"
         yield "training", f"{metrics.loss_ema:.3f} nats/token"
     elif run.status.active and (doing := detail(run)):
         yield "does", doing

@@ -13,7 +13,7 @@ from talm_tui.charts.sparkline import sparkline
 from talm_tui.host import host
 from talm_tui.widgets.cells import left, name, right
 from talm_tui.widgets.format import ago, brief_loss, brief_rate, count, duration, percent
-from talm_tui.widgets.status import colour, in_words
+from talm_tui.widgets.status import colour, in_words, steps
 from talm_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ def _numbers(run: Overview, columns: Columns) -> Content:
         return Content(" " + left(in_words(run), room - 1))
     step = rate = ""
     if metrics is not None:
-        step = f"{metrics.step:,}/{metrics.max_steps:,}"
+        step = steps(run)
         if len(step) >= columns.step:
-            step = f"{count(metrics.step)}/{count(metrics.max_steps)}"
+            step = steps(run, count)
         if len(step) >= columns.step:
             step = percent(run.fraction)
         rate = brief_rate(metrics.tokens_per_second)

@@ -52,10 +52,10 @@ key that makes one more. `{home.quickstart}` does all three at once with your Py
 library, offline.
 
 Below are the recent runs. Choose one with `{home.up}` and `{home.down}`: `{home.open}` shows it
-live, `{home.resume}` goes on with one that was stopped or interrupted, `{home.stop}` stops one,
-`{home.log}` shows what it printed.
+live, `{home.resume}` resumes one that was stopped or interrupted, `{home.stop}` stops one,
+`{home.log}` shows its log.
 
-Jobs are processes of their own. Quit whenever you like, they go on; come back, they are here.
+Jobs are processes of their own: they keep running when you quit, and are here when you come back.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -78,9 +78,9 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
             tooltip="Tokenizer, data and model in about a minute",
         ),
         Binding("enter", "open", "open", id="home.open", tooltip="Show the chosen run live"),
-        Binding("r", "resume", "resume", id="home.resume", tooltip="Go on with the chosen run"),
+        Binding("r", "resume", "resume", id="home.resume", tooltip="Resume the chosen run"),
         Binding("K", "stop", "stop", id="home.stop", tooltip="Save and end the chosen run"),
-        Binding("l", "log", "log", id="home.log", tooltip="What the chosen run printed"),
+        Binding("l", "log", "log", id="home.log", tooltip="The log of the chosen run"),
         Binding("up,k", "move(-1)", "Run above", show=False, id="home.up"),
         Binding("down,j", "move(1)", "Run below", show=False, id="home.down"),
         Binding("pageup", "move(-10)", "Ten runs up", show=False, id="home.page_up"),
@@ -285,7 +285,7 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
         self._asked = None
 
     def action_resume(self) -> None:
-        """Go on with the chosen run, or with the one that can be gone on with."""
+        """Resume the chosen run, else the one that the line above names."""
         run = self._to_resume()
         if run is None or run.config is None:
             return
@@ -305,12 +305,12 @@ Jobs are processes of their own. Quit whenever you like, they go on; come back, 
                 self.talm.send(run.artifact.directory, Stop())
 
         question = f"Stop {line(run.name)}?"
-        detail = (
-            f"What it has learned is saved; {self.talm.key('home.resume')} goes on with it later."
-        )
+        detail = f"It saves a checkpoint first; {self.talm.key('home.resume')} resumes it later."
         if not spec_of(run.artifact.kind).resumable:
-            detail = "It begins anew the next time."
-        self.app.push_screen(ConfirmScreen(question, detail, yes="stop", no="let it run"), answered)
+            detail = "It starts from the beginning next time."
+        self.app.push_screen(
+            ConfirmScreen(question, detail, yes="stop", no="keep running"), answered
+        )
 
     def action_log(self) -> None:
         """Show what the chosen run printed."""

@@ -14,7 +14,7 @@ from talm_core.jobs.spec import JobSpec
 from talm_tui.host import host
 from talm_tui.widgets import cells
 from talm_tui.widgets.cells import left, right
-from talm_tui.widgets.status import colour, figure, title
+from talm_tui.widgets.status import colour, figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -73,7 +73,7 @@ class Step(Widget):
         return lines
 
     def _line(self, item: Overview, width: int) -> Content:
-        name = title(item)
+        name = item.name
         # The name is what tells two apart: it gets its cells, or twelve, before the figure.
         room = width - 3 - min(12, cell_len(name))
         return _row(item.status.glyph, colour(item.status.value), name, figure(item, room), width)

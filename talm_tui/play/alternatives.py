@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from talm_tui.play.token_view import Token, level, visible
 
-WORDS = ("hardly expected", "not expected", "one of several", "expected", "went without saying")
+WORDS = ("very unlikely", "unlikely", "one of several", "likely", "nearly certain")
 """What the levels of `token_view.level` mean."""
 
 _STYLES = ("bold underline $accent", "underline $accent", "", "$primary 85%", "$primary 70%")
@@ -16,7 +16,9 @@ _STYLES = ("bold underline $accent", "underline $accent", "", "$primary 85%", "$
 def readout(token: Token | None) -> Content:
     """In one line: `"return"  p 0.41   next best:  "raise" 0.22  "self" 0.09`."""
     if token is None:
-        return Content.styled("The likelihood of each token is told here.", "$foreground 55%")
+        return Content.styled(
+            "The probability of the selected token is shown here.", "$foreground 55%"
+        )
     parts: list[str | tuple[str, str]] = [(visible(token.text), "bold"), f"  {_said(token)}"]
     others = [(text, p) for text, p in token.alternatives if text != token.text]
     if others:

@@ -14,6 +14,7 @@ from talm_core.errors import Problem
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
 from talm_tui.forms.editors import Edited, PickEditor, TextEditor
+from talm_tui.forms.field import reason
 from talm_tui.forms.picker import PickScreen
 from talm_tui.host import host
 from talm_tui.play.models import (
@@ -222,7 +223,7 @@ class ModelChoice(Vertical):
         """Show what is wrong, else what was `said` of the last request."""
         note = self.query_one("#play-problem", Static)
         text = "   ".join(
-            f"✕ {FIELDS.get(problem.key, problem.key)}: {problem.message}"
+            f"✕ {FIELDS.get(problem.key, problem.key)}: {reason(problem)}"
             for problem in self.problems
         )
         note.update(line(text or self.said))

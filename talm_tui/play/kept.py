@@ -64,9 +64,9 @@ class Kept(Part):
                 self._take(known[shown])
 
         if not options:
-            self._tell("No prompt was used yet: {play.generate} keeps the one you see.")
+            self._tell("No prompts yet: {play.generate} uses the one you see, and keeps it.")
         elif self.place.app.screen is self.place:
-            screen = PickScreen("Prompts, the last one first", options)
+            screen = PickScreen("Earlier prompts, newest first", options)
             self.place.app.push_screen(screen, take)
 
     def _tell(self, text: str) -> None:
@@ -81,7 +81,7 @@ class Kept(Part):
             if pane.tokens
         ]
         if not texts:
-            self._tell("Nothing is written yet: {play.generate} begins.")
+            self._tell("Nothing is generated yet: {play.generate} starts.")
             return
         # What is copied is the text alone.
         self.place.app.copy_to_clipboard(grid.current.content)

@@ -32,7 +32,7 @@ from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import Hint, plain_keys
 
 EMPTY = (
-    "There is no model to talk to yet. Press {app.home} and then {home.quickstart} for one in about"
+    "There is no model yet. Press {app.home} and then {home.quickstart} for one in about"
     " a minute,\nor {app.train} to train one of your own."
 )
 
@@ -51,13 +51,13 @@ class PlayScreen(Place):
 
 `{play.generate}` lets the model continue the prompt, `{play.stop}` stops it. `tab` goes from the
 prompt to the settings and to the text. In the text `{tokens.previous}` `{tokens.next}` go from
-token to token: beside or below stands how likely each was and what else the model thought of.
-Orange and underlined is what it hardly expected itself, blue what went without saying.
+token to token: its probability and the alternatives are shown beside or below.
+Orange and underlined tokens were very unlikely, blue ones nearly certain.
 
 `samples` writes several texts at once, each with the next seed. `beside` compares with another
 checkpoint of the run, or another model: same prompt, same seeds. `{play.prompts}` lists the prompts
-you used, `{play.save}` saves what is written to a file, `{play.follow}` writes anew with each
-checkpoint of a run that goes on.
+you used, `{play.save}` saves what is written to a file, `{play.follow}` generates again at each
+new checkpoint of a run that is training.
 """
     CSS_PATH: ClassVar = [styles("forms"), styles("play")]
     AUTO_FOCUS = "#play-prompt"
@@ -66,9 +66,13 @@ checkpoint of a run that goes on.
         Binding("ctrl+r", "generate", "go", id="play.generate", priority=True, tooltip="Continue"),
         Binding("escape", "escape", "stop", id="play.stop", tooltip="Stop; then leave the field"),
         Binding("ctrl+s", "save", "save", id="play.save", tooltip="Save and copy the text"),
-        Binding("f3", "prompts", "prompts", id="play.prompts", tooltip="Take an earlier prompt"),
+        Binding("f3", "prompts", "prompts", id="play.prompts", tooltip="Use an earlier prompt"),
         Binding(
-            "f4", "follow", "follow", id="play.follow", tooltip="Write anew with each checkpoint"
+            "f4",
+            "follow",
+            "follow",
+            id="play.follow",
+            tooltip="Generate again at each new checkpoint",
         ),
         Binding("m", "pick('model')", "model", id="play.model", tooltip="Choose a model"),
         Binding(
@@ -281,7 +285,7 @@ checkpoint of a run that goes on.
         self.following = not self.following
         said = plain_keys(self.app, "{play.follow}  follows the run") if self.following else ""
         self.prompt.border_subtitle = said
-        said = "the text is written anew with each checkpoint" if self.following else "no longer"
+        said = "text is generated again at each new checkpoint" if self.following else "no longer"
         self.notify(f"Following: {said}", markup=False)
         if self.following:
             self.choice.picker("checkpoint").show_text(NEWEST)

@@ -63,7 +63,7 @@ class CheckpointControl(Part):
             "export_close",
             "end export",
             id="runs.export_close",
-            tooltip="Stop the export, or close what is said of it",
+            tooltip="Stop the export, or close its message",
         ),
     ]
 

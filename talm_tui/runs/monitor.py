@@ -109,7 +109,7 @@ class Monitor(Vertical):
                 yield Chart(
                     LOSS.title,
                     (XAxis("step", "whole"), XAxis("tokens"), XAxis("time", "clock")),
-                    empty="no step has been said yet",
+                    empty="no steps yet",
                     id="run-chart",
                 )
                 with Horizontal(id="run-tiles"):
@@ -232,7 +232,7 @@ class Monitor(Vertical):
         self.post_message(self.ViewOpened())
 
     def _title(self) -> str:
-        return self.shown.title + ("  sketch, more is read" if self.sketch else "")
+        return self.shown.title + ("  preview, still loading" if self.sketch else "")
 
     def _fill_page(self) -> None:
         if self.view == "log":

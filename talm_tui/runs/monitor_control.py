@@ -45,7 +45,13 @@ class MonitorControl(Part):
             id="runs.follow",
             tooltip="Follow the newest point again",
         ),
-        Binding("i", "chart('inspect')", "values", id="runs.inspect", tooltip="Read out values"),
+        Binding(
+            "i",
+            "chart('inspect')",
+            "values",
+            id="runs.inspect",
+            tooltip="Read values off the curves",
+        ),
         Binding("s", "chart('smooth')", "smooth", id="runs.smooth", tooltip="Smooth more or less"),
         Binding("x", "chart('next_axis')", "x axis", id="runs.x", tooltip="Step, tokens or time"),
         Binding("y", "chart('log')", "log y", id="runs.y", tooltip="Logarithmic or linear"),
@@ -57,7 +63,7 @@ class MonitorControl(Part):
             "overlay",
             "overlay",
             id="runs.overlay",
-            tooltip="Lay this run's curves over the chart, or take them off",
+            tooltip="Overlay this run's curves on the chart, or remove them",
         ),
         Binding(
             "O",
@@ -65,7 +71,7 @@ class MonitorControl(Part):
             "No overlay",
             id="runs.overlay_none",
             show=False,
-            tooltip="Take all other runs' curves away",
+            tooltip="Remove all overlays",
         ),
         Binding(
             "e",
@@ -153,7 +159,7 @@ class MonitorControl(Part):
             self.overlay([*self.overlaid, run])
 
     def action_overlay_none(self) -> None:
-        """Take all other runs' curves away."""
+        """Remove all overlays."""
         self.overlay(())
 
     def overlay(self, runs: Collection[Artifact]) -> None:
@@ -183,7 +189,7 @@ class MonitorControl(Part):
         """Write the chart as it is to files."""
         run = self._run.known.name
         if self._run.coming is not None:
-            said = "Not all of the run is read yet: in a moment"
+            said = "The run is still loading: try again in a moment"
             self.place.notify(said, severity="warning")
             return
         own, quantity = self._run.history.snapshot(), self.monitor.shown

@@ -36,13 +36,11 @@ class RunControl(Part):
     confirmed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "space", "pause", "pause", id="runs.pause", tooltip="Pause the run or let it go on"
-        ),
+        Binding("space", "pause", "pause", id="runs.pause", tooltip="Pause or continue the run"),
         Binding("K", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
         Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
-        Binding("g", "sample", "sample", id="runs.sample", tooltip="Let the model write now"),
-        Binding("r", "resume", "resume", id="runs.resume", tooltip="Go on with a run that ended"),
+        Binding("g", "sample", "sample", id="runs.sample", tooltip="Generate a sample now"),
+        Binding("r", "resume", "resume", id="runs.resume", tooltip="Resume the run"),
         Binding(
             "L",
             "longer",
@@ -106,7 +104,7 @@ class RunControl(Part):
 
     def label_of(self, action: str) -> str:
         """What `space` does to a run that is paused."""
-        return "go on" if action == "pause" and self._run.status is Status.PAUSED else ""
+        return "continue" if action == "pause" and self._run.status is Status.PAUSED else ""
 
     def why_not(self, action: str) -> str:
         """Why it cannot be done with this run now."""
@@ -142,7 +140,7 @@ class RunControl(Part):
     def action_sample(self) -> None:
         """Let the model write a sample now."""
         self._send(Sample())
-        self.place.notify("A sample is drawn after this step.", timeout=3)
+        self.place.notify("A sample is generated after this step.", timeout=3)
 
     def action_stop(self) -> None:
         """Ask, then save and end the run."""
@@ -154,7 +152,7 @@ class RunControl(Part):
 
         detail = "It saves a checkpoint first and can be resumed."
         if not self._run.spec.resumable:
-            detail = "What it has done is kept; it cannot be resumed."
+            detail = "What it has made so far is kept; it cannot be resumed."
         question = ConfirmScreen(f"Stop {name}?", detail, yes="stop", no="go on")
         self.place.app.push_screen(question, answered)
 
@@ -200,7 +198,7 @@ class RunControl(Part):
 
         question = f"How often {name} evaluates"
         detail = "Steps between evaluations from now on; 0 evaluates only at the end."
-        screen = AskScreen(question, detail, "", _no_count, yes="says so")
+        screen = AskScreen(question, detail, "", _no_count, yes="sets it")
         self.place.app.push_screen(screen, answered)
 
     # --- its settings for another run --------------------------------------------------------

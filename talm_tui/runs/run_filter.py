@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
@@ -22,16 +22,18 @@ def _keys() -> list[str]:
     return [key for spec in specs() if spec.is_run for key in load(spec.config).model_fields]
 
 
-class RunFilter(Horizontal):
+class RunFilter(Vertical):
     """Shown while it is being typed into or says something."""
 
     DEFAULT_CSS = """
     RunFilter {
-        height: 1;
+        height: auto;
         padding: 0 1;
+        #run-filter-line { height: 1; }
         #run-filter-name { width: auto; color: $secondary; }
         Input { width: 1fr; }
-        #run-filter-said { width: auto; max-width: 60%; color: $foreground 65%; }
+        #run-filter-said { width: auto; color: $foreground 65%; }
+        #run-filter-wrong { height: auto; color: $text-error; display: none; }
     }
     """
 
@@ -57,9 +59,14 @@ class RunFilter(Horizontal):
         self.query_now = run_query.Query()
 
     def compose(self) -> ComposeResult:
-        yield Static("filter ", id="run-filter-name", markup=False)
-        yield Input(placeholder="n_layer>=4 val_loss<3 sort:val_loss group:n_embd", compact=True)
-        yield Static("", id="run-filter-said", markup=False)
+        with Horizontal(id="run-filter-line"):
+            yield Static("filter ", id="run-filter-name", markup=False)
+            yield Input(
+                placeholder="n_layer>=4 val_loss<3 sort:val_loss group:n_embd", compact=True
+            )
+            yield Static("", id="run-filter-said", markup=False)
+        # Below: what was meant instead must not be cut off.
+        yield Static("", id="run-filter-wrong", markup=False)
 
     @property
     def text(self) -> str:
@@ -98,8 +105,12 @@ class RunFilter(Horizontal):
     def say(self, found: int, count: int) -> None:
         """How many runs are listed, or why not those that were meant."""
         problems = self.query_now.problems
+        wrong = self.query_one("#run-filter-wrong", Static)
+        if wrong.display != bool(problems):
+            wrong.display = bool(problems)
         if problems:
-            content = Content.styled(f" ✕ {plain('; '.join(problems))}", "$text-error")
+            wrong.update(f"✕ {plain('; '.join(problems))}")
+            content = Content("")
         elif self.query_now.filters:
             content = Content(f" {found:,} of {count:,} runs")
         else:

@@ -21,7 +21,7 @@ from talm_tui.runs.query import Heading, Query, shown, value_of
 from talm_tui.widgets import cells
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, elapsed, percent, short_number
-from talm_tui.widgets.status import colour, in_words
+from talm_tui.widgets.status import colour, in_words, steps
 from talm_tui.widgets.table import Table
 
 _QUIET = "$foreground 70%"
@@ -250,9 +250,9 @@ def _is_small(value: object) -> bool:
 
 
 def _step(run: Overview, width: int) -> str:
-    if run.metrics is None:
+    if run.extent is None:
         return f"{run.phase} {percent(run.fraction)}".strip() if run.status.active else ""
-    text = f"{run.metrics.step:,}/{run.metrics.max_steps:,}"
+    text = steps(run)
     return text if len(text) <= width else percent(run.fraction)
 
 

@@ -87,7 +87,7 @@ class SampleView(VerticalScroll):
             return
         self._shown = (index, count, sample)
         if sample is None:
-            title, text = "sample", Content.styled("nothing sampled yet", "$foreground 65%")
+            title, text = "sample", Content.styled("no sample yet", "$foreground 65%")
         else:
             title = f"sample at step {sample.step:,}  ◀ {index + 1}/{count} ▶"
             text = Content.assemble(

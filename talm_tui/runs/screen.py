@@ -55,12 +55,13 @@ resumed), `{runs.resume}` resumes it, `{runs.play}` prompts the model. `{runs.ev
 often it evaluates, `{runs.branch}` sets up a new run that begins with a checkpoint's weights,
 `{runs.export_model}` exports the model for other programs.
 
-`{runs.overlay}` lays a run's curves over those of the others, `{runs.overlay_none}` takes all away.
+`{runs.overlay}` overlays a run's curves on the chart, `{runs.overlay_none}` removes all overlays.
 `{runs.quantity}` changes what the chart shows, `{runs.export}` writes it to files.
 
 `{runs.zoom_in}` `{runs.zoom_out}` zoom the chart, `{runs.pan_left}` `{runs.pan_right}` pan,
 `{runs.follow}` follows the newest point again, `{runs.whole}` shows everything, `{runs.inspect}`
-reads out values, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}` the smoothing.
+reads values off the curves, `{runs.x}` changes the axis, `{runs.y}` the scale, `{runs.smooth}`
+the smoothing.
 `{runs.older}` and `{runs.newer}` leaf through the samples, `{runs.view}` changes the view,
 `{runs.log}` shows the log. In the view of checkpoints they choose the one that `{runs.play}`,
 `{runs.branch}` and `{runs.export_model}` are about, which elsewhere ask.
@@ -77,9 +78,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         *RunControl.BINDINGS,
         *CheckpointControl.BINDINGS,
         *MonitorControl.BINDINGS,
-        Binding(
-            "enter", "table", "table", id="runs.table", tooltip="All of the screen for the table"
-        ),
+        Binding("enter", "table", "table", id="runs.table", tooltip="Show the table full screen"),
         Binding("slash", "filter", "filter", id="runs.filter", tooltip="Filter the table"),
         Binding("S", "order('sort')", "Sort", id="runs.sort", show=False, tooltip="Sort the table"),
         Binding(
@@ -265,7 +264,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     # --- the table ---------------------------------------------------------------------------
 
     def action_table(self) -> None:
-        """All of the screen for the table, or the monitor again."""
+        """Show the table full screen, or the monitor again."""
         self.toggle_class("-table")
         self.query_one(RunList).focus()
         self._changed()

@@ -11,21 +11,30 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from talm_core.jobs.registry import artifact_of
-from talm_core.runtime.events import Failed, Finished, Metrics, Progress, Stopped
-from talm_core.runtime.history import History, fraction_trained
+from talm_core.runtime import render
+from talm_core.runtime.events import (
+    Failed,
+    Finished,
+    Metrics,
+    Notice,
+    Record,
+    Stopped,
+)
+from talm_core.runtime.history import Extent, History
 from talm_core.runtime.render import facts as facts_of
 from talm_core.runtime.runner import Status
 from talm_core.system.foreign_text import line, plain
 from talm_core.training.checkpoint import step_of
 from talm_tui.widgets.cells import left
 from talm_tui.widgets.format import count, elapsed, percent, short_number
-from talm_tui.widgets.status import bar, colour
+from talm_tui.widgets.status import bar, colour, steps_of
 
 if TYPE_CHECKING:
     from talm_core.settings.schema import JobConfig
 
 _MUTED = "$foreground 65%"
 _LEAST_BAR = 6
+_LOG_LINES = 300
 
 
 KeyOf = Callable[[str], str]
@@ -40,12 +49,13 @@ def headline(
     tint = colour(status.value)
     start = Content.assemble((line(name), "bold"), "  ", (f"{status.glyph} {status.value}", tint))
     if not status.active:
-        return _fit(start + Content("  ") + ending(status, history, key), width)
+        whole = start + Content("  ") + ending(status, history, key)
+        return Content("\n").join(whole.wrap(width)) if width > 0 else whole
     phase = _phase(history)
     if metrics is None:
         return _phase_bar(start + Content("  "), history, width)
-    fraction = fraction_trained(metrics, history.planned)
-    start += Content(f"  {metrics.step:,}/{metrics.max_steps:,} ")
+    fraction = Extent.of(metrics, history.planned).fraction
+    start += Content(f"  {steps_of(Extent.of(metrics, history.planned))} ")
     end = [percent(fraction)]
     if phase:
         end.append(phase)
@@ -110,7 +120,7 @@ def _phase(history: History) -> str:
 def ending(status: Status, history: History, key: KeyOf) -> Content:
     """How a run that works no more came to its end, and which key helps."""
     metrics = history.last_metrics
-    at = _at(metrics, history.progress.get(history.phase))
+    at = _at(history)
     end = history.end
     if status is Status.DONE:
         hints = ["runs.play play"] if metrics is not None else []
@@ -131,10 +141,11 @@ def ending(status: Status, history: History, key: KeyOf) -> Content:
     return _with_keys(f"{at}: its process died{kept}", key, "runs.resume resume", "runs.log log")
 
 
-def _at(metrics: Metrics | None, progress: Progress | None) -> str:
+def _at(history: History) -> str:
     """How far it came: `at step 412 of 900`, `at 40 % of encoding`."""
-    if metrics is not None:
-        return f"at step {metrics.step:,} of {metrics.max_steps:,}"
+    progress = history.progress.get(history.phase)
+    if history.last_metrics is not None:
+        return f"at {render.extent(Extent.of(history.last_metrics, history.planned))}"
     if progress is None or not progress.total:
         return "before its first step"
     return f"at {percent(progress.done / progress.total)} of {line(progress.phase)}"
@@ -143,7 +154,8 @@ def _at(metrics: Metrics | None, progress: Progress | None) -> str:
 def _done(history: History, metrics: Metrics | None) -> str:
     parts = []
     if metrics is not None:
-        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}")
+        limit = ", its time limit" if metrics.step < metrics.max_steps else ""
+        parts.append(f"{metrics.step:,} steps in {elapsed(metrics.elapsed)}{limit}")
     elif isinstance(history.end, Finished):
         facts = (f"{name.replace('_', ' ')} {said}" for name, said in facts_of(history.summary))
         parts = [f"in {elapsed(history.end.seconds)}", *facts]
@@ -211,19 +223,31 @@ def _planned(history: History) -> str:
 
 
 def log_page(history: History, log: str) -> Content:
-    """What the run warned of, then the end of its log."""
+    """What the run has said from step to step, then what its process has printed beside. `log` is
+    the end of that."""
+    said = list(history.said)[-_LOG_LINES:]
+    earlier = [record for record in history.notices if said and record.time < said[0].time]
     parts: list[str | tuple[str, str]] = []
-    tints = {"warning": "$warning", "error": "$error"}
-    if isinstance(history.end, Failed):
-        parts += [("failed: ", "bold $error"), plain(history.end.message), "\n\n"]
-    for record in history.notices:
-        level, message = record.event.level, record.event.message  # type: ignore[attr-defined]
+    for record in [*earlier, *said]:
+        tint = ""
+        if isinstance(record.event, Notice):
+            tint = {"warning": "$warning", "error": "$error"}.get(record.event.level, "")
+        elif isinstance(record.event, Failed):
+            tint = "bold $error"
+        parts += [(f"{text}\n", tint) for text in _log_lines(record, history)]
+    if log.strip():
+        parts += [("\noutput of its process (log.txt)\n", "bold"), plain(log)]
+    return Content.assemble(*parts).rstrip() if parts else Content("Nothing logged yet.")
+
+
+def _log_lines(record: Record, history: History) -> list[str]:
+    event = record.event
+    if isinstance(event, Failed | Notice):
         moment = time.strftime("%H:%M:%S", time.localtime(record.time))
-        parts += [(f"{moment} {level}: ", tints.get(level, "")), f"{plain(message)}\n"]
-    if history.notices and log:
-        parts.append("\n")
-    parts.append(plain(log).rstrip("\n") or ("" if parts else "The log is empty."))
-    return Content.assemble(*parts)
+        what = "failed" if isinstance(event, Failed) else event.level
+        return [f"{moment}  {line(what)}: {plain(event.message)}"]
+    # Without the day.
+    return list(render.log_lines([record], history.planned))[1:]
 
 
 def config_page(

@@ -22,11 +22,11 @@ _MARKS = re.compile(r"\*\*(.+?)\*\*|`(.+?)`")
 
 
 class HelpScreen(ModalScreen[None]):
-    """The `HELP` of a screen and of the widget that has the focus, then the keys: those of this
-    place first."""
+    """The `HELP` of the widget that has the focus (of a field, all there is to say about its
+    setting) and of the screen, then the keys: those of this place first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1,q", "close", "Close", id="help.close", tooltip="Back to the place"),
+        Binding("escape,f1,q", "close", "Close", id="help.close", tooltip="Back"),
     ]
 
     def __init__(self, screen: Screen[Any]) -> None:
@@ -41,15 +41,17 @@ class HelpScreen(ModalScreen[None]):
             yield Static(Content("\n").join(parts), markup=False)
 
     def action_close(self) -> None:
-        """Back to the place."""
+        """Back."""
         self.dismiss()
 
 
 def _texts(screen: Screen[Any]) -> Iterator[Content]:
-    nodes = [screen] if screen.focused is None else [screen, screen.focused]
-    for node in nodes:
-        if node.HELP:
-            yield from _marked(plain_keys(screen.app, inspect.cleandoc(node.HELP)))
+    # What somebody is at comes first; what a field of a form is, its parent knows.
+    at = screen.focused
+    texts = () if at is None else (getattr(at.parent, "about", ""), at.HELP)
+    for text in (*texts, screen.HELP):
+        if text:
+            yield from _marked(plain_keys(screen.app, inspect.cleandoc(text)))
 
 
 def _marked(text: str) -> Iterator[Content]:

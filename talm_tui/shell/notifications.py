@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from talm_core.system.foreign_text import line
-from talm_tui.widgets.status import figure, title
+from talm_tui.widgets.status import figure
 
 if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
@@ -39,7 +39,7 @@ def news(before: Snapshot, after: Snapshot) -> Iterator[News]:
 
 
 def _told(item: Overview) -> News | None:
-    name = line(title(item))
+    name = line(item.name)
     match item.status.value:
         case "done":
             said = figure(item)

@@ -32,6 +32,12 @@ class OwnKeys:
         own = self._keys.get(action_id)
         return tuple(own.split(",")) if own else actions.find(action_id).keys
 
+    @property
+    def alt(self) -> bool:
+        """Whether a key with alt is one of them, which most terminals send as an escape before the
+        key."""
+        return any("alt+" in keys for keys in self._keys.values())
+
     def check(self) -> None:
         """Leave out of the keymap what cannot be, and say so."""
         if self._asked == keymap.Keymap():

@@ -75,7 +75,7 @@ class Upkeep(Part):
             if yes:
                 self._delete(artifact)
 
-        detail = f"Frees {in_bytes(size)}: {parts}. It cannot be taken back."
+        detail = f"Frees {in_bytes(size)}: {parts}. This cannot be undone."
         if users:
             noun = artifact_of(artifact.kind).noun
             more = f" and {len(users) - 3} more" if len(users) > 3 else ""

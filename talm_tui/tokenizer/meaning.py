@@ -18,7 +18,7 @@ def of_tokenizer(config: TokenizerConfig, findings: Findings | None) -> Meaning:
     ids = config.vocab_size + len(config.special_tokens)
     rows.append(Row("ids", f"{count(ids)} with special tokens", f"{count(ids)} ids"))
     width = "2 bytes" if ids <= 2**16 else "4 bytes"
-    rows.append(Row("on disk", f"{width} a token in datasets", f"{width} a token on disk"))
+    rows.append(Row("on disk", f"{width} a token on disk", f"{width} a token on disk"))
     return Meaning(tuple(rows))
 
 

@@ -54,7 +54,7 @@ def facts(answer: Answer) -> str:
 def readout(token: Token | None, number: int, tokens: int, text: str) -> Content:
     """`"␣return"  id 330   token 4 of 12   bytes 20 72 65 74 75 72 6e`."""
     if token is None:
-        return Content.styled("Each token, its id and its bytes are told here.", "$foreground 55%")
+        return Content.styled("Select a token to see its id and bytes.", "$foreground 55%")
     piece = text[token.start : token.stop]
     data = piece.encode("utf-8", "replace")
     about = ""
@@ -142,16 +142,16 @@ token, its longest tokens, each script. `esc` leaves the field, and then goes ba
             "special",
             "special",
             id="playground.special",
-            tooltip="Let special tokens be tokens, or text like any",
+            tooltip="Encode special tokens as such, or as plain text",
         ),
         Binding(
             "f3",
             "learned",
             "learned",
             id="playground.learned",
-            tooltip="What the tokenizer has learned, and how well it fits text",
+            tooltip="Its longest tokens, and bytes per token on different texts",
         ),
-        Binding("ctrl+n", "clear", "new text", id="playground.clear", tooltip="Begin anew"),
+        Binding("ctrl+n", "clear", "new text", id="playground.clear", tooltip="Clear the text"),
         Binding("escape", "leave", "back", id="playground.leave", tooltip="Back to the form"),
     ]
 
@@ -263,7 +263,7 @@ token, its longest tokens, each script. `esc` leaves the field, and then goes ba
         self.query_one("#playground-readout", Static).update(
             readout(grid.current, grid.cursor, tokens, self.text)
         )
-        grid.border_subtitle = Content("special tokens are cut whole" if self._special else "")
+        grid.border_subtitle = Content("special tokens encoded as such" if self._special else "")
 
     # --- what happens ------------------------------------------------------------------------
 

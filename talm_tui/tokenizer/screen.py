@@ -29,9 +29,8 @@ class TokenizerScreen(FormPlace):
     MODEL = TokenizerConfig
     NAME_KEY = "name"
     ABOUT = (
-        "A tokenizer learns which pieces of text are frequent and gives each a number. A model"
-        " learns from these numbers. The one called base is ready to use: train your own when"
-        " your text is not Python."
+        "Byte-level BPE: turns text into token ids, which are what a model sees. base ships with"
+        " talm and was trained on Python code: train your own for other text."
     )
     NEXT_STEP = "{tokenizer.playground}  try it   {tokenizer.use}  prepare data with it"
 
@@ -42,7 +41,7 @@ class TokenizerScreen(FormPlace):
 
     GLIMPSE = (
         learned,
-        "What {name} has learned",
+        "The vocabulary of {name}",
         "{tokenizer.playground}  try it",
         "",
     )
@@ -54,7 +53,7 @@ class TokenizerScreen(FormPlace):
             "playground",
             "playground",
             id="tokenizer.playground",
-            tooltip="See a tokenizer cut what you type",
+            tooltip="See how a tokenizer splits what you type",
         ),
     ]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
 from talm_core.system.foreign_text import line
 from talm_core.system.hardware import Room
-from talm_core.training.concerns import concerns
+from talm_core.training.concerns import concerns, steps_in_time
 from talm_core.training.estimate import Plan, plan
 from talm_core.training.throughput import PastRun, Speed, key_of, like
 from talm_tui.forms.checker import Findings
@@ -42,6 +42,10 @@ def of_training(
     speed = _measured(config, findings, vocab_size) or like(
         planned.flops_per_token, _ran(models, vocab_size)
     )
+    steps = steps_in_time(config, planned, speed)
+    if steps is not None:
+        planned = _within(planned, steps / config.max_steps)
+    open_end = config.minutes is not None and speed is None
     used = planned.memory
     need = memory(used.on_device if room.accelerator else used.total)
     available = (room.memory or 0) if room.accelerator else available
@@ -58,8 +62,8 @@ def of_training(
             need + (f" of {memory(available)}" if available else "") + where,
             f"{need} memory",
         ),
-        Row("steps", f"{config.max_steps:,} of {count(planned.tokens_per_step)} tokens"),
-        _tokens(planned),
+        Row("steps", _steps(config, planned, steps, open_end=open_end)),
+        _tokens(planned, "at most " * open_end),
         Row("time", time, time.split(" at ")[0] if speed or config.minutes else ""),
     ]
     if speed is not None:
@@ -98,8 +102,27 @@ def _ran(models: Iterable[Overview], vocab_size: int) -> Iterator[PastRun]:
             yield PastRun(overview.name, overview.metrics.tokens_per_second, flops)
 
 
-def _tokens(planned: Plan) -> Row:
-    parts = [count(planned.tokens)]
+def _within(planned: Plan, share: float) -> Plan:
+    """The plan of a run of which a time limit leaves this share."""
+    return replace(
+        planned,
+        tokens=round(share * planned.tokens),
+        epochs=None if planned.epochs is None else share * planned.epochs,
+        tokens_per_parameter=share * planned.tokens_per_parameter,
+    )
+
+
+def _steps(config: PretrainConfig, planned: Plan, steps: int | None, *, open_end: bool) -> str:
+    most, each = f"{config.max_steps:,}", f"of {count(planned.tokens_per_step)} tokens"
+    if open_end:
+        return f"at most {most} {each}, fewer if the time limit (minutes) comes first"
+    if steps is not None:
+        return f"about {steps:,} {each}, not {most}: the time limit (minutes) comes first"
+    return f"{most} {each}"
+
+
+def _tokens(planned: Plan, at_most: str) -> Row:
+    parts = [f"{at_most}{count(planned.tokens)}"]
     brief = f"{parts[0]} tokens"
     if planned.epochs is not None:
         epochs = f"{planned.epochs:.2g}" if planned.epochs < 10 else count(planned.epochs)
@@ -115,8 +138,8 @@ def time_left(config: PretrainConfig, speed: Speed | None) -> str:
     tokens = config.max_steps * config.tokens_per_step
     limit = None if config.minutes is None else config.minutes * 60
     if speed is None:
-        return "not known before a first run" if limit is None else f"at most {duration(limit)}"
+        return "not known until a first run" if limit is None else f"at most {duration(limit)}"
     seconds = tokens / speed.tokens_per_second
     if limit is not None and limit < seconds:
-        return f"{duration(limit)}, cut by minutes"
+        return f"{duration(limit)}, the time limit"
     return f"about {duration(seconds)} at {count(speed.tokens_per_second)} tokens/s"

@@ -40,7 +40,7 @@ class PickPresetScreen(PickScreen):
     ) -> None:
         """`runs` are (name, what is said beside it)."""
         super().__init__(
-            "Begin with a preset, or as an earlier run did",
+            "Load a preset, or the settings of an earlier run",
             [(preset.name, preset.description) for preset in presets]
             + [(f"{OF_RUN}{name}", note) for name, note in runs],
             text=text,
@@ -63,7 +63,7 @@ class PickPresetScreen(PickScreen):
                 self._delete(name)
 
         question = f"Delete the preset {line(name)}?"
-        detail = "Runs that were begun with it keep their settings."
+        detail = "Runs started with it keep their settings."
         self.app.push_screen(ConfirmScreen(question, detail, yes="delete", no="keep"), answered)
 
     def _delete(self, name: str) -> None:

@@ -45,12 +45,12 @@ class TrainScreen(FormPlace):
     NAME_KEY = "model_name"
     SHOWS_JOBS = False
     ABOUT = (
-        "A model learns to tell which token comes next. Begin with a preset, change what you"
-        " like, and see what it amounts to before you start."
+        "Train a transformer to predict the next token. Load a preset, change what you like, and"
+        " check size, memory and time before you start."
     )
 
     THERE = (
-        "Runs so far ({train.preset}: begin as one did)",
+        "Runs so far ({train.preset}: copy the settings of one)",
         "None yet. A first run takes a minute or so with nano.",
     )
 
@@ -213,7 +213,7 @@ class TrainScreen(FormPlace):
         """Keep the values that differ from the defaults under a name."""
         config = self.state.config
         if config is None:
-            self.notify("Mend what is wrong first: a preset holds only what can run.")
+            self.notify("Fix the errors first: only settings that can run are saved as a preset.")
             self.action_start()
             return
         values = {

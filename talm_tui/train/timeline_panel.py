@@ -23,7 +23,7 @@ class TimelinePanel(Widget):
 
     def __init__(self) -> None:
         super().__init__(id="timeline")
-        self.border_title = Content("How the run goes: learning rate")
+        self.border_title = Content("Learning rate over the run")
         self._timeline: Timeline | None = None
         self._stale = False
 
@@ -33,7 +33,7 @@ class TimelinePanel(Widget):
         timeline = timeline or self._timeline
         if (timeline, stale) != (self._timeline, self._stale):
             self._timeline, self._stale = timeline, stale
-            self.border_subtitle = Content("of the last valid values" if stale and timeline else "")
+            self.border_subtitle = Content("as before the error" if stale and timeline else "")
             self.refresh()
 
     def render(self) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -13,6 +14,7 @@ from talm_core.system.foreign_text import line
 from talm_tui.widgets.format import count, percent
 
 if TYPE_CHECKING:
+    from talm_core.runtime.history import Extent
     from talm_core.runtime.overview import Overview
 
 _COLOURS = {
@@ -46,6 +48,27 @@ def bar(fraction: float | None, width: int) -> Content:
     )
 
 
+def steps_of(
+    extent: Extent, number: Callable[[int], str] = "{:,}".format, *, over: bool = False
+) -> str:
+    """How many steps a run has done of how many: `412/900`; where its time limit ends it before,
+    of how many it comes to at its speed so far, `80/~160`, and `160` once it is `over`."""
+    if over and extent.step < extent.max_steps:
+        return number(extent.step)
+    if not extent.by_time or not extent.step:
+        return f"{number(extent.step)}/{number(extent.max_steps)}"
+    return (
+        f"{number(extent.step)}/~{number(max(extent.step, round(extent.step / extent.fraction)))}"
+    )
+
+
+def steps(overview: Overview, number: Callable[[int], str] = "{:,}".format) -> str:
+    """The same of a run in a list; empty before its first step."""
+    if overview.extent is None:
+        return ""
+    return steps_of(overview.extent, number, over=overview.status.value == "done")
+
+
 def figure(overview: Overview, width: int = 80) -> str:
     """The one thing worth knowing about an artifact in a list, the longest wording that fits."""
     wordings = [text for text in _figures(overview) if text]
@@ -55,10 +78,8 @@ def figure(overview: Overview, width: int = 80) -> str:
 def _figures(overview: Overview) -> tuple[str, ...]:
     status, share = overview.status, percent(overview.fraction)
     if status.active:
-        metrics = overview.metrics
-        if metrics is not None:
-            steps = f"{count(metrics.step)}/{count(metrics.max_steps)}"
-            return (f"{steps}  {share}", share)
+        if overview.extent is not None:
+            return (f"{steps(overview, count)}  {share}", share)
         return (share or line(overview.phase) or status.value, status.value)
     if status.value == "failed":
         return ("failed",)
@@ -84,8 +105,3 @@ def in_words(overview: Overview) -> str:
     elif overview.status.value == "done":
         said = list(briefly(overview)[:1])
     return f"{artifact_of(overview.artifact.kind).noun}  {' '.join(said)}".rstrip()
-
-
-def title(overview: Overview) -> str:
-    """An artifact's name as lists show it: a sample that is the whole source is not named."""
-    return overview.name.removesuffix("/all").removesuffix("_all")

@@ -19,6 +19,7 @@ from talm_core.runtime.events import (
     Checkpointed,
     Finished,
     Metrics,
+    Planned,
     Sample,
     Sampled,
     Started,
@@ -102,6 +103,23 @@ def metrics(step: int, steps: int = 100, loss: float = 1.0) -> Metrics:
         tokens_per_second=10.0,
         elapsed=float(step),
         epoch=0.0,
+    )
+
+
+def planned(*, minutes: float | None = None) -> Planned:
+    """A run of 900 steps, of which only the time limit matters."""
+    return Planned(
+        parameters=892_032,
+        vocab_size=300,
+        device="cpu",
+        precision="fp32",
+        compiled=False,
+        tokens_per_step=2048,
+        max_steps=900,
+        train_tokens=2_800_000,
+        val_tokens=1,
+        flops_per_token=1.0,
+        minutes=minutes,
     )
 
 

@@ -15,7 +15,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,7 +68,8 @@ class Repo:
 class Fault:
     """What goes wrong with the next `times` requests whose path fits `path`: a status, with
     headers, or `reset`, `stall`, `short` (less than was announced), `cut` (a file that has
-    become shorter), `moved` (another etag and size)."""
+    become shorter), `endless` (a body that goes on for ever), `page` (a web page), `elsewhere`
+    (another part of a file than was asked for), `nowhere` (a part that does not say which)."""
 
     kind: str | int
     path: str = ""
@@ -77,8 +78,9 @@ class Fault:
 
 
 class HubServer(ThreadingHTTPServer):
-    """The server; `url` is its endpoint. `asked` are the requests that came, `parts` those for a
-    part of a file, with its first byte."""
+    """The server; `url` is its endpoint. `asked` are the requests that came, `tokens` what they
+    said who asks, `parts` those for a part of a file, with its first byte. `answers` are what
+    requests are told whose path fits: a value, or its text, and headers."""
 
     daemon_threads = True
 
@@ -89,6 +91,9 @@ class HubServer(ThreadingHTTPServer):
         self.plain: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.asked: list[str] = []
+        self.tokens: list[str | None] = []
+        self.answers: dict[str, Callable[[dict[str, list[str]]], tuple[Any, dict[str, str]]]] = {}
+        self.etags = True
         self.parts: list[tuple[str, int]] = []
         self.bytes_sent = 0
         self.released = threading.Event()
@@ -155,9 +160,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         url = urlsplit(self.path)
         path = unquote(url.path)
+        self.server.tokens.append(self.headers.get("Authorization"))
         fault = self.server.fault(path)
         if fault is not None and self._fail(fault):
             return
+        for pattern, answer in self.server.answers.items():
+            if re.search(pattern, path):
+                value, headers = answer(parse_qs(url.query))
+                data = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self._send(200, data, {"Content-Type": "application/json"} | headers)
+                return
         kind = fault.kind if fault else None
         if path.startswith("/content/"):
             self._whole(self.server.blobs.get(path.removeprefix("/content/")), kind)
@@ -189,11 +201,31 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
             return True
+        if fault.kind == "page":
+            page = b"<!DOCTYPE html><title>Welcome to our hotel</title>"
+            self._send(200, page, {"Content-Type": "text/html; charset=utf-8"})
+            return True
+        if fault.kind == "endless":
+            self._endless()
+            return True
         if fault.kind == "stall":
             self.server.released.wait()
             self.close_connection = True
             return True
         return False
+
+    def _endless(self) -> None:
+        """A body without an end, until nobody listens any more."""
+        self.close_connection = True
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        self.send_response(206 if found else 200)
+        if found:
+            self.send_header("Content-Range", f"bytes {found[1]}-{found[2]}/*")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        while self.command == "GET" and not self.server.released.is_set():
+            self.wfile.write(b" " * (1 << 16))
+            self.server.bytes_sent += 1 << 16
 
     def _allowed(self, repo: Repo) -> bool:
         """Whether a gated dataset is open to whoever asks."""
@@ -257,7 +289,9 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(data).hexdigest()
         if kind == "cut":
             data = data[: len(data) // 2]
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repo.sha, "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": repo.sha, "Accept-Ranges": "bytes"}
+        if self.server.etags:
+            headers["ETag"] = f'"{etag}"'
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if found is None:
             self._send(200, data, headers, short=kind == "short")
@@ -267,7 +301,10 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(data):
             self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             return
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+        if kind == "elsewhere" and start:
+            start, stop = start - 1, stop - 1
+        if kind != "nowhere":
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
         self._send(206, data[start:stop], headers, short=kind == "short")
 
     def _whole(self, data: bytes | None, kind: Any) -> None:

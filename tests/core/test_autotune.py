@@ -117,6 +117,16 @@ def test_every_candidate_is_measured_and_the_step_stays_the_same() -> None:
     assert 1.02 * speeds[found] >= max(speeds.values()) / 1.02**2
 
 
+def test_a_checkpoint_that_does_not_say_muons_dtype_goes_on_with_what_was() -> None:
+    kept = Machine("cpu", "bf16", compiled=False, threads=2)
+    assert kept.muon_dtype == torch.float32
+    assert replace(kept, device="cuda").muon_dtype == torch.bfloat16
+    assert replace(kept, newton_schulz="bf16").muon_dtype == torch.bfloat16
+    # What was asked for is what all products are in.
+    asked = device.choose(tiny_config(precision="fp32", device="cpu"))
+    assert (asked.muon_dtype, asked.attention) == (torch.float32, "auto")
+
+
 def test_a_speed_is_of_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune._Bench, "_seconds", lambda *_: 0.5)
     monkeypatch.setattr(autotune._Bench, "_update_seconds", lambda _: 1.0)

@@ -26,7 +26,7 @@ from talm_core.runtime.runner import read_config
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_core.version import version
-from tests.core.counting import metrics
+from tests.core.counting import metrics, planned
 from tests.core.registration import registered
 
 
@@ -155,6 +155,22 @@ def test_a_list(talm: Talm) -> None:
     assert found["nano"]["val_loss"] == 3.21
     assert found["nano"]["summary"] == {"step": 900, "directory": "models/nano"}
     assert found["text/x"]["status"] == "interrupted"
+
+
+def test_a_run_that_its_time_limit_ended(talm: Talm) -> None:
+    directory = make_model(talm.workspace)
+    (directory / "events.jsonl").unlink()
+    with JournalWriter(directory) as writer:
+        writer.write(Started(job="pretrain", name="nano"))
+        writer.write(planned(minutes=0.4))
+        writer.write(replace(metrics(160, 700), elapsed=24.1))
+        summary = {"step": 160, "ended_by": "its time limit of 24 s"}
+        writer.write(Finished(seconds=30, summary=summary))
+    _, out, _ = talm("list")
+    assert "● done  step 160, ended by its time limit of 24 s" in out
+    _, out, _ = talm("show", "nano")
+    assert "\nstep 160, ended by its time limit of 24 s\n" in out
+    assert "  ended by  its time limit of 24 s\n" in out
 
 
 def test_everything_about_one(talm: Talm) -> None:

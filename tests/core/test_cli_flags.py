@@ -73,6 +73,18 @@ def test_values_are_read_as_what_they_are() -> None:
     assert "model_name" not in given.settings("model_name")
 
 
+def test_what_is_made_is_named_by_name_everywhere() -> None:
+    for command, key in (
+        ("train-tokenizer", "name"),
+        ("prepare-data", "ds_sample"),
+        ("train-model", "model_name"),
+        ("quickstart", "name"),
+    ):
+        assert given_words(command, "--name", "x").settings()[key] == "x"
+    own = given_words("prepare-data", "text", "--path", "a.txt", "--name", "mine").settings()
+    assert build(DataConfig, own).artifact == "text/mine"
+
+
 def test_what_is_no_number_stays_as_it_is() -> None:
     given = given_words("train-model", "--n-layer", "four", "--seed", "-1", "--max-steps", "1.5")
     assert given.settings() == {"n_layer": "four", "seed": -1, "max_steps": "1.5"}

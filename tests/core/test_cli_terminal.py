@@ -19,7 +19,6 @@ from talm_core.runtime.events import (
     Finished,
     Generated,
     Notice,
-    Planned,
     Progress,
     Record,
     Sampled,
@@ -29,7 +28,8 @@ from talm_core.runtime.events import (
     Tried,
     Tuned,
 )
-from tests.core.counting import metrics
+from talm_core.runtime.history import Extent
+from tests.core.counting import metrics, planned
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ EVENTS: list[tuple[Event, str]] = [
     (Notice(message="m", level="warning"), "warning: m"),
     (
         Finished(seconds=61, summary={"vocab_size": 4096, "loss": 1.23456, "directory": "x"}),
-        "done in 1 min 1 s, vocab size 4,096, loss 1.235",
+        "done in 1 min 1 s, vocabulary 4,096, loss 1.235",
     ),
     (
         Finished(seconds=2, summary={"data_tokens": 3, "pretrain_step": 7, "directory": "x"}),
@@ -135,21 +135,44 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (Telemetry(process_memory=1, host_used=1, host_total=1, cpu=0, devices=[]), ""),
     (
-        Planned(
-            parameters=892_032,
-            vocab_size=300,
-            device="cpu",
-            precision="fp32",
-            compiled=False,
-            tokens_per_step=2048,
-            max_steps=900,
-            train_tokens=2_800_000,
-            val_tokens=1,
-            flops_per_token=1.0,
-        ),
+        planned(),
         "892 k parameters, 900 steps of 2,048 tokens, 2.8 M tokens to learn from, on cpu in fp32",
     ),
+    (
+        planned(minutes=0.4),
+        (
+            "892 k parameters, 900 steps of 2,048 tokens or 24 s, whichever ends first,"
+            " 2.8 M tokens to learn from, on cpu in fp32"
+        ),
+    ),
+    (
+        Finished(seconds=30, summary={"step": 160, "ended_by": "its time limit of 24 s"}),
+        "done in 30 s, step 160, ended by its time limit of 24 s",
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "minutes", "going", "over"),
+    [
+        (12.0, None, "step 80 of 900", "step 80 of 900"),
+        # More of the steps is over than of the time.
+        (12.0, 10.0, "step 80 of 900", "step 80 of 900"),
+        (12.0, 0.4, "step 80, 12 s of 24 s", "step 80, ended by its time limit of 24 s"),
+        (25.0, 0.4, "step 80, 24 s of 24 s", "step 80, ended by its time limit of 24 s"),
+    ],
+)
+def test_what_ends_a_run_is_said(
+    elapsed: float, minutes: float | None, going: str, over: str
+) -> None:
+    event = replace(metrics(80, 900), elapsed=elapsed)
+    found = Extent.of(event, planned(minutes=minutes))
+    assert render.extent(found) == going
+    assert render.extent(found, over=True) == over
+    stream = io.StringIO()
+    assert f"{going}, loss" in shown(stream, planned(minutes=minutes), event)
+    about = render.metrics_in_short(event, None, planned(minutes=minutes))
+    assert about.startswith(going.replace("step 80 of", "80 of"))
 
 
 @pytest.mark.parametrize(("event", "line"), EVENTS)
@@ -211,7 +234,7 @@ def test_bars_show_rate_time_and_samples_as_they_are(monkeypatch: pytest.MonkeyP
     assert "[red]x[/red]" in text
     assert "\x1b[31m" not in text.replace("\x1b[31m[red]", "")
     assert "6.2 MB/s, 1.0 s left" in text
-    assert "40 of 900, loss 1.000, val 2.500, 10 tok/s" in text
+    assert "step 40, 24 s of 24 s, loss 1.000, val 2.500, 10 tok/s" in text
     assert "validation loss 2.5000" in text
 
 
@@ -262,3 +285,28 @@ def test_what_was_tried_is_a_table() -> None:
         "takes bf16  auto      attention    16 windows a pass  compiled  after 21 s"
     )
     assert render.line(replace(tuned, remembered=True)).endswith("compiled  as found before")
+
+
+def test_what_lasts_is_said_once_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An outage of minutes is a line, not dozens."""
+    now = 0.0
+    monkeypatch.setattr("talm_core.cli.output.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    with output.PlainOutput(stream) as shown:
+        for minute in range(5):
+            for _ in range(60):
+                now += 1
+                shown.show(Record(now, Progress(phase="connecting", done=0)))
+            what = f"hub.example cannot be reached: retrying in {minute} s"
+            shown.show(Record(now, Notice(message=what, level="warning", again=minute > 0)))
+        shown.show(Record(now, Progress(phase="reading", done=1, total=2, unit="bytes")))
+        now += 9
+        shown.show(Record(now, Progress(phase="reading", done=2, total=2, unit="bytes")))
+    assert stream.getvalue().splitlines() == [
+        "connecting",
+        "warning: hub.example cannot be reached: retrying in 0 s",
+        "reading 50 %, 1 B of 2 B",
+        "reading 100 %, 2 B of 2 B",
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from talm_core.cli.plan import table
 from talm_core.data.manifest import Manifest
 from talm_core.errors import ConfigError
 from talm_core.jobs.pretrain.config import PretrainConfig
@@ -19,6 +20,7 @@ from talm_core.system.hardware import Room, host_memory, room
 from talm_core.training.concerns import concerns, reasons
 from talm_core.training.estimate import Plan, largest_batch, plan
 from talm_core.training.scaling import DEEPEST, of_depth
+from talm_core.training.throughput import Speed
 from tests.core.tiny_runs import NAME, tiny_config, tiny_workspace
 
 GB = 10**9
@@ -41,6 +43,42 @@ def test_every_number_has_its_reason() -> None:
     assert told["max_steps"].why == "1,536 tokens in all"
     assert "epochs" not in told
     assert all(reason.value and reason.why for reason in told.values())
+
+
+def test_what_a_time_limit_leaves_is_told() -> None:
+    config = tiny_config(max_steps=700, minutes=0.5)
+    of_steps = planned(config, epochs=7.0)
+    for speed, value, why in (
+        (Speed(1280.0), "about 300", "30 s end it there, after 38.4 k tokens; of 700 steps"),
+        (Speed(12_800.0), "700", "89.6 k tokens in all, unless 30 s are over before"),
+        (None, "700", "89.6 k tokens in all, unless 30 s are over before"),
+    ):
+        told = {reason.name: reason for reason in reasons(config, of_steps, speed)}
+        assert told["max_steps"].value == value
+        assert told["max_steps"].why.startswith(why)
+        assert told["epochs"].value == ("3" if value == "about 300" else "7")
+
+
+def test_a_reason_goes_on_below_itself_and_no_word_is_broken() -> None:
+    found = reasons(tiny_config(), plan(tiny_config(), None, 259))
+    long = table(found, None).splitlines()
+    assert [line.split()[0] for line in long] == [reason.name for reason in found]
+    lines = table(found, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in long] == _joined(lines)
+    assert len(lines) > len(long)
+    assert any("feed-forward" in line for line in lines)
+
+
+def _joined(lines: list[str]) -> list[str]:
+    joined: list[str] = []
+    for line in lines:
+        text = " ".join(line.split())
+        if line.startswith(" "):
+            joined[-1] += f" {text}"
+        else:
+            joined.append(text)
+    return joined
 
 
 def test_a_run_that_fits_worries_nobody() -> None:

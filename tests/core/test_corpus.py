@@ -6,17 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from talm_core.data.local import search
-from talm_core.data.local.corpus import (
-    Document,
-    divided_parts,
-    open_corpus,
-    validation_count,
-    validation_cut,
-)
+from talm_core.data.local.corpus import Document, open_corpus
 from talm_core.errors import CorpusError
 
 
@@ -57,8 +49,12 @@ def test_a_directory_is_read_in_name_order_without_hidden_empty_and_binary_files
         ("b.txt", "two"),
         ("escape.log", "\x1b[31mred\x1b[0m\x07"),
     ]
-    assert (len(found), found.skipped, found.total_bytes) == (4, 2, 9 + 13)
-    assert [d.name for d in found.documents(1, 3)] == ["a.md", "b.txt"]
+    assert (len(found), found.total_bytes) == (4, 9 + 13)
+    assert found.notes == ("2 binary files were left out: image.png, page.pdf",)
+    assert [(p.number, p.text) for p in found.parts(start=2)] == [
+        (2, "two"),
+        (3, "\x1b[31mred\x1b[0m\x07"),
+    ]
 
 
 def test_paths_keep_the_order_they_are_given_in_and_no_file_comes_twice(tmp_path: Path) -> None:
@@ -210,53 +206,3 @@ def test_looking_at_a_corpus_loads_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "set()\n"
-
-
-# --- the part for validation -----------------------------------------------------------------
-
-
-@given(st.integers(1, 500), st.floats(0.001, 0.5))
-def test_some_documents_but_never_all_are_for_validation(count: int, fraction: float) -> None:
-    kept = validation_count(count, fraction)
-    if count == 1:
-        assert kept == 0
-    else:
-        assert 1 <= kept < count
-        assert abs(kept - count * fraction) <= 1
-
-
-@given(st.text(min_size=2, max_size=300), st.floats(0.001, 0.5))
-def test_a_single_text_is_cut_with_something_on_each_side(text: str, fraction: float) -> None:
-    cut = validation_cut(text, fraction)
-    assert 1 <= cut < len(text)
-    assert abs(len(text) - cut - len(text) * fraction) <= 1
-
-
-def test_training_and_validation_are_the_whole(tmp_path: Path) -> None:
-    for number in range(20):
-        (tmp_path / f"{number:02d}.txt").write_text(str(number))
-    several = open_corpus("text", paths=[str(tmp_path)])
-    numbers = [(True, str(n)) for n in range(20)]
-    expected = [(*part, number >= 18) for number, part in enumerate(numbers)]
-    assert list(divided_parts(several, 0.1)) == expected
-    assert list(divided_parts(several, 0)) == [(*part, False) for part in numbers]
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_a_single_text_is_parted_where_preparation_cuts_it(
-    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = "é123456789" * 3
-    (tmp_path / "one.md").write_text(text, encoding="utf-8")
-    monkeypatch.setattr("talm_core.data.local.formats.PART_BYTES", size)
-    single = open_corpus("text", paths=[str(tmp_path / "one.md")])
-    for fraction in (0.01, 0.1, 0.5):
-        cut = validation_cut(text, fraction)
-        divided = list(divided_parts(single, fraction))
-        assert [part for *_, part in divided] == sorted(part for *_, part in divided)
-        for of_validation, expected in ((False, text[:cut]), (True, text[cut:])):
-            parts = [
-                (begins, part) for begins, part, held_out in divided if held_out is of_validation
-            ]
-            assert "".join(part for _, part in parts) == expected
-            assert [begins for begins, _ in parts] == [True] + [False] * (len(parts) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -29,6 +30,7 @@ from talm_core.runtime.events import (
     Telemetry,
 )
 from talm_core.runtime.history import METRICS, History, fraction_trained
+from talm_core.runtime.render import log_lines
 from tests.core.counting import metrics
 
 
@@ -215,3 +217,24 @@ def test_a_run_is_as_far_as_its_steps_or_its_time() -> None:
     assert fraction_trained(replace(said, elapsed=90.0), planned(1.0)) == 1.0
     assert fraction_trained(replace(said, elapsed=math.nan), planned(1.0)) == 0.25
     assert fraction_trained(replace(said, max_steps=0), None) == 0.0
+
+
+def test_a_log_keeps_the_newest_that_is_worth_a_line() -> None:
+    progress = [Progress(phase="reading", done=done, total=9) for done in range(9)]
+    telemetry = Telemetry(process_memory=1, host_used=1, host_total=2, cpu=0.5, devices=[])
+    result = history(*progress, telemetry, *map(metrics, range(2_000)), telemetry)
+    assert len(result.said) == 1_000
+    assert result.said[-1].event == metrics(1_999)
+    short = history(*progress, telemetry, metrics(1))
+    assert [record.event for record in short.said] == [progress[-1], metrics(1)]
+    slim = History.slim("loss_ema", most=10)
+    slim.extend([Record(0.0, metrics(1))])
+    assert not slim.said
+
+
+def test_a_log_tells_the_day_once() -> None:
+    day = datetime(2026, 11, 28, 23, 59, 58).astimezone()
+    records = [Record(day.timestamp() + index, metrics(index + 1)) for index in range(3)]
+    assert [text.split("  ")[0] for text in log_lines(records)] == [
+        *("Sat Nov 28 2026", "23:59:58", "23:59:59", "Sun Nov 29 2026", "00:00:00"),
+    ]

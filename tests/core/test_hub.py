@@ -55,7 +55,9 @@ def server(running: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     """A server with nothing on it, and blocks and batches so small that there are many."""
     running.repos.clear()
     running.faults.clear()
+    running.answers.clear()
     running.asked.clear()
+    running.tokens.clear()
     running.parts.clear()
     running.bytes_sent = 0
     make_small(running, monkeypatch)
@@ -187,6 +189,27 @@ def test_the_card_says_which_files_are_which(
     assert listed <= {name.split("/")[0] for name in expected} | {"x/y"}
 
 
+def test_the_default_of_the_card_is_read_and_where_there_is_none_that_is_said(
+    server: HubServer, workspace: Workspace
+) -> None:
+    configs: list[dict[str, Any]] = [
+        {"config_name": name, "data_dir": name} for name in ("en", "fr", "it")
+    ]
+    parts = {f"{name}/train-0.parquet": parquet([f"from {name}"] * 2) for name in ("en", "fr")}
+    parts["en/test.parquet"] = parquet(["a test"] * 2)
+    server.repos[ID] = Repo(files=parts, card={"configs": configs})
+    told = [e for e in prepare(workspace, CONFIG) if isinstance(e, Notice)]
+    said = f"{ID} has the subsets en, fr, it, and none is the default: en is read;"
+    assert [(event.level, event.message) for event in told] == [
+        ("info", f"{said} subset chooses another")
+    ]
+    assert set(decode(stream_of(workspace.directory_of(CONFIG)))) == {"from en"}
+    configs[1]["default"] = True
+    config = CONFIG.model_copy(update={"ds_sample": "other"})
+    assert not [e for e in prepare(workspace, config) if isinstance(e, Notice)]
+    assert set(decode(stream_of(workspace.directory_of(config)))) == {"from fr"}
+
+
 def test_a_dataset_in_another_format_is_read_from_the_hubs_copy(
     server: HubServer, workspace: Workspace
 ) -> None:
@@ -217,9 +240,9 @@ def test_empty_texts_are_documents_and_missing_ones_are_counted(
     directory = workspace.directory_of(config)
     stream = read(directory, "train")[0] + read(directory, "val")[0]
     assert decode(stream) == ["a", "", "b\r\n", "日本語", ""]
-    assert [e.message for e in events if isinstance(e, Notice)] == [
-        "2 rows without a text left out"
-    ]
+    notices = [event.message for event in events if isinstance(event, Notice)]
+    assert notices[0] == "2 rows without a text left out"
+    assert notices[1].startswith("validation has only 1 token: ")
     assert Manifest.load(directory).left_out == 2
 
 

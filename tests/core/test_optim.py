@@ -94,13 +94,14 @@ def test_a_step_is_muon_by_hand() -> None:
     torch.testing.assert_close(weight.detach().double(), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16), (24, 24)])
-def test_a_step_is_that_of_torchs_muon(shape: tuple[int, int]) -> None:
+def test_a_step_is_that_of_torchs_muon(shape: tuple[int, int], dtype: torch.dtype) -> None:
     """torch's own multiplies in bf16: equal to what that resolves."""
     generator = torch.Generator().manual_seed(5)
     start = torch.randn(shape, generator=generator)
     ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
-    mine = Muon([ours], lr=0.02, weight_decay=0.1)
+    mine = Muon([ours], lr=0.02, weight_decay=0.1, dtype=dtype)
     torchs = torch.optim.Muon(
         [theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
     )

@@ -436,6 +436,7 @@ def test_time_ends_a_run_with_everything_due(workspace: Workspace) -> None:
     assert steps_of(events, Metrics) == [1]
     assert steps_of(events, Evaluated) == steps_of(events, Checkpointed) == [1]
     assert isinstance(events[-1], Finished)
+    assert events[-1].summary["ended_by"] == "its time limit of 0.0 s"
     assert isinstance(
         events_of(pretrain, tiny_config(minutes=1e-6, max_steps=10_000), workspace)[-1], Finished
     )

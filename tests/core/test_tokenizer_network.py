@@ -19,6 +19,7 @@ from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer.vocabulary import Vocabulary
 from tests.core.driving import events_of, prepared
 from tests.core.hub_server import Fault, HubServer, Repo, parquet, serving
+from tests.core.test_preparation import sides
 
 TEXTS = [f"the {row} things in the thing\n\n" * (row % 7 + 1) for row in range(400)]
 
@@ -52,11 +53,11 @@ def test_a_tokenizer_of_a_dataset_is_that_of_its_texts(served: HubServer, tmp_pa
     made = Vocabulary.load(directory / "tokencoder.json")
     expected = Vocabulary.load(workspace.directory("tokenizer", "files") / "tokencoder.json")
     assert made.ranks == expected.ranks
-    # The last tenth, which is kept beside it for that, is what it is measured on.
+    # A tenth, which is kept beside it for that, is what it is measured on.
     config = TokenizerConfig(name="n", vocab_size=300, corpus="fineweb", val_fraction=0.1)
     found = report(directory / "tokencoder.json", config)
     assert (found.text, found.seen) == ("held out of fineweb", False)
-    assert found.text_bytes == sum(map(len, TEXTS[360:]))
+    assert found.text_bytes == sum(map(len, sides(TEXTS, 0.1)[1]))
     assert not list(directory.glob(".*"))
     # The preparation that follows fetches nothing again.
     sent = served.bytes_sent

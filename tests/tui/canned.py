@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from talm_core.settings.schema import JobConfig
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_core.system.memory import DeviceMemory
+from talm_core.tokenizer.vocabulary import BASE, FILE_NAME
 
 NOW = 1_790_000_000.0
 """When the tests believe it is."""
@@ -175,6 +177,8 @@ def fill(workspace: Workspace) -> dict[str, Path]:
             end=NOW - 2 * HOUR,
         ),
     }
+    # Whatever its name says of its size: a file that can be read.
+    shutil.copyfile(BASE, made["code-8k"] / FILE_NAME)
     return made | _runs(workspace)
 
 

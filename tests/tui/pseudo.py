@@ -21,6 +21,10 @@ import pyte
 KEYS = {
     "up": "\x1b[A",
     "down": "\x1b[B",
+    "right": "\x1b[C",
+    "left": "\x1b[D",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
     "enter": "\r",
     "escape": "\x1b",
     "tab": "\t",

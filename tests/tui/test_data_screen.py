@@ -25,6 +25,7 @@ from talm_tui.forms.picker import PickScreen
 from talm_tui.forms.screen import FormPlace
 from talm_tui.train.screen import TrainScreen
 from tests.core.driving import run_events
+from tests.tui.app_pilot import screen_text
 from tests.tui.form_pilot import app_at, field, run_at, settled, text_of, type_into, until
 from tests.tui.screen_text import Compare
 
@@ -179,14 +180,16 @@ def test_nothing_to_look_at(empty_workspace: Workspace) -> None:
         await pilot.press("v")
         await pilot.pause()
         assert not place.query_one(DocumentView).display
-        assert [item.message for item in pilot.app._notifications] == ["No dataset is prepared yet"]
+        assert [item.message for item in pilot.app._notifications] == ["There is no dataset yet"]
 
     run_at(empty_workspace, "data", steps)
 
 
 def test_a_dataset_that_exists_gets_another_prefix(workspace: Workspace) -> None:
     async def steps(pilot: Pilot[None], place: FormPlace) -> None:
-        assert place.state.texts["dir_prefix"] == "base"
+        # That of the tokenizer that was trained last, which is the one to begin with.
+        assert place.state.texts["tokenizer_path"] == "code-8k"
+        assert place.state.texts["dir_prefix"] == "code-8k"
         place.fill({"ds_sample": "docs"})
         assert place.state.texts["dir_prefix"] == ""
         place.fill({"ds_sample": "all"})
@@ -245,5 +248,53 @@ def test_what_can_be_picked(workspace: Workspace) -> None:
             ("base", "4,096 tokens, ships with talm"),
             ("code-8k", "8,192 tokens"),
         ]
+
+    run_at(workspace, "data", steps)
+
+
+def test_what_a_source_needs_is_the_next_field(empty_workspace: Workspace) -> None:
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert place.state.texts["tokenizer_path"] == "base"
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        await pilot.press(*"text", "enter")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "path")
+        assert place.state.texts["source"] == "text"
+        # The same where it is stepped to.
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        await pilot.press("escape", "ctrl+z", "ctrl+z")
+        place.form.go_to("source")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "source")
+        while place.state.texts["source"] != "hub":
+            await pilot.press("right")
+        await pilot.press("down")
+        await until(pilot, lambda: getattr(place.focused, "key", None) == "dataset")
+
+    run_at(empty_workspace, "data", steps)
+
+
+def test_own_files_have_a_name_and_it_is_shown_as_commands_want_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "a tale.txt").write_text("text " * 300)
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        assert "ds_sample" in screen_text(place.app)
+        # As in every list and in what is typed after `talm`.
+        assert "stdlib/all" in screen_text(place.app)
+        assert "text/book" in screen_text(place.app)
+        place.fill({"source": "text", "path": (str(tmp_path / "a tale.txt"),)})
+        await pilot.pause()
+        assert place.state.texts["ds_sample"] == "a-tale"
+        lines = [line.split() for line in screen_text(place.app).splitlines()]
+        assert ["name", "a-tale"] in [line[:2] for line in lines]
+        assert "ds_sample" not in screen_text(place.app)
+        command = place.command()
+        assert command[command.index("--name") + 1] == "a-tale"
+        place.fill({"source": "stdlib", "path": (), "ds_sample": "docs"})
+        await pilot.pause()
+        assert "ds_sample" in screen_text(place.app)
+        assert "--ds-sample" in place.command()
 
     run_at(workspace, "data", steps)

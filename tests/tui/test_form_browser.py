@@ -116,7 +116,7 @@ def test_going_about_by_keys(empty_workspace: Workspace, texts: Path) -> None:
         assert screen.query_one(Input).cursor_position == 1
         await pilot.press("z")
         assert names(screen) == []
-        assert "nothing fits" in screen_text(pilot.app)
+        assert "no match" in screen_text(pilot.app)
         screen.query_one(Input).value = "~/texts/books/"
         await until(pilot, lambda: screen.folder == texts / "books")
         await pilot.press("enter")

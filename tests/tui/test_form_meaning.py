@@ -21,7 +21,7 @@ from talm_core.system.hardware import Room
 from talm_core.training.estimate import plan
 from talm_core.training.throughput import Speed
 from talm_tui.data.meaning import guessed_ratio, of_data, published
-from talm_tui.forms.checker import Corpus, Findings
+from talm_tui.forms.checker import Corpus, Findings, Ratio
 from talm_tui.forms.meaning import Meaning, unnamed
 from talm_tui.tokenizer.looking import look
 from talm_tui.tokenizer.meaning import of_tokenizer
@@ -73,7 +73,7 @@ def test_a_tokenizer() -> None:
         "corpus": "8.1 MB, 531 documents",
         "merges": "744 on top of 256 bytes",
         "ids": "1,004 with special tokens",
-        "on disk": "2 bytes a token in datasets",
+        "on disk": "2 bytes a token on disk",
     }
     assert meaning.brief.startswith("8.1 MB, 531 documents to learn from · 744 merges")
     large = build(TokenizerConfig, {"name": "a", "vocab_size": 2**16, "max_bytes": 1000})
@@ -115,7 +115,9 @@ def test_a_small_dataset() -> None:
 
 def test_a_dataset_that_is_not_here_yet() -> None:
     config = build(DataConfig, {"source": "fineweb", "ds_sample": "sample-10BT"})
-    found = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=60 * 10**9)
+    found = Findings(
+        config, vocab_size=4100, ratio=Ratio(4.0, "as in an earlier dataset"), free_disk=60 * 10**9
+    )
     meaning = of_data(config, found)
     # 10 billion tokens of GPT-2's are some 44 GB of text, 11 billion of these, 22 GB in shards.
     assert said(meaning) == {
@@ -126,7 +128,9 @@ def test_a_dataset_that_is_not_here_yet() -> None:
         "download": "31 GB",
     }
     assert meaning.warnings == ()
-    small = Findings(config, vocab_size=4100, bytes_per_token=4.0, free_disk=50 * 10**9)
+    small = Findings(
+        config, vocab_size=4100, ratio=Ratio(4.0, "as in an earlier dataset"), free_disk=50 * 10**9
+    )
     (warning,) = of_data(config, small).warnings
     assert warning.startswith("the disk has 50 GB free, about 53 GB are needed: set max_tokens")
     # What is read and thrown away needs no room; a tenth of it a tenth.
@@ -137,8 +141,8 @@ def test_a_dataset_that_is_not_here_yet() -> None:
     assert said(of_data(tenth, small))["download"] == "3.1 GB"
     other = build(DataConfig, {"source": "hub", "dataset": "a/b"})
     assert said(of_data(other, Findings(other, vocab_size=4100, free_disk=3 * 10**9))) == {
-        "corpus": "not known before the Hub is asked, when it starts",
-        "tokens": "all there are; max_tokens sets a limit",
+        "corpus": "not known until it starts and asks the Hub",
+        "tokens": "all of it; max_tokens sets a limit",
         "shards": "2.0 MB a million tokens",
         "disk": "3.0 GB free, 1.5 G tokens",
     }
@@ -152,7 +156,7 @@ def test_a_dataset_that_is_not_named_yet() -> None:
     assert meaning is not None
     assert said(meaning) == {
         "needs": "the id of a dataset on the Hub, such as roneneldan/TinyStories",
-        "corpus": "not known before the Hub is asked, when it starts",
+        "corpus": "not known until it starts and asks the Hub",
         "at most": "10 M tokens",
     }
     assert unnamed({"source": "hub", "dataset": "a/b"}, "source") is None
@@ -168,12 +172,15 @@ def test_what_publishers_say() -> None:
 def test_a_dataset_of_many_shards() -> None:
     config = build(DataConfig, {"shard_size": 100_000, "max_tokens": 1_000_000})
     found = Findings(
-        config, corpus=Corpus("a", 9_000_000, 9), vocab_size=100_000, bytes_per_token=3.0
+        config,
+        corpus=Corpus("a", 9_000_000, 9),
+        vocab_size=100_000,
+        ratio=Ratio(3.0, "as in an earlier dataset"),
     )
     assert said(of_data(config, found)) == {
         "corpus": "9.0 MB, 9 documents",
         "tokens": "about 1.0 M, 3.0 bytes each (as in an earlier dataset)",
-        "validation": "about 100 k tokens (the first shard)",
+        "validation": "about 100 k tokens",
         "shards": "10 files, 4.0 MB",
     }
 
@@ -203,7 +210,7 @@ def test_a_run() -> None:
     assert rows["steps"] == "900 of 2,048 tokens"
     assert meaning.warnings == ()
     bare = of_training(config, None, [])
-    assert said(bare)["time"] == "not known before a first run"
+    assert said(bare)["time"] == "not known until a first run"
 
 
 def test_what_autotune_measured_comes_before_earlier_runs() -> None:
@@ -224,8 +231,31 @@ def test_what_autotune_measured_comes_before_earlier_runs() -> None:
 def test_time_is_cut_by_minutes() -> None:
     values = {"model_name": "a", "data_dir": "d", "max_steps": 900, "minutes": 0.5}
     config = build(PretrainConfig, values)
-    assert time_left(config, Speed(1000.0)) == "0:30, cut by minutes"
+    assert time_left(config, Speed(1000.0)) == "0:30, the time limit"
     assert time_left(config, None) == "at most 0:30"
+
+
+def test_a_run_that_its_time_limit_ends_is_told_as_long_as_it_is() -> None:
+    values = {"model_name": "a", "data_dir": "d", "max_steps": 700, "minutes": 0.5}
+    config = build(PretrainConfig, values | {"batch_size": 8, "context_len": 128})
+    found = Findings(config, manifest=manifest(), speed=Speed(10_240.0))
+    meaning = of_training(config, found, [])
+    rows = said(meaning)
+    assert (
+        rows["steps"] == "about 300 of 1,024 tokens, not 700: the time limit (minutes) comes first"
+    )
+    assert rows["tokens"].startswith("307 k, 0.33 epochs, ")
+    assert "307 k tokens (0.33 epochs) · 0:30, the time limit" in meaning.brief
+    assert meaning.timeline is not None
+    assert meaning.timeline.steps == 300
+    rows = said(of_training(config, Findings(config, manifest=manifest()), []))
+    assert (
+        rows["steps"]
+        == "at most 700 of 1,024 tokens, fewer if the time limit (minutes) comes first"
+    )
+    assert rows["tokens"].startswith("at most 717 k, 0.78 epochs, ")
+    slow = Findings(config, manifest=manifest(), speed=Speed(1e6))
+    assert said(of_training(config, slow, []))["steps"] == "700 of 1,024 tokens"
 
 
 def test_what_is_worrying_is_said_first() -> None:

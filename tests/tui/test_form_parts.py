@@ -166,9 +166,9 @@ def test_a_running_job_shows_its_newest_note() -> None:
     assert "first" not in text
     said = history(Started(job="data", name="a"), Notice(message=" ".join(["word"] * 30)))
     _, *notes = lines("data", "a", Status.RUNNING, said, 80, key).plain.splitlines()
-    assert [note.split()[0] for note in notes] == ["note", "word"]
+    assert [note.split()[0] for note in notes] == ["note", "word", "word"]
     assert all(len(note) <= 80 for note in notes)
-    assert notes[-1].endswith(" …")
+    assert " ".join(notes).split() == ["note", *["word"] * 30]
 
 
 def test_the_newest_tokens_that_fit() -> None:
@@ -206,15 +206,35 @@ def test_how_a_job_ended() -> None:
     failed = history(started, Failed(message="\x1b[31mno\nspace [bold]left"))
     text = lines("data", "a", Status.FAILED, failed, 100, key).plain
     assert text == "✕ failed  Dataset a  l  log   esc  hide\n  no\n  space [bold]left"
+    # Whatever is to be done about it is there, with its key; where it is very long, the log has it.
+    long = Failed(message="The disk is full: " + "free some of it, " * 12 + "and go on.")
+    said = lines("data", "a", Status.FAILED, history(started, long), 36, key).plain.splitlines()
+    assert all(len(line) <= 36 for line in said)
+    assert "esc  hide" in said[1]
+    assert " ".join(" ".join(said[2:]).split()) == long.message
+    longer = Failed(message="no " * 400)
+    said = lines("data", "a", Status.FAILED, history(started, longer), 80, key).plain.splitlines()
+    assert len(said) == 11
+    assert said[-1] == "  … l  shows the rest"
+    warned = history(
+        started,
+        Notice(message="the first of many words", level="info"),
+        Notice(message="The text is too short for 4,096 tokens", level="warning"),
+        Finished(seconds=61, summary={"vocab_size": 1881, "n_vocab": 1885}),
+    )
+    assert lines("tokenizer", "a", Status.DONE, warned, 100, key).plain.splitlines()[1:] == [
+        "  vocabulary 1,881 · with special tokens 1,885",
+        "  ! The text is too short for 4,096 tokens",
+    ]
     stopped = history(started, Stopped(reason="asked to stop"))
     text = lines("data", "a", Status.STOPPED, stopped, 100, key).plain
     assert text.startswith("◐ stopped  Dataset a  asked to stop")
-    assert text.endswith("goes on with it")
+    assert text.endswith("continues it")
     assert lines("tokenizer", "a", Status.STOPPED, stopped, 100, key).plain.endswith(
-        "starts it anew"
+        "starts it again"
     )
     run = lines("pretrain", "a", Status.STOPPED, stopped, 100, key).plain
-    assert run.endswith("asked to stop   5 r goes on with it")
+    assert run.endswith("asked to stop   5 r continues it")
     died = history(started, Progress(phase="reading", done=1))
     assert "its process died" in lines("data", "a", Status.INTERRUPTED, died, 100, key).plain
     assert all(

@@ -17,7 +17,16 @@ from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
 from talm_core.runtime import runner
 from talm_core.runtime.event_json import to_json
-from talm_core.runtime.events import Command, Failed, Finished, Progress, Stage, Started, Stop
+from talm_core.runtime.events import (
+    Command,
+    Failed,
+    Finished,
+    Notice,
+    Progress,
+    Stage,
+    Started,
+    Stop,
+)
 from talm_core.runtime.lock import Lock
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact, Workspace
@@ -275,11 +284,26 @@ def test_log_shows_what_was_printed_as_plain_text(workspace: Workspace) -> None:
     play(workspace, story)
 
 
-def test_log_that_is_empty_says_so(workspace: Workspace) -> None:
+def test_the_log_tells_each_step_and_goes_on(workspace: Workspace) -> None:
+    nano = workspace.directory("pretrain", "nano")
+
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("l")
-        await pilot.pause()
-        assert "printed nothing" in screen_text(app)
+        await until(pilot, lambda: "step 412 of 900, loss 2.840, lr 3.0e-03" in screen_text(app))
+        assert "printed by its process" not in screen_text(app)
+        long = "word " * 40 + "and then do this"
+        notice = Notice(message=long, level="warning")
+        with (nano / "events.jsonl").open("a") as file:
+            file.write(to_json(notice, time=canned.NOW + 5) + "\n")
+        await until(pilot, lambda: "and then do this" in screen_text(app))
+
+    play(workspace, story)
+
+
+def test_a_log_of_nothing_says_so(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        app.open_log(workspace.root / "nowhere")
+        await until(pilot, lambda: "has said nothing yet" in screen_text(app))
 
     play(workspace, story)
 
@@ -367,7 +391,7 @@ def test_s_starts_a_quick_start_under_a_free_name(workspace: Workspace) -> None:
     [
         (RunError("no process could be started"), "The job cannot be started: no process"),
         (OSError("no space"), "The job cannot be started: no space"),
-        (KeyError("bug"), "This should not happen: KeyError('bug')"),
+        (KeyError("bug"), "A bug in talm-tui: KeyError('bug')"),
     ],
 )
 def test_s_starts_one_after_a_start_that_failed(

@@ -94,7 +94,7 @@ def test_a_file_of_tables_and_of_dotted_names() -> None:
         ('home.log = "ctrl+i"', "a terminal sends ctrl+i as tab"),
         ('home.lgo = "z"', "home.lgo: there is no such action; do you mean home.log?"),
         ('app.quit = "q"', "q could not be typed into a field any more"),
-        ('home.log = "r"', "r is the key of home.resume (Go on with the chosen run)"),
+        ('home.log = "r"', "r is the key of home.resume (Resume the chosen run)"),
         ('app.data = "s"', "s is the key of home.quickstart"),
         ('home.log = "tab"', "tab is the key of Focus Next (Textual's own)"),
     ],

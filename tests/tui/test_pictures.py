@@ -142,7 +142,7 @@ def test_train(workspace: Workspace, folder: Path) -> None:
 
     said = picture(workspace, folder, "train", story)
     assert "must be a multiple of n_head" in said
-    assert "What the last valid values mean" in said
+    assert "What this meant before the error" in said
 
 
 def test_runs(workspace: Workspace, folder: Path) -> None:

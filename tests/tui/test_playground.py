@@ -80,7 +80,7 @@ def told(screen: PlaygroundScreen, part: str) -> str:
 def test_what_is_typed_is_cut_at_once(empty_workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot, "")
-        assert told(screen, "readout") == "Each token, its id and its bytes are told here."
+        assert told(screen, "readout") == "Select a token to see its id and bytes."
         typed = ""
         for key in "def g":
             typed += key

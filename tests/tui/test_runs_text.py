@@ -102,6 +102,11 @@ def test_phases_that_are_not_training_are_named() -> None:
     ("status", "events", "want"),
     [
         (Status.DONE, [at(900), Finished(seconds=1, summary={})], "900 steps in 1:00   p play"),
+        (
+            Status.DONE,
+            [at(160, elapsed=24.0), Finished(seconds=1, summary={})],
+            "160 steps in 0:24, its time limit   p play",
+        ),
         (Status.STOPPED, [at(9), Stopped(reason="asked to stop")], "at step 9 of 900   r resume"),
         (
             Status.STOPPED,
@@ -150,12 +155,32 @@ def test_a_restart_takes_the_numbers_of_lost_steps_back() -> None:
     assert run_text.headline("nano", Status.RUNNING, again, 80, 0, key).plain.endswith("starting")
 
 
-def test_the_log_page_has_warnings_and_the_reason_first() -> None:
-    page = run_text.log_page(
-        history(Notice(message="[b]low[/b] disk", level="warning"), Failed(message="full")),
-        "one\ntwo\n",
+def test_the_log_page_has_every_step_and_then_what_was_printed() -> None:
+    said = history(
+        Started(job="pretrain", name="nano"),
+        Progress(phase="loading", done=0),
+        Progress(phase="loading", done=3, total=4),
+        replace(at(10), elapsed=1.0),
+        canned.telemetry(),
+        Notice(message="[b]low[/b] disk", level="warning"),
+        Checkpointed(step=10, directory="checkpoint-000010", bytes=16_000_000, seconds=1),
+        Failed(message="full:\nfree some"),
     )
-    assert page.plain == "failed: full\n\n14:13:20 warning: [b]low[/b] disk\n\none\ntwo"
+    page = run_text.log_page(said, "one\ntwo\n")
+    assert page.plain.splitlines() == [
+        "14:13:20  pretrain nano",
+        "14:13:20  loading 75 %, 3 of 4",
+        "14:13:20  step 10 of 900, loss 3.400, lr 2.1e-03, 41 k tok/s",
+        "14:13:20  warning: [b]low[/b] disk",
+        "14:13:20  step 10: saved checkpoint-000010, 16 MB",
+        "14:13:20  failed: full:",
+        "free some",
+        "",
+        "output of its process (log.txt)",
+        "one",
+        "two",
+    ]
+    assert run_text.log_page(history(), "").plain == "Nothing logged yet."
 
 
 # --- memory ----------------------------------------------------------------------------------

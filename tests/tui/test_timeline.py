@@ -101,7 +101,7 @@ def test_it_follows_the_form_where_there_is_room(workspace: Workspace) -> None:
         await until(pilot, lambda: "step 1,000, after" in screen_text(place.app))
         assert " 10×" in screen_text(place.app)
         await type_into(pilot, place, "max_steps", "none")
-        await until(pilot, lambda: "of the last valid values" in screen_text(place.app))
+        await until(pilot, lambda: "as before the error" in screen_text(place.app))
         # Unfolded, the fields take the room.
         await pilot.press("f4")
         await until(pilot, lambda: place.query_one(TimelinePanel).size.height == 0)

@@ -11,15 +11,14 @@ that lies complete in the Hub's own cache is read there.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx2
-from huggingface_hub import HfApi, constants, get_token, try_to_load_from_cache
+from huggingface_hub import get_token, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -27,21 +26,32 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import get_hf_file_metadata, hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-from talm_core.data.hub.network import FaultError, Network
-from talm_core.data.resume_state import HubFile, Listing
-from talm_core.errors import CorpusError, Problem, RunError, nearest
+from talm_core.data.hub import environment
+from talm_core.data.hub.card import (
+    Lister,
+    chosen,
+    first_taken,
+    folder_of,
+    is_parquet,
+    matching,
+    read_card,
+)
+from talm_core.data.hub.client import Client, Place
+from talm_core.data.hub.dataset_id import is_dataset
+from talm_core.data.hub.faults import FaultError, Hope
+from talm_core.data.hub.network import Network
+from talm_core.data.resume_state import MOST_BYTES, HubFile, Listing, is_path
+from talm_core.errors import CorpusError, Problem, nearest
+from talm_core.system.foreign_text import line
+
+# A list of a dataset's files is given up beyond these; the Hub's pages have a thousand entries.
+_MOST_PAGES = 5_000
+_MOST_ENTRIES = 500_000
+
+T = TypeVar("T")
 
 CONVERTED = "refs/convert/parquet"
-
-# A file whose name says so belongs to a split, where the card says nothing.
-_SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
 
 
 class Hub:
@@ -50,10 +60,11 @@ class Hub:
     def __init__(self, network: Network, *, key: str = "dataset") -> None:
         """`key` is the setting that named the dataset."""
         self._key = key
-        self.endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+        self.endpoint = environment.endpoint()
         self._network = network
-        self._api = HfApi(endpoint=self.endpoint)
-        self._locations: dict[str, str] = {}
+        self._client = Client(self.endpoint, network)
+        self._places: dict[str, Place] = {}
+        self._served: dict[str, str] = {}
 
     def sample(self, dataset: str, files: str) -> Listing:
         """The files of a dataset that a pattern such as `sample/10BT/*.parquet` names.
@@ -63,7 +74,7 @@ class Hub:
             RunError: the network is gone.
         """
         sha, _ = self._info(dataset, "main")
-        found = self._matching(dataset, sha, [files])
+        found = matching(self._lister(dataset, sha)(folder_of(files)), files)
         if not found:
             message = f"has no files {files} at {self.endpoint}"
             raise CorpusError(Problem("source", message, dataset, "its publishers may have moved"))
@@ -76,35 +87,26 @@ class Hub:
             CorpusError: there is no such dataset, revision, subset or split, or it is not for us.
             RunError: the network is gone.
         """
-        sha, card = self._info(dataset, revision)
-        subsets = _subsets(card)
-        if subsets:
-            splits = subsets[_chosen("subset", subset, subsets, _default(subsets))]
-            patterns = splits[_chosen("split", split, splits, split)]
-            found = self._matching(dataset, sha, patterns)
-            if found and not all(file.path.endswith(".parquet") for file in found):
-                return self._converted(dataset, subset or _default(subsets), split)
-        else:
-            if subset not in (None, "default"):
-                _chosen("subset", subset, ("default",), "default")
-            everything = self._matching(dataset, sha, ["**/*.parquet", "*.parquet"])
-            if not everything:
-                return self._converted(dataset, "default", split)
-            by_split = _by_split(everything)
-            found = by_split[_chosen("split", split, by_split, split)]
-        if not found:
-            raise CorpusError(Problem("split", f"{dataset} has no files for it", split))
+        sha, data = self._info(dataset, revision)
+        card = read_card(data, dataset)
+        name, said = card.chosen(dataset, subset)
+        found = card.subsets[name].files(split, self._lister(dataset, sha))
+        if not found or not is_parquet(found):
+            return self._converted(dataset, None if subset is None and said else name, split)
+        if said:
+            self._network.tell(said, level="info")
         return Listing(dataset=dataset, revision=sha, files=found)
 
-    def _converted(self, dataset: str, subset: str, split: str) -> Listing:
-        """The Hub's own copy of a dataset that is in another format."""
+    def _converted(self, dataset: str, subset: str | None, split: str) -> Listing:
+        """The Hub's own copy of a dataset that is in another format; of the first subset where
+        None is said to be the default."""
         hint = "download its files and use source text"
         try:
             sha, _ = self._info(dataset, CONVERTED)
         except CorpusError:
             message = "has no parquet files, and the Hub has made none of it"
             raise CorpusError(Problem("dataset", message, dataset, hint)) from None
-        every = self._matching(dataset, sha, ["*/*/*.parquet"])
+        every = matching(self._lister(dataset, sha)(""), "*/*/*.parquet")
         subsets: dict[str, dict[str, list[HubFile]]] = {}
         for file in every:
             name, part, _ = file.path.split("/")
@@ -112,66 +114,93 @@ class Hub:
         if not subsets:
             message = "has no parquet files, and the Hub has made none of it"
             raise CorpusError(Problem("dataset", message, dataset, hint))
-        splits = subsets[_chosen("subset", subset, subsets, subset)]
-        found = splits[_chosen("split", split, splits, split)]
+        if subset is None and len(subsets) > 1 and "default" not in subsets:
+            self._network.tell(first_taken(dataset, subsets), level="info")
+        name = subset or ("default" if "default" in subsets else next(iter(subsets)))
+        splits = subsets[chosen("subset", name, subsets)]
+        found = splits[chosen("split", split, splits)]
         return Listing(dataset=dataset, revision=sha, files=found)
 
     # --- what the Hub is asked ---------------------------------------------------------------
 
     def _info(self, dataset: str, revision: str) -> tuple[str, Any]:
-        """The commit that a revision is, and the dataset's card."""
+        """The commit that a revision is, and what its card says."""
+        where = f"{self.endpoint}/api/datasets/{dataset}/revision/{quote(revision, safe='')}"
         try:
-            info = self._network.attempt(
-                lambda: self._api.dataset_info(
-                    dataset,
-                    revision=revision,
-                    expand=["sha", "cardData"],
-                    timeout=self._network.patience.silence,
-                )
+            said, _ = self._network.attempt(
+                lambda: self._client.ask(f"{where}?expand=sha&expand=cardData")
             )
         except HfHubHTTPError as error:
             raise self._explained(error, dataset, revision) from None
-        if info.sha is None:
+        sha = said.get("sha") if isinstance(said, dict) else None
+        if not isinstance(sha, str) or re.fullmatch(r"[0-9a-f]{40}", sha) is None:
             message = "the Hub does not say which commit it is"
             raise CorpusError(Problem(self._key, message, dataset, "try again later"))
-        return info.sha, info.card_data
+        return sha, said.get("cardData")
 
-    def _matching(self, dataset: str, sha: str, patterns: Iterable[str]) -> list[HubFile]:
-        """Every file that fits a pattern, by path; lists only the folders patterns begin with."""
-        from fsspec.utils import glob_translate
-
-        found: dict[str, HubFile] = {}
-        for pattern in patterns:
-            pattern = pattern.removeprefix("./").lstrip("/")
-            fits = re.compile(glob_translate(pattern)).match
-            for file in self._tree(dataset, sha, _folder(pattern)):
-                if fits(file.path):
-                    found[file.path] = file
-        return [found[path] for path in sorted(found)]
+    def _lister(self, dataset: str, sha: str) -> Lister:
+        """All files of a folder, asked for once."""
+        return lru_cache(maxsize=None)(lambda folder: list(self._tree(dataset, sha, folder)))
 
     def _tree(self, dataset: str, sha: str, folder: str) -> Iterator[HubFile]:
+        """All files in a folder and below.
+
+        Raises:
+            CorpusError: the list makes no sense, or has no end.
+        """
         path = f"{sha}/{quote(folder)}" if folder else sha
         url: str | None = f"{self.endpoint}/api/datasets/{dataset}/tree/{path}?recursive=true"
+        asked: set[str] = set()
+        known: set[str] = set()
+        entries = 0
         while url is not None:
+            if url in asked or len(asked) == _MOST_PAGES or entries > _MOST_ENTRIES:
+                raise self._odd(dataset, f"has no end after {entries:,} entries")
+            asked.add(url)
             page, url = self._page(url, dataset)
+            if not isinstance(page, list):
+                raise self._odd(dataset, "is no list")
+            entries += len(page)
             for item in page:
-                if item.get("type") == "file":
-                    size = item.get("lfs", {}).get("size", item["size"])
-                    yield HubFile(path=str(item["path"]), size=int(size))
+                file = self._file(item, dataset)
+                if file is not None:
+                    if file.path in known:
+                        raise self._odd(dataset, f"has {file.path} twice")
+                    known.add(file.path)
+                    yield file
 
-    def _page(self, url: str, dataset: str) -> tuple[list[dict[str, Any]], str | None]:
-        def ask() -> tuple[list[dict[str, Any]], str | None]:
-            response = get_session().get(
-                url, headers=build_hf_headers(), timeout=self._network.patience.silence
-            )
-            hf_raise_for_status(response)
-            return response.json(), response.links.get("next", {}).get("url")
+    def _file(self, item: Any, dataset: str) -> HubFile | None:
+        """An entry of a list; None for one that is no file."""
+        if not isinstance(item, dict):
+            raise self._odd(dataset, f"has an entry {_short(item)}")
+        if item.get("type") != "file":
+            return None
+        path, large = item.get("path"), item.get("lfs")
+        size = large.get("size", item.get("size")) if isinstance(large, dict) else item.get("size")
+        if not isinstance(path, str) or not is_path(path):
+            raise self._odd(dataset, f"names a file {_short(path)}")
+        if type(size) is not int or not 0 <= size <= MOST_BYTES:
+            raise self._odd(dataset, f"says that {_short(path)} has {_short(size)} bytes")
+        return HubFile(path=path, size=size)
 
+    def _odd(self, dataset: str, why: str) -> CorpusError:
+        host = urlsplit(self.endpoint).netloc
+        message = f"the list of its files that {host} gives {why}"
+        return CorpusError(Problem(self._key, message, dataset, "nothing was fetched"))
+
+    def _page(self, url: str, dataset: str) -> tuple[Any, str | None]:
         try:
-            return self._network.attempt(ask)
+            return self._network.attempt(lambda: self._client.ask(url))
         except EntryNotFoundError:
             return [], None
         except HfHubHTTPError as error:
+            if not self._client.is_own(url):
+                # A list that goes on elsewhere goes on without the token.
+                host = urlsplit(url).netloc
+                what = f"the list of its files goes on at {host}, which answers"
+                status = error.response.status_code if error.response is not None else 0
+                message = f"{what} {status} and is not told HF_TOKEN"
+                raise CorpusError(Problem(self._key, message, dataset)) from None
             raise self._explained(error, dataset, "") from None
 
     def _explained(self, error: HfHubHTTPError, dataset: str, revision: str) -> CorpusError:
@@ -198,29 +227,50 @@ class Hub:
 
     def _similar(self, dataset: str) -> str:
         """The nearest of the datasets that a search for the name finds."""
-        name = dataset.rsplit("/", 1)[-1]
+        name = quote(dataset.rsplit("/", 1)[-1], safe="")
+        where = f"{self.endpoint}/api/datasets?search={name}&limit=20"
         try:
-            found = self._network.attempt(
-                lambda: [item.id for item in self._api.list_datasets(search=name, limit=20)]
-            )
+            found, _ = self._network.attempt(lambda: self._client.ask(where))
         except HfHubHTTPError:
             found = []
-        return nearest(dataset, found) if found else "look for it on the Hub"
+        items = found if isinstance(found, list) else []
+        ids = [item["id"] for item in items if isinstance(item, dict) and "id" in item]
+        known = [each for each in ids if isinstance(each, str) and is_dataset(each)]
+        return nearest(dataset, known) if known else "look for it on the Hub"
 
     # --- bytes -------------------------------------------------------------------------------
 
-    def cached(self, listing: Listing, file: HubFile) -> Path | None:
-        """The file in the Hub's own cache, where it may lie from other programs."""
+    def cached(self, listing: Listing, file: HubFile) -> tuple[Path, str] | None:
+        """The file in the Hub's own cache, where it may lie from other programs, and its etag."""
         path = try_to_load_from_cache(
             listing.dataset, file.path, revision=listing.revision, repo_type="dataset"
         )
-        if isinstance(path, str) and Path(path).stat().st_size == file.size:
-            return Path(path)
+        if (
+            isinstance(path, str)
+            and Path(path).is_file()
+            and Path(path).stat().st_size == file.size
+        ):
+            # Blobs are called by their etags there.
+            return Path(path), Path(path).resolve().name
         return None
 
-    def fetcher(self, listing: Listing, file: HubFile) -> Callable[[int, int], bytes]:
-        """A function that fetches the bytes from `start` to before `stop` of a file."""
-        url = hf_hub_url(
+    def fetcher(self, listing: Listing, file: HubFile) -> Callable[[int, int], tuple[bytes, str]]:
+        """A function that fetches the bytes from `start` to before `stop` of a file, and the etag
+        that tells its content."""
+        url = self._url(listing, file)
+
+        def fetch(start: int, stop: int) -> tuple[bytes, str]:
+            return self._tried(listing, lambda: self._range(url, file, start, stop))
+
+        return fetch
+
+    def etag(self, listing: Listing, file: HubFile) -> str:
+        """What tells the content of a file now; empty where the Hub does not say."""
+        url = self._url(listing, file)
+        return self._tried(listing, lambda: self._client.find(url).etag)
+
+    def _url(self, listing: Listing, file: HubFile) -> str:
+        return hf_hub_url(
             listing.dataset,
             file.path,
             repo_type="dataset",
@@ -228,108 +278,36 @@ class Hub:
             endpoint=self.endpoint,
         )
 
-        def fetch(start: int, stop: int) -> bytes:
-            try:
-                return self._network.attempt(lambda: self._range(url, file, start, stop))
-            except HfHubHTTPError as error:
-                raise self._explained(error, listing.dataset, listing.revision) from None
+    def _tried(self, listing: Listing, action: Callable[[], T]) -> T:
+        try:
+            return self._network.attempt(action)
+        except HfHubHTTPError as error:
+            raise self._explained(error, listing.dataset, listing.revision) from None
 
-        return fetch
-
-    def _range(self, url: str, file: HubFile, start: int, stop: int) -> bytes:
-        silence = self._network.patience.silence
-        location = self._locations.get(url)
-        if location is None:
-            found = get_hf_file_metadata(url, timeout=silence, endpoint=self.endpoint)
-            if found.size is not None and found.size != file.size:
-                message = f"{file.path} has {found.size:,} bytes, not {file.size:,}"
-                raise FaultError(message)
-            location = self._locations[url] = found.location
-        headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        own = urlsplit(location).netloc == urlsplit(self.endpoint).netloc
-        # Where the Hub sends us to elsewhere, the address is the permission.
-        headers = build_hf_headers(headers=headers, token=None if own else False)
-        with get_session().stream("GET", location, headers=headers, timeout=silence) as response:
-            if response.status_code in (401, 403, 404, 410, 416) and not own:
-                del self._locations[url]
-                raise FaultError(f"{file.path}: an address that is no longer valid")
-            hf_raise_for_status(response)
-            _check_range(response, file, start, stop)
-            return self._body(response, stop - start)
-
-    def _body(self, response: httpx2.Response, size: int) -> bytes:
-        data = bytearray()
-        for part in response.iter_bytes(1 << 16):
-            self._network.check()
-            data += part
-        if len(data) != size:
-            raise FaultError(f"{len(data):,} bytes came instead of {size:,}")
-        return bytes(data)
+    def _range(self, url: str, file: HubFile, start: int, stop: int) -> tuple[bytes, str]:
+        place = self._places.get(url)
+        if place is None:
+            place = self._client.find(url)
+            if place.size is not None and place.size != file.size:
+                raise FaultError(f"{file.path} has {place.size:,} bytes, not {file.size:,}")
+            self._places[url] = place
+        try:
+            data, etag = self._client.part(place.url, start, stop, file.size)
+        except FaultError as error:
+            # It may lie elsewhere by now.
+            self._places.pop(url, None)
+            fault = error.fault
+            raise FaultError(f"{file.path}: {fault.what}", fault.hope, fault.advice) from None
+        if self._client.is_own(place.url) or not place.etag:
+            return data, etag or place.etag
+        # Elsewhere etags are others. As long as they stay, the Hub need not be asked again.
+        if self._served.setdefault(place.url, etag) != etag:
+            self._places.pop(url, None)
+            self._served[place.url] = etag
+            raise FaultError(f"{file.path} was replaced while it was read", Hope.SHORT)
+        return data, place.etag
 
 
-def _check_range(response: httpx2.Response, file: HubFile, start: int, stop: int) -> None:
-    whole = start == 0 and stop == file.size
-    if response.status_code == 200 and not whole:
-        host = response.url.host
-        raise RunError(f"{host} gives whole files only: use another HF_ENDPOINT")
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if response.status_code == 206 and total.isdigit() and int(total) != file.size:
-        raise FaultError(f"{file.path} has {int(total):,} bytes, not {file.size:,}")
-
-
-def _folder(pattern: str) -> str:
-    """The folder that everything a pattern fits is in."""
-    parts = pattern.split("/")[:-1]
-    plain = next((n for n, part in enumerate(parts) if re.search(r"[*?\[{]", part)), len(parts))
-    return "/".join(parts[:plain])
-
-
-def _subsets(card: Any) -> dict[str, dict[str, list[str]]]:
-    """Patterns of files by subset and split, as the card has them; empty: it says nothing."""
-    from datasets.data_files import sanitize_patterns
-    from datasets.utils.metadata import MetadataConfigs
-
-    try:
-        configs = MetadataConfigs.from_dataset_card_data(card or {})
-        found = {}
-        for name, config in configs.items():
-            folder = str(config.get("data_dir", "")).strip("/")
-            files = config.get("data_files", f"{folder}/**" if folder else None)
-            if files is not None:
-                found[str(name)] = {
-                    str(split): [
-                        f"{folder}/{pattern}"
-                        if folder and files is config.get("data_files")
-                        else str(pattern)
-                        for pattern in patterns
-                    ]
-                    for split, patterns in sanitize_patterns(files).items()
-                }
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise CorpusError(Problem("dataset", f"its card cannot be understood: {why}")) from None
-    return found
-
-
-def _default(subsets: Iterable[str]) -> str:
-    names = list(subsets)
-    return "default" if "default" in names else names[0]
-
-
-def _chosen(key: str, wanted: str | None, known: Iterable[str], default: str) -> str:
-    names = list(known)
-    name = default if wanted is None else wanted
-    if name not in names:
-        noun = {"subset": "subset", "split": "split"}[key]
-        raise CorpusError(Problem(key, f"there is no such {noun}", name, nearest(name, names)))
-    return name
-
-
-def _by_split(files: Iterable[HubFile]) -> dict[str, list[HubFile]]:
-    """Files by the split that their path names; all are for training where none does."""
-    found: dict[str, list[HubFile]] = {}
-    for file in files:
-        words = set(re.split(r"[^a-z]+", file.path.lower()))
-        named = (split for split, names in _SPLITS.items() if words & set(names))
-        found.setdefault(next(named, "train"), []).append(file)
-    return found
+def _short(value: Any) -> str:
+    """Something odd as it is, but not all of it."""
+    return line(repr(value))[:80]

@@ -2,9 +2,10 @@
 
 Everything that is fetched goes through `Network.attempt`. A fault that may pass (a server that is
 too busy, silent or gone, an answer that breaks off) is tried again after a growing pause, which is
-told as a `Notice`; one that will not pass (no access, no such dataset) is raised at once in words
-that say what to do. The libraries' own retries are not used: they sleep where a stop cannot reach
-them and tell nobody.
+told as a `Notice`. What hardly passes (no network at all, an answer of another kind) is tried a few
+times, and what does not (no access, no such dataset, a login page) is raised at once, in words that
+say what to do. The libraries' own retries are not used: they sleep where a stop cannot reach them
+and tell nobody.
 
 Whatever waits here waits for `stop` as well, and all threads are daemons, so that a job ends at
 once even while a server keeps silent.
@@ -15,7 +16,6 @@ on this machine to go on with does.
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -23,25 +23,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.errors import OfflineModeIsEnabled
 
+from talm_core.data.hub.faults import Fault, Hope, asked_pause, fault_of
 from talm_core.errors import RunError, TalmError
 from talm_core.runtime.events import Event, Notice
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-_BUSY = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 _WAIT_SECONDS = 0.05
 
-# Pauses before something that is only asked to be up to date is given up.
+# Pauses before what will hardly mend itself is given up, and what can be done without.
 _BRIEF_PAUSES = 3
 
 _KEPT = "run the same again to go on from there"
@@ -73,10 +70,6 @@ class StoppedError(Exception):
     """What was waited for is not wanted any more."""
 
 
-class FaultError(Exception):
-    """An answer that is not what was asked for, and may be at the next try."""
-
-
 class Network:
     """What the threads of one job share about the network: whether to stop, what to tell, and
     the pause that all wait for when one of them has found it gone."""
@@ -88,6 +81,7 @@ class Network:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._failures = 0
+        self._reached = False
         self._again_at = 0.0
         self._given_up: GoneError | None = None
 
@@ -99,9 +93,9 @@ class Network:
         other.notices, other._stop = self.notices, self._stop
         return other
 
-    def tell(self, message: str) -> None:
-        """Have a warning told with the next events."""
-        self.notices.put(Notice(message=message, level="warning"))
+    def tell(self, message: str, *, level: str = "warning", again: bool = False) -> None:
+        """Have something told with the next events."""
+        self.notices.put(Notice(message=message, level=level, again=again))
 
     def stop(self) -> None:
         """Let everything that waits or fetches end."""
@@ -135,105 +129,53 @@ class Network:
             except Exception as error:  # noqa: BLE001 - what is not a fault is raised again
                 self._bear(error)
             else:
-                self._failures = 0
+                self._failures, self._reached = 0, True
                 return result
 
     def _bear(self, error: Exception) -> None:
         """Wait as long as this fault asks for; raise it if it will not pass."""
-        if isinstance(error, OfflineModeIsEnabled):
-            reason = "the network is needed and HF_HUB_OFFLINE forbids it"
-            raise GoneError(reason, f"unset it and {_KEPT}") from None
-        what = _fault(error)
-        if what is None:
+        fault = fault_of(error)
+        if fault is None:
             raise error
         self.check()
         with self._lock:
+            if not isinstance(error, httpx2.TransportError | OfflineModeIsEnabled):
+                self._reached = True
             # Others may have found the same and wait already: one outage is one.
             if time.monotonic() >= self._again_at:
-                self._again_at = time.monotonic() + self._pause(error, what)
+                self._again_at = time.monotonic() + self._pause(error, fault)
         self._stop.wait(max(0.0, self._again_at - time.monotonic()))
 
-    def _pause(self, error: Exception, what: str) -> float:
+    def _pause(self, error: Exception, fault: Fault) -> float:
         pauses = self.patience.pauses
-        asked = _asked_pause(error)
+        if fault.hope is Hope.SHORT or (fault.hope is Hope.ONCE_REACHED and not self._reached):
+            pauses = pauses[:_BRIEF_PAUSES]
+        asked = asked_pause(error)
+        if fault.hope is Hope.NONE:
+            joint = " and" if isinstance(error, OfflineModeIsEnabled) else ", then"
+            raise self._give_up(fault.what, f"{fault.advice}{joint} {_KEPT}") from None
         if asked is not None and asked > self.patience.longest:
-            reason = f"{what} and asks to wait {asked / 60:,.0f} minutes"
-            self._given_up = GoneError(reason, f"{_KEPT} later")
-            raise self._given_up from None
-        if self._failures == len(pauses):
-            reason = f"{what}, {len(pauses) + 1} times in a row"
-            self._given_up = GoneError(reason, f"check the network, then {_KEPT}")
-            raise self._given_up from None
+            reason = f"{fault.what} and asks to wait {asked / 60:,.0f} minutes"
+            raise self._give_up(reason, f"{_KEPT} later") from None
+        if self._failures >= len(pauses):
+            reason = f"{fault.what}, {self._failures + 1} times in a row"
+            advice = fault.advice or "check the network"
+            raise self._give_up(reason, f"{advice}, then {_KEPT}") from None
         pause = pauses[self._failures] if asked is None else asked
+        again = self._failures > 0
         self._failures += 1
         self.retries += 1
         count = f"try {self._failures + 1} of {len(pauses) + 1}"
-        self.tell(f"{what}: retrying in {_seconds(pause)} ({count})")
+        self.tell(f"{fault.what}: retrying in {_seconds(pause)} ({count})", again=again)
         return pause
+
+    def _give_up(self, reason: str, advice: str) -> GoneError:
+        self._given_up = GoneError(reason, advice)
+        return self._given_up
 
 
 def _seconds(pause: float) -> str:
     return f"{pause:.0f} s" if pause >= 1 or pause == 0 else f"{pause:.2g} s"
-
-
-def _fault(error: Exception) -> str | None:
-    """What is wrong in words, if it may pass."""
-    match error:
-        case HfHubHTTPError() if error.response is not None:
-            status = error.response.status_code
-            if status not in _BUSY:
-                return None
-            name = {429: "too many requests", 503: "not available"}.get(status, "an error")
-            return f"{error.response.url.host} answers {status}, {name}"
-        case httpx2.TransportError():
-            return f"{_host(error)} {_trouble(error)}"
-        case FaultError() | json.JSONDecodeError():
-            return f"what came is damaged: {error}"
-    return None
-
-
-def _trouble(error: httpx2.TransportError) -> str:
-    match error:
-        case httpx2.ConnectTimeout() | httpx2.ConnectError():
-            return f"cannot be reached ({str(error).strip() or 'no answer'})"
-        case httpx2.TimeoutException():
-            return "does not answer"
-    return "broke the connection"
-
-
-def _host(error: httpx2.TransportError) -> str:
-    try:
-        return error.request.url.host
-    except RuntimeError:  # an error that belongs to no request
-        return "the network"
-
-
-def _asked_pause(error: Exception) -> float | None:
-    """How many seconds the server wants nothing from us."""
-    if not isinstance(error, HfHubHTTPError) or error.response is None:
-        return None
-    headers = error.response.headers
-    retry_after = _retry_after(headers.get("Retry-After", "").strip())
-    if retry_after is not None:
-        return retry_after
-    limit = parse_ratelimit_headers(headers)
-    if error.response.status_code == 429 and limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds)
-    return None
-
-
-def _retry_after(text: str) -> float | None:
-    """The seconds a `Retry-After` asks for (RFC 9110, 10.2.3): a number, or a date, of which the
-    past is now; None for anything else."""
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    # A date without a zone is in GMT, as HTTP's are.
-    seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time()
-    return max(0.0, seconds)
 
 
 class Workers:

@@ -6,29 +6,30 @@ holds a few megabytes. Where a reader is, is a `Located`: file and row.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import queue
-import re
+import shutil
 import threading
-import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub.utils import get_session, hf_raise_for_status
 
-from talm_core.data.hub.blocks import BlockReader, Blocks, covering
+from talm_core.data.gaps import Gaps
+from talm_core.data.hub.blocks import BlockReader, Blocks, ChangedError, Window, covering
+from talm_core.data.hub.client import Client
 from talm_core.data.hub.files import Hub
-from talm_core.data.hub.network import FaultError, Network, StoppedError, Workers
+from talm_core.data.hub.heritage import file_of
+from talm_core.data.hub.network import Network, StoppedError, Workers
 from talm_core.data.resume_state import HubFile, Listing, Located
 from talm_core.data.sources import plain_name
+from talm_core.data.text_column import described, holds_text, text_bytes
 from talm_core.errors import CorpusError, Problem, RunError, nearest
 
 HERITAGE = "https://softwareheritage.s3.amazonaws.com/content/"
@@ -37,7 +38,6 @@ HERITAGE = "https://softwareheritage.s3.amazonaws.com/content/"
 _ROWS = 64
 _HERITAGE_ROWS = 512
 _QUEUED = 8
-_AHEAD = 4
 _FETCHERS = 4
 _HERITAGE_FETCHERS = 32
 _BUFFER_BYTES = 1 << 20
@@ -79,17 +79,19 @@ class Stream:
         corpora: Path,
         heritage: bool = False,
         keep: bool = True,
+        encoding_errors: Literal["strict", "replace"] = "strict",
     ) -> None:
         """Read a column of text, or with `heritage` one of blob ids whose text is fetched.
         `corpora` is where downloads are kept; with `keep` false only while they are read."""
         self.listing = listing
-        self._left_out = 0
-        self._gaps: deque[tuple[int, int]] = deque()
+        self._gaps = Gaps()
         self._share = 0.0
         self._hub = hub
+        self._client = Client(hub.endpoint, network)
         self._network = network
         self._column = column
         self._heritage = heritage
+        self._encoding_errors = encoding_errors
         self._keep = keep
         self._folder = corpora / "hub" / plain_name(listing.dataset) / plain_name(listing.revision)
         self._workers = Workers(_FETCHERS, "fetch")
@@ -98,6 +100,8 @@ class Stream:
         )
         self._opened: dict[int, Blocks] = {}
         self._opening = threading.Lock()
+        self._compared: set[int] = set()
+        self._comparing = threading.Lock()
         self._ready: queue.Queue[_Chunk | BaseException | None] = queue.Queue(_QUEUED)
 
     def total_bytes(self, done: int) -> int:
@@ -115,21 +119,21 @@ class Stream:
     @property
     def left_out(self) -> int:
         """How many rows without a text there were so far."""
-        return self._left_out + len(self._gaps)
+        return self._gaps.count
 
     def left_out_before(self, part: int, row: int) -> int:
         """How many of them come before a place. Each time one that is not before the last."""
-        while self._gaps and self._gaps[0] < (part, row):
-            self._gaps.popleft()
-            self._left_out += 1
-        return self._left_out
+        return self._gaps.before(part, row)
 
     def documents(
-        self, part: int = 0, row: int = 0, *, left_out: int = 0
+        self, part: int = 0, row: int = 0, *, left_out: int = 0, begun: bool = False
     ) -> Iterator[Located | None]:
         """Every document from a place on, before which `left_out` rows had no text; None stands
-        for a moment of waiting."""
-        self._left_out = left_out
+        for a moment of waiting. Where the file there was `begun` before, it must be the same."""
+        for number in range(part if not begun else part + 1, len(self.listing.files)):
+            # Nothing of these was used: what they are is found out when they are read.
+            self.listing.learn(number, "")
+        self._gaps = Gaps(left_out)
         reader = threading.Thread(target=self._run, args=(part, row), name="read", daemon=True)
         reader.start()
         try:
@@ -146,7 +150,7 @@ class Stream:
                 self._share = chunk.share
                 for number, text in enumerate(chunk.texts, chunk.row):
                     if text is None:
-                        self._gaps.append((chunk.part, number))
+                        self._gaps.add(chunk.part, number)
                     else:
                         yield Located(chunk.part, number, text)
         finally:
@@ -194,27 +198,68 @@ class Stream:
             for batch in table.iter_batches(
                 rows, row_groups=list(groups), columns=[self._column], use_threads=False
             ):
-                texts = self._texts(batch, file)
+                self._agree(part)
+                texts = self._texts(batch, file, at)
                 skip = min(max(0, row - at), len(texts))
                 if skip < len(texts):
                     share = before + file.size * at / max(1, table.metadata.num_rows)
                     share /= max(1, self.listing.bytes)
                     yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
                 at += len(texts)
+        except ChangedError:
+            message = f"{self._of(file)} changed while it was read, although the commit is the same"
+            raise RunError(f"{message}: run the same again to read it anew") from None
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's, not the file's
-            why = " ".join(str(error).split())
-            message = f"{file.path} of {self.listing.dataset} is damaged: {why}"
+            message = f"{self._of(file)} is damaged"
             self._remove(part)
             raise RunError(f"{message}: run the same again to fetch it anew") from None
 
+    def _of(self, file: HubFile) -> str:
+        return f"{file.path} of {self.listing.dataset}"
+
+    def _agree(self, part: int) -> None:
+        """Note what tells the content of the file that is read, which may have been read in part
+        before."""
+        file, opened = self.listing.files[part], self._opened.get(part)
+        etag = opened.etag if opened is not None else file.etag
+        if not file.etag:
+            self.listing.learn(part, etag)
+        elif file.etag != etag:
+            raise self._another(file)
+
+    def _another(self, file: HubFile) -> RunError:
+        message = f"{self._of(file)} is another than it was, although the commit is the same"
+        what = "what was made of it does not fit; delete the dataset and prepare it anew"
+        return RunError(f"{message}: {what}")
+
+    def _fetcher(self, part: int) -> Callable[[int, int], tuple[bytes, str]]:
+        """Fetches parts of a file that is of one piece with the one before it."""
+        fetch = self._hub.fetcher(self.listing, self.listing.files[part])
+
+        def checked(start: int, stop: int) -> tuple[bytes, str]:
+            with self._comparing:
+                before = self.listing.files[part - 1] if part else None
+                if before is not None and before.etag and part not in self._compared:
+                    now = self._hub.etag(self.listing, before)
+                    if now not in ("", before.etag):
+                        # The others may be as old.
+                        shutil.rmtree(self._folder, ignore_errors=True)
+                        raise self._another(before)
+                self._compared.add(part)
+            return fetch(start, stop)
+
+        return checked
+
     def _source(self, part: int) -> Any:
-        path = self._hub.cached(self.listing, self.listing.files[part])
-        if path is not None:
-            return path
+        file = self.listing.files[part]
+        cached = self._hub.cached(self.listing, file)
+        if cached is not None and file.etag in ("", cached[1]):
+            self.listing.learn(part, cached[1])
+            return cached[0]
         there = self._blocks(part)
-        planned = self._planned = _Window(self._workers, there, lambda: self._warm(part + 1))
+        planned = self._planned = Window(self._workers, there, lambda: self._warm(part + 1))
         return pa.PythonFile(BlockReader(there, planned.reading), mode="r")
 
     def _plan(self, part: int, table: pq.ParquetFile, column: int, groups: range) -> None:
@@ -245,21 +290,29 @@ class Stream:
             hint = nearest(self._column, schema.names)
             raise CorpusError(Problem(key, message, self._column, hint))
         kind = schema.field(self._column).type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            message = f"is {kind} in {file.path}, not text"
-            raise CorpusError(Problem(key, message, self._column))
+        if not holds_text(kind):
+            message = f"is {described(kind)} in {file.path}, not text"
+            texts = [item.name for item in schema if holds_text(item.type)]
+            hint = f"of text are: {', '.join(texts)}" if texts else ""
+            raise CorpusError(Problem(key, message, self._column, hint))
         paths = [table.schema.column(at).path for at in range(len(table.schema))]
         return paths.index(self._column)
 
-    def _texts(self, batch: pa.RecordBatch, file: HubFile) -> list[str | None]:
+    def _texts(self, batch: pa.RecordBatch, file: HubFile, row: int) -> list[str | None]:
+        """The texts of a batch that begins at `row`."""
+        found = text_bytes(batch.column(0))
+        return [self._decoded(data, file, at) for at, data in enumerate(found, row)]
+
+    def _decoded(self, value: bytes | None, file: HubFile, row: int) -> str | None:
         try:
-            found: list[str | None] = batch.column(0).to_pylist()
+            return None if value is None else value.decode("utf-8", self._encoding_errors)
         except UnicodeDecodeError as error:
-            message = f"holds text that is not UTF-8: {error.reason}"
-            raise CorpusError(Problem(f"{self.listing.dataset}/{file.path}", message)) from None
-        return found
+            at, byte = error.start, error.object[error.start]
+            host = urlsplit(self._hub.endpoint).netloc
+            message = f"row {row + 1:,} is not UTF-8 at {host}: byte {at:,} of it is 0x{byte:02x}"
+            hint = "set encoding_errors to replace, and tell its publishers"
+            key = f"{self.listing.dataset}/{file.path}"
+            raise CorpusError(Problem(key, message, hint=hint)) from None
 
     # --- files -------------------------------------------------------------------------------
 
@@ -269,10 +322,9 @@ class Stream:
             found = self._opened.get(part)
             if found is None:
                 file = self.listing.files[part]
-                fetch = self._hub.fetcher(self.listing, file)
                 path = self._folder / _cache_name(file.path)
                 found = self._opened[part] = Blocks(
-                    path, file.size, fetch, self._network, self._workers
+                    path, file.size, self._fetcher(part), self._network, self._workers
                 )
         return found
 
@@ -310,57 +362,10 @@ class Stream:
     def _fetched(self, texts: list[str | None]) -> Sequence[str | None]:
         if not self._heritage:
             return texts
-        workers, check = self._heritage_workers, self._network.check
-        return list(workers.map(self._file_of, texts, check=check))
-
-    def _file_of(self, blob_id: str | None) -> str | None:
-        """A file's text; None where Software Heritage does not have it."""
-        if blob_id is None or re.fullmatch(r"[0-9a-f]{40}", blob_id) is None:
-            return None
-        return self._network.attempt(lambda: self._blob(blob_id))
-
-    def _blob(self, blob_id: str) -> str | None:
-        silence = self._network.patience.silence
-        response = get_session().get(f"{HERITAGE}{blob_id}", timeout=silence)
-        if response.status_code in (403, 404):
-            # S3 says 403 of what it does not have to those who may not list.
-            return None
-        hf_raise_for_status(response)
-        try:
-            return gzip.decompress(response.content).decode("utf-8", "ignore")
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FaultError(f"{blob_id}: {error}") from None
+        find = partial(file_of, base=HERITAGE, client=self._client, network=self._network)
+        return list(self._heritage_workers.map(find, texts, check=self._network.check))
 
 
 def _cache_name(path: str) -> str:
     """A file's name in the folder of its dataset: plain, not too long, and its alone."""
     return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{plain_name(path)[-120:]}"
-
-
-class _Window:
-    """Has the blocks fetched that a reader is going to want next, then the next file's first."""
-
-    def __init__(self, workers: Workers, blocks: Blocks, afterwards: Callable[[], None]) -> None:
-        self._workers, self._blocks, self._afterwards = workers, blocks, afterwards
-        self._wanted: list[int] = []
-        self._places: dict[int, int] = {}
-        self._asked = 0
-        self._done = False
-
-    def plan(self, wanted: list[int]) -> None:
-        """Say which blocks are going to be read, in this order."""
-        self._wanted = wanted
-        self._places = {block: place for place, block in enumerate(wanted)}
-        self.reading(wanted[0] if wanted else 0)
-
-    def reading(self, block: int) -> None:
-        """The reader has come to a block."""
-        place = self._places.get(block)
-        if place is None:
-            return
-        while self._asked < min(place + 1 + _AHEAD, len(self._wanted)):
-            self._workers.submit(partial(self._blocks.need, self._wanted[self._asked]))
-            self._asked += 1
-        if self._asked == len(self._wanted) and not self._done:
-            self._done = True
-            self._workers.submit(self._afterwards)

@@ -1,7 +1,9 @@
-"""Files as streams of bytes: counted as they are read, unpacked where zstd packed them."""
+"""Files as streams of bytes: counted as they are read, unpacked where zstd packed them, and in
+UTF-8 where they were written in UTF-16."""
 
 from __future__ import annotations
 
+import codecs
 import io
 import zlib
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import IO, Any
 # Compressed bytes given to the decompressor at once. What comes out of so few stays small even
 # for a file made to explode.
 _ZSTD_BYTES = 1 << 13
+_RECODED_BYTES = 1 << 16
 
 
 class Counted(io.RawIOBase):
@@ -28,6 +31,15 @@ class Counted(io.RawIOBase):
         buffer[: len(data)] = data
         self._passed(len(data))
         return len(data)
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 class Zstd(io.RawIOBase):
@@ -76,3 +88,43 @@ class Zstd(io.RawIOBase):
             self._packed = self._frame.unused_data
             self._frame = None
         return True
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def marked(head: bytes) -> str:
+    """The encoding other than UTF-8 that a byte order mark says a text is in; empty for none."""
+    return next((name for mark, name in _MARKS if head.startswith(mark)), "")
+
+
+class Recoded(io.RawIOBase):
+    """The bytes of a text in another encoding as UTF-8.
+
+    Raises, while it is read:
+        UnicodeDecodeError: it is not in that encoding, where `errors` is strict.
+    """
+
+    def __init__(self, file: IO[bytes], encoding: str, errors: str) -> None:
+        super().__init__()
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._ready = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and not self._ended:
+            block = self._file.read(_RECODED_BYTES)
+            self._ended = not block
+            self._ready = self._decoder.decode(block, final=not block).encode()
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)

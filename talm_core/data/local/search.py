@@ -10,20 +10,19 @@ import codecs
 import errno
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from talm_core.data.local.decompress import marked
 from talm_core.data.local.entries import Entry
 from talm_core.data.local.formats import Format, Reading, shown
+from talm_core.data.local.looks import binary, no_rows, other_than_text
 from talm_core.errors import CorpusError, Problem
 from talm_core.storage.workspace import user_path
 
 HEAD_BYTES = 8192
 """How much of a file is looked at to tell text from binary."""
-
-# Bytes that no text has: control characters without tab, line feeds, escape and their like.
-_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b\x1a"))
 
 
 @dataclass
@@ -34,7 +33,9 @@ class Search:
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
-    binaries: int = 0
+    binaries: list[str] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
+    as_text: dict[str, list[str]] = field(default_factory=dict)
 
     def new(self, status: os.stat_result) -> bool:
         """Whether a file or directory is met for the first time, by whatever path."""
@@ -47,18 +48,73 @@ class Search:
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         self.problems.append(Problem(shown(path), message, hint=hint))
 
-    def entry(self, path: Path, name: Path, size: int) -> tuple[Entry, bytes]:
-        """An entry, its format checked as far as that can be seen at once, and its head."""
+    def entry(self, path: Path, name: Path, size: int, *, named: bool) -> tuple[Entry, bytes]:
+        """An entry, its format checked as far as that can be seen at once, and its head. A file
+        whose name says that it has rows, and that has none, is text; so are rows without the field
+        in files that were not `named`."""
         entry = Entry(shown(name), size, path, format=Format.of(path.name))
         file = entry.file(self.reading)
         head = file.head(HEAD_BYTES)
         file.check(head)
+        kind = entry.format.kind
+        if kind in ("json", "csv", "tsv") and head.strip(_BLANK):
+            problem = no_rows(file, kind, head, self.reading)
+            if problem is not None and named and problem.rows:
+                raise CorpusError(Problem(shown(path), problem.message, hint=problem.hint))
+            if problem is not None:
+                self.as_text.setdefault(problem.kind, []).append(f"{shown(name)} {problem.message}")
+                entry = replace(entry, format=replace(entry.format, kind="text"))
+        elif kind == "text" and (look := other_than_text(head, path.name)):
+            self.as_text.setdefault(look, []).append(shown(name))
+        if entry.format.plain:
+            begin = file.first_bytes()
+            mark = len(codecs.BOM_UTF8) if begin.startswith(codecs.BOM_UTF8) else 0
+            entry = replace(entry, mark=mark, encoding=marked(begin) or "UTF-8")
         return entry, head
+
+    def refuse(self, error: CorpusError) -> None:
+        """A file cannot be read."""
+        if self.reading.unreadable_files == "leave_out":
+            self.left_out += error.problems
+        else:
+            self.problems += error.problems
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What there is to say of the files that were left out, or are not what they seem."""
+        if self.binaries:
+            count = len(self.binaries)
+            noun = "binary file was" if count == 1 else "binary files were"
+            yield f"{count:,} {noun} left out: {some(self.binaries)}"
+        for look, names in self.as_text.items():
+            count = len(names)
+            looks = "file looks" if count == 1 else "files look"
+            read = "is read" if count == 1 else "are read"
+            note = f"{count:,} {looks} like {look} and {read} as plain text: {some(names)}"
+            if look in _ROWS:
+                note += f"; {_ROWS[look]}"
+            yield note
+
+
+_BLANK = codecs.BOM_UTF8 + b" \t\r\n"
+_NAMED = 3
+_ROWS = {
+    "JSON Lines": "the ending .jsonl has its rows read",
+    "JSON": "text_field names the field that holds the text of rows",
+    "CSV": "text_field names the column that holds the text",
+}
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def search(paths: Sequence[str], reading: Reading) -> Search:
     """Look through files, and through directories recursively. In those, files that are hidden,
-    empty or binary are left out; a file named directly must be text.
+    empty or binary are left out; a file named directly must be text. Where `reading` says so,
+    files that cannot be read are left out.
 
     Raises:
         CorpusError: with every problem: missing, unreadable, empty or binary files, nothing found.
@@ -78,10 +134,12 @@ def search(paths: Sequence[str], reading: Reading) -> Search:
             before = len(found.entries), len(found.problems)
             if found.new(status):
                 _look_through(path, path, found)
-            if before == (len(found.entries), len(found.problems)):
+            if before == (len(found.entries), len(found.problems)) and not found.left_out:
                 found.problem(path, "has no text files", "binary and hidden ones do not count")
         else:
             _look_at(path, status, found)
+    if not found.problems and not found.entries:
+        found.problems += found.left_out
     if found.problems:
         raise CorpusError(*found.problems)
     return found
@@ -93,14 +151,14 @@ def _look_at(path: Path, status: os.stat_result, search: Search) -> None:
         search.problem(path, "is neither a file nor a directory")
         return
     try:
-        entry, head = search.entry(path, Path(path.name), status.st_size)
+        entry, head = search.entry(path, Path(path.name), status.st_size, named=True)
     except CorpusError as error:
-        search.problems += error.problems
+        search.refuse(error)
         return
     if _is_empty(entry, head):
         search.problem(path, "is empty")
-    elif _is_binary(entry, head):
-        search.problem(path, "is a binary file, not text")
+    elif (found := _binary(entry, head)) is not None:
+        search.problem(path, *found)
     elif search.new(status):
         search.entries.append(entry)
 
@@ -127,14 +185,14 @@ def _look_through(folder: Path, top: Path, search: Search) -> None:
 
 def _collect(path: Path, top: Path, size: int, search: Search) -> None:
     try:
-        entry, head = search.entry(path, path.relative_to(top), size)
+        entry, head = search.entry(path, path.relative_to(top), size, named=False)
     except CorpusError as error:
-        search.problems += error.problems
+        search.refuse(error)
         return
     if _is_empty(entry, head):
         return
-    if _is_binary(entry, head):
-        search.binaries += 1
+    if _binary(entry, head) is not None:
+        search.binaries.append(entry.name)
         return
     search.entries.append(entry)
 
@@ -143,17 +201,5 @@ def _is_empty(entry: Entry, head: bytes) -> bool:
     return entry.format.kind != "parquet" and head in (b"", codecs.BOM_UTF8)
 
 
-def _is_binary(entry: Entry, head: bytes) -> bool:
-    """NUL is in no text. Other control characters are in some, but not together with bytes that
-    are not UTF-8: those are compressed or drawn."""
-    if entry.format.kind != "text":
-        return False
-    if b"\0" in head:
-        return True
-    if len(head.translate(None, _CONTROL)) == len(head):
-        return False
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return True
-    return False
+def _binary(entry: Entry, head: bytes) -> tuple[str, str] | None:
+    return binary(head) if entry.format.kind == "text" else None

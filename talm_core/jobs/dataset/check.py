@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from talm_core.data.hub import environment
 from talm_core.data.local.corpus import corpus_problems, reading_of
 from talm_core.data.sources import SOURCES
 from talm_core.errors import Problem, problems_of
@@ -19,6 +20,8 @@ def check(config: DataConfig, workspace: Workspace) -> Iterator[Problem]:
         yield from corpus_problems(
             config.source, config.path, key, sample=config.sample, **reading_of(config)
         )
+    else:
+        yield from environment.problems()
     yield from problems_of(
         lambda: Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -35,8 +36,8 @@ class DataConfig(JobConfig):
             "Source",
             "Text files or directories.",
             picks="paths",
-            more="Each file is one document, of .jsonl and .parquet each row; .gz and .zst are"
-            " unpacked on the way. Directories are read recursively in name order.",
+            more="Each file is one document, of .jsonl, .json, .csv and .parquet each row; .gz and"
+            " .zst are unpacked on the way. Directories are read recursively in name order.",
             only_with=("source", ("text",)),
         ),
     ] = ()
@@ -66,6 +67,7 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "Part of the source; for text and hub the name of the dataset.",
+            flags=("--name",),
             more="None means the first. "
             + " ".join(
                 f"{source.name}: {', '.join(source.sample_names)}."
@@ -104,7 +106,7 @@ class DataConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Source",
-            "Field or column that holds the text, in rows of datasets, JSON Lines and parquet.",
+            "Field or column that holds the text, in rows of datasets, JSON, CSV and parquet.",
             more="Most datasets call it text.",
             advanced=True,
             only_with=("source", ("text", "hub")),
@@ -115,11 +117,23 @@ class DataConfig(JobConfig):
         Setting(
             "Source",
             "What to do with bytes that are not UTF-8.",
-            more="strict stops, naming the file and the byte; replace puts U+FFFD in their place.",
+            more="strict stops, naming the file or row and the byte; replace puts U+FFFD in their"
+            " place.",
+            advanced=True,
+            only_with=("source", ("text", "hub")),
+        ),
+    ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Source",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
             advanced=True,
             only_with=("source", ("text",)),
         ),
-    ] = "strict"
+    ] = "stop"
     keep_downloads: Annotated[
         bool,
         Setting(
@@ -169,7 +183,7 @@ class DataConfig(JobConfig):
             "Tokens",
             "Keep this many of the first tokens for validation.",
             unit="tokens",
-            more="None means the first shard, or val_fraction of what is smaller than two shards.",
+            more="None means val_fraction; of the Hub, from two shards on, the first shard.",
             advanced=True,
         ),
     ] = None
@@ -190,9 +204,10 @@ class DataConfig(JobConfig):
         Field(gt=0, le=0.5),
         Setting(
             "Tokens",
-            "Share kept for validation when the corpus is smaller than two shards.",
-            more="The last documents (or the end of a single document). From two shards on, the"
-            " first shard is for validation instead.",
+            "Share of the text kept for validation.",
+            more="From all over it: the end of each long document, and short ones whole, evenly"
+            " spread. At most 400 MB. Of the Hub, from two shards on, it is the first shard"
+            " instead.",
             advanced=True,
         ),
     ] = 0.1
@@ -235,8 +250,13 @@ class DataConfig(JobConfig):
             problems.append(Problem("val_tokens", message, self.val_tokens))
         return problems
 
-    def extends(self, done: DataConfig) -> bool:
+    def to_extend(self, directory: Path) -> str:
+        del directory
+        return "more max_tokens make it longer; else "
+
+    def extends(self, done: DataConfig, directory: Path) -> bool:
         """Whether this is the same dataset with more tokens."""
+        del directory
         longer = (self.max_tokens or math.inf) > (done.max_tokens or math.inf)
         # Other ways to name the same, and what makes no difference.
         free = ("ds_sample", "max_tokens", "keep_downloads")

@@ -2,13 +2,14 @@
 
 Documents are read (or fetched), encoded on all cores and written at the same time, in the order
 of the source; the result is the same byte for byte on any machine with the same text, tokenizer
-and settings, however often it was interrupted. Which part is for validation depends on how much
-there is:
+and settings, however often it was interrupted. Which part is for validation:
 
 - the first `val_tokens`, where that is set;
-- else, from two shards on, the first shard, `val_000001`; the others are `train_000001` and on;
-- less than that, and the last documents are for validation (`corpus.training_parts` gives the
-  others), so that a tokenizer can be trained without having seen them.
+- of files on this machine near `val_fraction` of the text, from all over it (`data.division`). It
+  is written first, and a tokenizer can be trained on the rest without having seen it;
+- of the Hub the first shard, from two shards on; of less, near `val_fraction` of the tokens.
+
+A dataset that was begun before there was `data.division` goes on as it was begun.
 
 `manifest.json` is written last: a directory with one is complete. A dataset that is made longer
 keeps what it has, and its manifest, which grows with each shard.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talm_core.data import division
 from talm_core.data import split as data_split
 from talm_core.data.disk_space import Expected, Room, disk_errors, expected
 from talm_core.data.encoding import Encoded, Encoder
@@ -30,6 +32,7 @@ from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.data.progress import Tally
 from talm_core.data.resume_state import Cursor, Located, Place, Position
 from talm_core.data.shards import ShardWriter, dtype_for, open_shard
+from talm_core.data.split import PARTS
 from talm_core.data.tokenizer_coverage import Coverage
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
 from talm_core.jobs.dataset.config import DataConfig
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from talm_core.data.hub.network import Patience
 
 _ENDLESS = 1 << 62
+_FEW_TOKENS = 4_096
 
 
 def prepare_data(ctx: JobContext, config: DataConfig) -> None:
@@ -120,6 +124,8 @@ class Preparation:
         if left_out := manifest.left_out:
             noun = "row" if left_out == 1 else "rows"
             ctx.report(Notice(message=f"{left_out:,} {noun} without a text left out"))
+        if manifest.val_tokens < min(_FEW_TOKENS, config.shard_size):
+            ctx.report(Notice(message=_few(manifest, config), level="warning"))
         ctx.emit(self._finished(manifest))
 
     # --- how much there is -------------------------------------------------------------------
@@ -128,17 +134,20 @@ class Preparation:
         """Open the source, and reckon limits from how much there is."""
         texts, tally, position = self._texts, self._tally, self._position
         connecting, due = tally.connecting, tally.due
+        if texts.corpus is not None:
+            texts.corpus.missing_are_empty = position.division == 1
         texts.open(position.listing, self._report, connecting=connecting, due=due)
         if texts.stream is not None:
             position.listing = texts.stream.listing
         self._most_tokens = _ENDLESS
         if (corpus := texts.corpus) is not None:
-            # A token is at least a byte, and each document has one in front, the two parts of a
-            # single one both.
-            self._most_tokens = corpus.total_bytes + len(corpus) + 1
+            # A token is at least a byte, and each document has one in front, both parts of one that
+            # is divided.
+            divided = 1 if position.division == 1 else len(corpus)
+            self._most_tokens = corpus.total_bytes + len(corpus) + divided
         wanted = self._config.max_tokens
         self._limit = min(wanted or self._most_tokens, self._most_tokens)
-        if tally.before and (self._limit < tally.there or not self._streams):
+        if tally.before and (self._limit < tally.there or not self._large):
             hint = f"give more than {tally.there:,}, or choose a dir_prefix"
             message = f"the dataset has {tally.there:,} tokens already"
             raise ConfigError(Problem("max_tokens", message, wanted, hint))
@@ -150,7 +159,7 @@ class Preparation:
         if texts.stream is not None and self._config.keep_downloads:
             missing = texts.stream.missing_bytes
         # Where that may turn out to be little, it may have to be written twice.
-        again = 2 * self._size if self._streams and not there else 0
+        again = 2 * self._size if self._streamed and not there else 0
         documents = None if texts.corpus is None else len(texts.corpus)
         return expected(
             texts.likely_bytes(0), documents, self._limit, there=there, again=again, missing=missing
@@ -167,13 +176,22 @@ class Preparation:
     # --- writing -----------------------------------------------------------------------------
 
     @property
-    def _streams(self) -> bool:
-        """Whether shards are written one after the other as documents come, rather than divided
-        beforehand."""
+    def _large(self) -> bool:
+        """Whether complete shards are remembered, so that a run that was interrupted goes on after
+        them, and a dataset can be made longer without making it anew."""
         return (
             self._texts.stream is not None
             or self._config.val_tokens is not None
             or self._limit >= 2 * self._size
+        )
+
+    @property
+    def _streamed(self) -> bool:
+        """Whether validation is what comes first, rather than what the text is divided by."""
+        return self._large and (
+            self._texts.stream is not None
+            or self._config.val_tokens is not None
+            or self._position.division == 1
         )
 
     def _write_all(self) -> Manifest:
@@ -190,7 +208,8 @@ class Preparation:
         try:
             self._encoder = Encoder(self._vocabulary)
             self._coverage = Coverage(self._vocabulary)
-            shards = self._write_streamed() if self._streams else self._write_divided()
+            self._remembers = self._large
+            shards = self._write_streamed() if self._streamed else self._write_divided()
             manifest = self._publish(shards)
             complete = True
         except InputError:
@@ -212,6 +231,7 @@ class Preparation:
             dataset=listing.dataset if listing else None,
             revision=listing.revision if listing else None,
             left_out=self._left_out,
+            division=self._position.division,
             tokenizer=TokenizerInfo(
                 name=vocabulary.name, identity=vocabulary.identity, n_vocab=vocabulary.n_vocab
             ),
@@ -223,56 +243,88 @@ class Preparation:
         return manifest
 
     def _write_divided(self) -> list[Shard]:
-        """A small corpus: its last documents, or the end of a single one, are for validation."""
-        corpus = self._texts.corpus
+        """What of a corpus is for validation, then the rest."""
+        corpus, position = self._texts.corpus, self._position
         assert corpus is not None
-        val_limit = self._limit
-        if self._limit < self._most_tokens:
-            share = round(self._limit * self._config.val_fraction)
-            val_limit = min(max(1, share), self._limit - 1)
-        train, val = data_split.halves(corpus, self._config.val_fraction)
-        with self._writer(data_split.names("val")) as val_writer:
-            self._write(val, val_writer, limit=val_limit)
-        with self._writer(data_split.names("train")) as train_writer:
-            self._write(train, train_writer, limit=self._limit - val_writer.tokens)
-        self._position.forget()
-        return val_writer.shards + train_writer.shards
+        shards, tail = list(position.shards), position.tail
+        cursor, there = position.end, sum(shard.tokens for shard in position.kept)
+        self._extends, self._val_goal = (self._directory / MANIFEST).exists(), 0
+        self._tally.before = list(shards)
+        for part in range(cursor.part, len(PARTS)):
+            split = PARTS[part]
+            place = Place(cursor, there)
+            rule = corpus.rule(self._config.val_fraction, version=position.division)
+            documents = data_split.located(
+                corpus, rule, split, cursor.row, left_out=cursor.left_out
+            )
+            number = 1 + sum(shard.split == split for shard in shards)
+            with self._writer(data_split.names(split, number)) as writer:
+                self._write_again(tail, writer)
+                self._write(documents, writer, place, self._goal(split))
+            shards += writer.shards
+            end = self._cursor(place)
+            if self._tokens < self._limit:
+                self._left_out = self._texts.left_out
+            if self._remembers and split == "train":
+                self._remember_end(shards, end)
+            cursor, there, tail = Cursor(part=part + 1), self._tokens, None
+            if self._remembers and split == "val":
+                position.shards[:], position.cursor = shards, cursor
+                position.save()
+        if {shard.split for shard in shards} != set(PARTS):
+            message = "is too short to keep a part for validation"
+            raise CorpusError(Problem(corpus.name, message))
+        if not self._remembers:
+            position.forget()
+        return shards
+
+    def _goal(self, split: Split) -> int:
+        """How many tokens the dataset has at most when a part of it is written."""
+        limit = self._limit
+        if split == "train" or limit >= self._most_tokens:
+            return limit
+        share = min(round(limit * self._config.val_fraction), division.MOST_TOKENS)
+        return min(max(1, share), limit - 1)
 
     def _write(
-        self, documents: Iterable[Located | None], writer: ShardWriter, *, limit: int
+        self,
+        documents: Iterable[Located | None],
+        writer: ShardWriter,
+        place: Place,
+        limit: int,
     ) -> None:
+        """Write documents from a place on until the dataset has `limit` tokens."""
         with closing(self._encoded(documents)) as stream:
             for encoded in stream:
                 if encoded is not None:
-                    writer.write(encoded.tokens[: limit - writer.tokens])
-                    if writer.tokens == limit:
-                        return
+                    self._append(encoded, writer, place, limit)
+                    if self._tokens == limit:
+                        break
                 self._tell()
+
+    def _write_again(self, tail: Shard | None, writer: ShardWriter) -> None:
+        """Begin a shard with what its shorter self has."""
+        if tail is not None:
+            old = open_shard(self._directory, tail, dtype=self._dtype)
+            for tokens in data_split.between([old], 0, len(old)):
+                writer.write(tokens)
 
     def _write_streamed(self) -> list[Shard]:
         """One shard after the other. Each is remembered, so that a run that was interrupted goes
         on after it."""
         position = self._position
         before, tail = list(position.shards), position.tail
-        cursor = position.tail_cursor if tail else position.cursor
+        cursor = position.end
         self._extends = (self._directory / MANIFEST).exists()
+        self._val_goal = 0 if position.divided else self._config.val_tokens or self._size
         names = data_split.planned(before, self._val_goal, self._size)
         # The tail is written anew at the beginning of its longer self.
         self._tally.before = before
         place = Place(cursor, sum(shard.tokens for shard in position.kept))
         documents = self._texts.documents(cursor)
         with self._writer(names) as writer:
-            if tail is not None:
-                old = open_shard(self._directory, tail, dtype=self._dtype)
-                for part in data_split.between([old], 0, len(old)):
-                    writer.write(part)
-            with closing(self._encoded(documents)) as stream:
-                for encoded in stream:
-                    if encoded is not None:
-                        self._append(encoded, writer, place)
-                        if self._tokens == self._limit:
-                            break
-                    self._tell()
+            self._write_again(tail, writer)
+            self._write(documents, writer, place, self._limit)
             end = self._cursor(place)
             if self._tokens < self._limit:
                 if self._texts.gone is not None:
@@ -286,21 +338,14 @@ class Preparation:
         self._remember_end(shards, end)
         return shards
 
-    @property
-    def _val_goal(self) -> int:
-        """How many of the first tokens are for validation."""
-        if self._position.divided:
-            return 0
-        return self._config.val_tokens or self._size
-
-    def _append(self, encoded: Encoded, writer: ShardWriter, place: Place) -> None:
-        """Write a batch, and remember each shard that it completes."""
+    def _append(self, encoded: Encoded, writer: ShardWriter, place: Place, limit: int) -> None:
+        """Write a batch up to the limit, and remember each shard that it completes."""
         tokens = encoded.tokens
         # What an earlier run has written of the first document is passed over.
         at = max(0, self._tokens - place.end)
         place.enter(tokens, encoded.places, self._end_of_text)
-        while at < len(tokens) and self._tokens < self._limit:
-            room = min(writer.room, self._limit - self._tokens)
+        while at < len(tokens) and self._tokens < limit:
+            room = min(writer.room, limit - self._tokens)
             if self._tokens < self._val_goal:
                 room = min(room, self._val_goal - self._tokens)
             shards = len(writer.shards)
@@ -309,7 +354,7 @@ class Preparation:
             at += len(part)
             if self._tokens == self._val_goal:
                 writer.close()
-            if len(writer.shards) > shards:
+            if len(writer.shards) > shards and self._remembers:
                 self._remember(writer.shards[-1], self._cursor(place))
 
     def _cursor(self, place: Place) -> Cursor:
@@ -357,20 +402,18 @@ class Preparation:
             tally.writers.clear()
             tally.before.clear()
             self._limit = self._most_tokens
+            self._remembers = False
             return self._write_divided()
         # Files that are replaced stay readable while they are mapped.
         streams = [open_shard(self._directory, shard, dtype=self._dtype) for shard in shards]
-        cut = data_split.cut(streams, self._end_of_text, fraction)
+        end_of_text, version = self._end_of_text, position.division
+        stretches = data_split.held_out(streams, end_of_text, fraction, version=version)
+        parts = data_split.divided(streams, stretches, end_of_text)
         halves: list[Shard] = []
-        parts: tuple[tuple[Split, int, int], ...] = (
-            ("val", cut, self._tokens),
-            ("train", 0, cut),
-        )
-        for split, start, stop in parts:
-            writer = ShardWriter(self._directory, data_split.names(split), **self._layout)
-            with writer:
-                for part in data_split.between(streams, start, stop):
-                    writer.write(part)
+        for split, tokens in zip(PARTS, parts, strict=True):
+            with ShardWriter(self._directory, data_split.names(split), **self._layout) as writer:
+                for some in tokens:
+                    writer.write(some)
                     self._tell()
             halves += writer.shards
         if self._texts.stream is not None:
@@ -414,6 +457,16 @@ class Preparation:
     def _finished(self, manifest: Manifest) -> Finished:
         summary: dict[str, Any] = manifest.summary() | {"directory": self._relative}
         return Finished(seconds=self._tally.seconds, summary=summary)
+
+
+def _few(manifest: Manifest, config: DataConfig) -> str:
+    """That a loss on so little says next to nothing."""
+    count = manifest.val_tokens
+    noun = "token" if count == 1 else "tokens"
+    message = f"validation has only {count:,} {noun}: its loss will vary by chance"
+    if config.val_tokens is not None:
+        return f"{message}; set a larger val_tokens"
+    return f"{message}; use more text, or a larger val_fraction than {config.val_fraction:g}"
 
 
 def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[str, str]:

@@ -48,6 +48,5 @@ SPEC = JobSpec(
     documents="talm_core.jobs.dataset.show:documents",
     fact_keys=("dataset",),
     afterwards="talm_core.jobs.dataset.show:afterwards",
-    extending="more max_tokens make it longer; else ",
     unit="shard",
 )

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talm_core.data.hub.listings import Listings
-from talm_core.data.local.corpus import Corpus, open_corpus
+from talm_core.data.local.corpus import Corpus, open_corpus, reading_of
 from talm_core.data.resume_state import Cursor, Listing, Located
 from talm_core.data.sources import SOURCES, FileSource, HeritageSample, HubSource, Sample
+from talm_core.errors import RunError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.events import Event, Notice, Progress
 from talm_core.storage.atomic import new_file
@@ -99,13 +100,14 @@ class Texts:
         network is needed and `gone`, so that what comes before can be written first."""
         if self.stream is None:
             assert self.corpus is not None
-            yield from located(self.corpus, cursor.row)
+            yield from located(self.corpus, cursor)
             return
         from talm_core.data.hub.network import GoneError
 
         try:
             place = cursor.part, cursor.row
-            yield from self.stream.documents(*place, left_out=cursor.left_out)
+            begun = cursor.row > 0 or cursor.tokens > 0
+            yield from self.stream.documents(*place, left_out=cursor.left_out, begun=begun)
         except GoneError as error:
             self.gone = error
 
@@ -118,11 +120,15 @@ class Texts:
     @property
     def left_out(self) -> int:
         """How many rows without a text there were so far."""
-        return self.stream.left_out if self.stream else 0
+        if self.stream is not None:
+            return self.stream.left_out
+        return self.corpus.gaps.count if self.corpus is not None else 0
 
     def left_out_before(self, cursor: Cursor) -> int:
         """How many of them come before a place. Each time one that is not before the last."""
-        return self.stream.left_out_before(cursor.part, cursor.row) if self.stream else 0
+        if self.stream is not None:
+            return self.stream.left_out_before(cursor.part, cursor.row)
+        return self.corpus.gaps.before(0, cursor.row) if self.corpus is not None else 0
 
     @property
     def retries(self) -> int:
@@ -146,9 +152,6 @@ class Texts:
 
 
 def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], None]) -> None:
-    if skipped := corpus.skipped:
-        noun = "binary file was" if skipped == 1 else "binary files were"
-        report(Notice(message=f"{skipped:,} {noun} left out"))
     if not corpus.counted:
         done = 0
         for read in corpus.count():
@@ -156,6 +159,15 @@ def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], No
             if due():
                 total = corpus.files_bytes
                 report(Progress(phase="counting", done=done, total=total, unit="bytes"))
+    tell(corpus, report)
+
+
+def tell(corpus: Corpus, report: Callable[[Event], None]) -> None:
+    """Say what there is to say of files that were left out, or are not what they seem."""
+    for note in corpus.notes:
+        report(Notice(message=note))
+    if corpus.unreadable:
+        report(Notice(message=corpus.unreadable, level="warning"))
 
 
 def local_corpus(config: DataConfig) -> Corpus | None:
@@ -170,15 +182,14 @@ def local_corpus(config: DataConfig) -> Corpus | None:
         config.source,
         paths=config.path,
         sample=config.sample,
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
+        **reading_of(config),
     )
 
 
-def located(corpus: Corpus, row: int = 0) -> Iterator[Located | None]:
-    """A corpus' documents from number `row` on."""
-    for number, document in enumerate(corpus.documents(row), row):
-        yield Located(0, number, document.text)
+def located(corpus: Corpus, cursor: Cursor) -> Iterator[Located | None]:
+    """A corpus' documents from a place on."""
+    for part in corpus.parts(start=cursor.row, left_out=cursor.left_out):
+        yield Located(0, part.number, part.text, part.begins)
 
 
 def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpus:
@@ -197,22 +208,28 @@ def fetched_corpus(source: FileSource, corpora: Path, network: Network) -> Corpu
 
 
 def _whole(source: FileSource, network: Network) -> bytes:
-    from huggingface_hub.utils import get_session, hf_raise_for_status
+    from huggingface_hub.errors import HfHubHTTPError
 
-    from talm_core.data.hub.network import FaultError
+    from talm_core.data.hub import environment
+    from talm_core.data.hub.client import Client
+    from talm_core.data.hub.faults import FaultError, Hope, fault_of
 
-    data = bytearray()
-    silence = network.patience.silence
-    with get_session().stream("GET", source.url, timeout=silence) as response:
-        hf_raise_for_status(response)
-        for part in response.iter_bytes(1 << 16):
-            network.check()
-            data += part
-    found = _sha256(bytes(data))
+    client = Client(environment.endpoint(), network)
+    # Longer it cannot be the file that is meant.
+    most = source.samples[0].download_bytes or 0
+    try:
+        data = client.whole(source.url, most)
+    except HfHubHTTPError as error:
+        if error.response is None or fault_of(error) is not None:
+            raise
+        raise RunError(
+            f"{source.url} answers {error.response.status_code}: try again later"
+        ) from None
+    found = _sha256(data)
     if found != source.sha256:
         message = f"{source.url} has the checksum {found[:12]}…, not {source.sha256[:12]}…"
-        raise FaultError(message)
-    return bytes(data)
+        raise FaultError(message, Hope.SHORT)
+    return data
 
 
 def _sha256(data: bytes) -> str:
@@ -247,6 +264,7 @@ def hub_stream(
         corpora=corpora,
         heritage=heritage,
         keep=config.keep_downloads,
+        encoding_errors=config.encoding_errors,
     )
 
 

@@ -10,7 +10,10 @@ from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem, problems_of
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.data_identity import compare
+from talm_core.jobs.pretrain.fitting import fitted
 from talm_core.jobs.pretrain.presets import find_preset
+from talm_core.runtime.opening import read_config
+from talm_core.settings.schema import Setting, settings_of
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import room
 from talm_core.tokenizer.vocabulary import Vocabulary, find_vocabulary
@@ -23,18 +26,56 @@ from talm_core.training.estimate import plan
 def given(
     values: dict[str, Any], preset: str | None, resume: bool, workspace: Workspace
 ) -> tuple[dict[str, Any], bool]:
-    """The values a run is built from: what was given over a preset.
+    """The values a run is built from: what was given over a preset that is scaled to it. Of a run
+    that is gone on with, only what the preset would change.
 
     Raises:
-        InputError: no such preset, or one for a run that is gone on with.
+        InputError: no such preset.
     """
-    if preset is None:
-        return values, resume
     if resume:
-        message = "cannot be given with --resume"
-        hint = "a resumed run keeps its settings"
-        raise InputError(Problem("preset", message, preset, hint))
-    return dict(find_preset(workspace, preset).values) | values, False
+        stored = _stored(values, workspace)
+        if stored is None:
+            return values, True
+        return _changed(values, preset, stored, workspace), True
+    if preset is None:
+        return PretrainConfig.completed(values), False
+    return fitted(find_preset(workspace, preset).values, values) | values, False
+
+
+def _stored(values: dict[str, Any], workspace: Workspace) -> PretrainConfig | None:
+    """The config of the run that is to be gone on with; None where that is said to be wrong
+    elsewhere."""
+    try:
+        name = str(values["model_name"])
+        config = read_config(workspace.find("pretrain", name, key="model_name"))
+    except (KeyError, InputError):
+        return None
+    return config if isinstance(config, PretrainConfig) else None
+
+
+def _changed(
+    values: dict[str, Any], preset: str | None, stored: PretrainConfig, workspace: Workspace
+) -> dict[str, Any]:
+    """What was given, without what only says again what the run has; and what of a preset differs
+    from it and is not free to."""
+    values = dict(values)
+    begun_with = str(stored.init_from or "")
+    if "init_from" in values and begun_with.startswith(f"{values['init_from']}/"):
+        # A model's name meant its newest checkpoint when the run began.
+        values["init_from"] = begun_with
+    if preset is None:
+        return values
+    recipe = find_preset(workspace, preset).values
+    # How long the run is was somebody's own choice, and what goes with it is no change either.
+    free = {item.key for item in settings_of(PretrainConfig) if _is_free(item.setting)}
+    if stored.max_steps != recipe.get("max_steps"):
+        free.add("warmup_steps")
+    scaled = fitted(recipe, values)
+    return {key: value for key, value in scaled.items() if key not in free} | values
+
+
+def _is_free(setting: Setting) -> bool:
+    return setting.resume or setting.length
 
 
 def settle(config: PretrainConfig, workspace: Workspace) -> dict[str, Any]:

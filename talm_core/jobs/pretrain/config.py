@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from talm_core.errors import Problem
+from talm_core.jobs.pretrain.fitting import fitted, fitted_defaults
 from talm_core.settings.name import Name
-from talm_core.settings.schema import JobConfig, Setting
+from talm_core.settings.schema import JobConfig, Setting, settings_of
 from talm_core.training.config import ModelTrainingConfig
+from talm_core.training.lengthening import is_longer, more_of
 
 
 class PretrainConfig(ModelTrainingConfig, JobConfig):
@@ -76,7 +80,7 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
             "Run",
             "Name of the model.",
             more="The run is shown under it, and its checkpoints lie in a directory of that name.",
-            flags=("-n",),
+            flags=("-n", "--name"),
         ),
     ]
     data_dir: Annotated[
@@ -120,6 +124,25 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
     @property
     def artifact(self) -> str:
         return self.model_name
+
+    @classmethod
+    def beside(cls, preset: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+        """A preset's values, scaled to what was asked for beside it."""
+        return fitted(preset, said)
+
+    @classmethod
+    def completed(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        """What was asked for, and defaults that would contradict it as they do not."""
+        usual = {item.key: item.default for item in settings_of(cls)}
+        return fitted_defaults(usual, said) | dict(said)
+
+    def extends(self, done: PretrainConfig, directory: Path) -> bool:
+        """Whether this run was finished and is to be trained longer."""
+        del done
+        return is_longer(self, directory)
+
+    def to_extend(self, directory: Path) -> str:
+        return more_of(directory)
 
     def contradictions(self) -> list[Problem]:
         return [*self.shape_problems(), *self.training_problems()]

@@ -14,11 +14,13 @@ from talm_core.jobs.pretrain.inputs import Inputs
 from talm_core.runtime import rank
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.events import Finished, Notice, Planned, Progress, Started
+from talm_core.runtime.opening import begun
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint, init_from
 from talm_core.training.checkpointer import CheckpointWriter
 from talm_core.training.estimate import Plan, plan
+from talm_core.training.lengthening import lengthening
 from talm_core.training.session import Session
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def pretrain(context: JobContext, config: PretrainConfig) -> None:
         world, found = _join_first(config, workspace)
     else:
         found = checkpoint.find(directory)
+    longer = lengthening(directory, found, config)
+    found = found if longer is None else longer.found
     resumed_from = found.step if found.path else None
     context.emit(Started(job=config.kind, name=config.artifact, resumed_from=resumed_from))
     for problem in found.damaged:
@@ -59,6 +63,10 @@ def pretrain(context: JobContext, config: PretrainConfig) -> None:
                 session.control.say(Notice(message=resumed.notice, level="warning"))
             planned = plan(config, inputs.manifest, inputs.vocabulary.n_vocab)
             loop, event = _set_up(session, config, workspace, inputs, planned, resumed)
+            if longer is not None:
+                longer.begin(directory)
+                begun(directory)
+                session.control.say(Notice(message=longer.text))
             loop.run(event)
     except StopRequested:
         # What there was is saved; whoever runs this says that it was stopped.
@@ -91,6 +99,7 @@ def _set_up(
         session.directory,
         keep=config.keep_checkpoints,
         expected_bytes=planned.checkpoint_bytes,
+        level=session.schedule.falls_after,
         active=rank.number() == 0,
     )
     session.writer.require_space()

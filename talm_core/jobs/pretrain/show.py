@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.runtime.overview import Overview
+from talm_core.runtime.render import extent
+from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Workspace
 
 Count = Callable[[float], str]
@@ -14,8 +16,8 @@ Count = Callable[[float], str]
 
 def figures(item: Overview) -> Iterator[str]:
     """The numbers that tell runs apart."""
-    if item.metrics is not None:
-        yield f"step {item.metrics.step:,} of {item.metrics.max_steps:,}"
+    if item.extent is not None:
+        yield extent(item.extent, over=item.status is Status.DONE)
 
 
 def brief(item: Overview, count: Count) -> Iterator[str]:

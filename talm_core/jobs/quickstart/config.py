@@ -36,7 +36,7 @@ class QuickstartConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Run",
-            "Field that holds the text, in rows of JSON Lines and parquet files.",
+            "Field that holds the text, in rows of JSON, CSV and parquet.",
             advanced=True,
         ),
     ] = "text"
@@ -49,6 +49,16 @@ class QuickstartConfig(JobConfig):
             advanced=True,
         ),
     ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Run",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
+            advanced=True,
+        ),
+    ] = "stop"
     vocab_size: Annotated[
         int | None,
         Field(ge=256, le=1_000_000),

@@ -16,6 +16,7 @@ from talm_core.data.local.corpus import reading_of
 from talm_core.errors import Problem, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
+from talm_core.jobs.pretrain.fitting import fitted
 from talm_core.jobs.pretrain.presets import find_preset
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.tokenizer.config import TokenizerConfig
@@ -54,7 +55,8 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     else:
         data |= {"source": "stdlib", "dir_prefix": config.name}
     data_config = build(DataConfig, data)
-    values = dict(preset.values)
+    said = {} if config.max_steps is None else {"max_steps": config.max_steps}
+    values = PretrainConfig.completed(said) | fitted(preset.values, said) | said
     values |= {
         "model_name": config.name,
         "data_dir": data_config.artifact,
@@ -63,10 +65,6 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
     }
     if config.prompt is not None:
         values["sample_prompt"] = (config.prompt,)
-    if config.max_steps is not None:
-        values["max_steps"] = config.max_steps
-        shortest = min(int(values.get("warmup_steps", 40)), config.max_steps)
-        values["warmup_steps"] = shortest
     return tokenizer, data_config, build(PretrainConfig, values)
 
 

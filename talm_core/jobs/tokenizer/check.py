@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from talm_core.data.hub import environment
 from talm_core.data.local.corpus import corpus_problems, reading_of
 from talm_core.data.manifest import manifest_of
 from talm_core.data.sources import SOURCES
@@ -24,3 +25,5 @@ def check(config: TokenizerConfig, workspace: Workspace) -> Iterator[Problem]:
     elif not SOURCES[config.corpus].network:
         sample = config.corpus_sample or "all"
         yield from corpus_problems(config.corpus, (), "corpus", sample=sample)
+    else:
+        yield from environment.problems()

@@ -59,8 +59,8 @@ class TokenizerConfig(JobConfig):
             "Text files or directories to learn from; none means the corpus below.",
             picks="paths",
             more="Directories are read recursively; .gz and .zst are unpacked on the way. Every"
-            " file is a document of its own, of .jsonl and .parquet every row: no token crosses"
-            " from one document into the next.",
+            " file is a document of its own, of .jsonl, .json, .csv and .parquet every row: no"
+            " token crosses from one document into the next.",
         ),
     ] = ()
     corpus: Annotated[
@@ -148,7 +148,7 @@ class TokenizerConfig(JobConfig):
         Field(min_length=1, max_length=200),
         Setting(
             "Corpus",
-            "Field that holds the text, in rows of hub datasets, JSON Lines and parquet files.",
+            "Field that holds the text, in rows of hub datasets, JSON, CSV and parquet.",
             more="Most datasets call it text.",
             advanced=True,
         ),
@@ -162,6 +162,16 @@ class TokenizerConfig(JobConfig):
             advanced=True,
         ),
     ] = "strict"
+    unreadable_files: Annotated[
+        Literal["stop", "leave_out"],
+        Setting(
+            "Corpus",
+            "What to do with files that cannot be read as what they are.",
+            more="Damaged archives, rows without the field, a line that is no JSON: stop names the"
+            " file and the place; leave_out goes on without such files, and names and counts them.",
+            advanced=True,
+        ),
+    ] = "stop"
     max_bytes: Annotated[
         int | None,
         Field(ge=1),
@@ -178,8 +188,9 @@ class TokenizerConfig(JobConfig):
         Field(ge=0, le=0.5),
         Setting(
             "Corpus",
-            "Share at the end of the corpus that the tokenizer does not see.",
-            more="Set it to the dataset's val_fraction to keep validation text unseen.",
+            "Share of the text that the tokenizer does not see.",
+            more="The same as data preparation keeps for validation. Set it to the dataset's"
+            " val_fraction to keep validation text unseen.",
             advanced=True,
         ),
     ] = 0.0

@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus
+from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus, reading_of
 from talm_core.data.reader import Documents
 from talm_core.data.sources import SOURCES
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.fetching import decoded, fetched
-from talm_core.jobs.dataset.texts import CORPORA
+from talm_core.jobs.dataset.texts import CORPORA, tell
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import Reading, Sample, beginning, corpus_name
 from talm_core.runtime.context import JobContext
@@ -77,12 +77,10 @@ def _train(ctx: JobContext, config: TokenizerConfig) -> dict[str, Any]:
     """Learn, and write what was learned; returns what is summed up of it."""
     workspace, report = ctx.workspace, ctx.report
     corpus = _open(ctx, config)
-    if skipped := corpus.skipped:
-        noun = "binary file was" if skipped == 1 else "binary files were"
-        report(Notice(message=f"{skipped:,} {noun} left out"))
     _prepare(config, corpus, report)
-    if config.val_fraction:
+    if not corpus.counted and (config.val_fraction or config.unreadable_files == "leave_out"):
         _measure(corpus, report)
+    tell(corpus, report)
     reading = Reading(config.max_bytes)
     pieces = _count(config, corpus, reading, report)
     tokens = _merge(config, pieces, report)
@@ -124,8 +122,7 @@ def _open(ctx: JobContext, config: TokenizerConfig) -> Corpus:
         "text" if config.text_file else config.corpus,
         paths=config.text_file,
         sample=config.corpus_sample or "all",
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
+        **reading_of(config),
     )
 
 
@@ -133,7 +130,7 @@ def _source(config: TokenizerConfig) -> DataConfig:
     """The corpus as data preparation names it."""
     values: dict[str, Any] = {"source": config.corpus, "ds_sample": config.corpus_sample}
     if config.corpus == "hub":
-        keys = ("dataset", "subset", "split", "revision", "text_field")
+        keys = ("dataset", "subset", "split", "revision", "text_field", "encoding_errors")
         values |= {key: getattr(config, key) for key in keys}
     return build(DataConfig, values)
 
@@ -163,7 +160,7 @@ def _make_ready(pattern: str) -> None:
 def _measure(corpus: Corpus, report: Callable[[Event], None]) -> None:
     """Find out, where only reading tells, how much text there is, to know which is the last."""
     done, total, rate = 0, corpus.files_bytes, _Rate()
-    for read in corpus.measure():
+    for read in corpus.count():
         done += read
         if rate.due():
             report(rate.progress("counting", min(done, total), total, "bytes"))
@@ -191,7 +188,7 @@ def _count(
             report(progress())
 
     report(progress())
-    parts = reading.learned(divided_parts(corpus, config.val_fraction))
+    parts = reading.learned(divided_parts(corpus, config.val_fraction), lambda: counted(0))
     pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
     report(rate.progress("reading", done, done, "bytes"))
     return pieces

@@ -6,12 +6,12 @@ dataset's shards, and removed afterwards, as much as is needed is kept beside th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus
+from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus, reading_of
 from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.jobs.tokenizer.config import MOST_READ, TokenizerConfig
 from talm_core.storage import artifact_files, atomic
@@ -90,15 +90,14 @@ def _read(config: TokenizerConfig) -> Sample:
         "text" if config.text_file else config.corpus,
         paths=config.text_file,
         sample=config.corpus_sample or "all",
-        text_field=config.text_field,
-        encoding_errors=config.encoding_errors,
+        **reading_of(config),
     )
     reading = Reading(config.max_bytes)
     # What was not learned from comes behind all that was.
     learned = min(corpus.files_bytes, config.max_bytes or corpus.files_bytes)
     unseen = (config.val_fraction or config.max_bytes) and learned <= MOST_READ
     for _ in reading.learned(divided_parts(corpus, config.val_fraction)):
-        if not unseen and reading.has_beginning:
+        if reading.has_unseen or (not unseen and reading.has_beginning):
             break
     return reading.sample(corpus.name)
 
@@ -122,8 +121,12 @@ class Reading:
         self._limit = limit
         self._seen, self._unseen = _Kept(), _Kept()
 
-    def learned(self, parts: Iterable[tuple[bool, str, bool]]) -> Iterator[tuple[bool, str]]:
-        """Of parts as of `divided_parts` those to learn from."""
+    def learned(
+        self,
+        parts: Iterable[tuple[bool, str, bool]],
+        moment: Callable[[], object] = lambda: None,
+    ) -> Iterator[tuple[bool, str]]:
+        """Of parts as of `divided_parts` those to learn from; `moment` is called for any other."""
         full = False
         for begins, text, held_out in parts:
             learned = ""
@@ -134,14 +137,21 @@ class Reading:
                 self.bytes += byte_length(learned)
                 yield begins, learned
                 full = self.bytes == self._limit or len(learned) < len(text)
+            else:
+                moment()
             self._unseen.add(text[len(learned) :])
-            if self._unseen.full:
+            if full and self.has_unseen:
                 return
 
     @property
     def has_beginning(self) -> bool:
         """Whether there is enough to measure on of what was learned from."""
         return self._seen.full
+
+    @property
+    def has_unseen(self) -> bool:
+        """The same of what was not learned from."""
+        return self._unseen.full
 
     def sample(self, name: str) -> Sample:
         """What is unseen of a corpus of that name, else the beginning of what was learned from."""

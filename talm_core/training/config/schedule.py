@@ -20,7 +20,11 @@ class ScheduleConfig(Component):
             "Training",
             "Optimizer steps of the whole run.",
             unit="steps",
-            more="The learning rate reaches its end with the last of them.",
+            more="The learning rate reaches its end with the last of them. Resumed with more, a"
+            " finished run is trained longer: each step has the learning rate of a run that long."
+            " With wsd it goes on from before the fall, exactly; a cosine rises again to where the"
+            " longer one is.",
+            length=True,
         ),
     ] = 700
     minutes: Annotated[
@@ -32,6 +36,7 @@ class ScheduleConfig(Component):
             unit="minutes",
             more="The learning rate falls with whichever of steps and time is further, so that it"
             " reaches its end either way. A run with a time limit is not repeatable bit for bit.",
+            length=True,
         ),
     ] = None
     learning_rate: Annotated[
