@@ -285,7 +285,7 @@ Jobs are processes of their own: they keep running when you quit, and are here w
         self._asked = None
 
     def action_resume(self) -> None:
-        """Go on with the chosen run, or with the one that can be gone on with."""
+        """Resume the chosen run, else the one that the line above names."""
         run = self._to_resume()
         if run is None or run.config is None:
             return

@@ -104,7 +104,7 @@ class RunControl(Part):
 
     def label_of(self, action: str) -> str:
         """What `space` does to a run that is paused."""
-        return "go on" if action == "pause" and self._run.status is Status.PAUSED else ""
+        return "continue" if action == "pause" and self._run.status is Status.PAUSED else ""
 
     def why_not(self, action: str) -> str:
         """Why it cannot be done with this run now."""

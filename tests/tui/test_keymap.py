@@ -181,7 +181,7 @@ def test_lists_and_dialogs_name_the_keys_that_work(workspace: Workspace) -> None
         assert "f7  log" in runs
         await pilot.press("K")
         await until(pilot, lambda: "j  stop" in screen_text(app))
-        assert "f9  let it run" in screen_text(app)
+        assert "f9  keep running" in screen_text(app)
         await pilot.press("f9", "f7")
         await until(pilot, lambda: "f10  close" in screen_text(app))
         await pilot.press("f10", "4")

@@ -142,7 +142,7 @@ def test_a_paused_run_counts_nothing_down_and_is_offered_to_go_on(workspace: Wor
         await pilot.press("5")
         screen = app.screen
         assert isinstance(screen, RunsScreen)
-        await until(pilot, lambda: "space go on" in screen_text(app))
+        await until(pilot, lambda: "space continue" in screen_text(app))
         assert "left" not in screen_text(app)
         assert "pause" not in screen_text(app).splitlines()[-1]
 
@@ -234,9 +234,11 @@ def test_a_tokenizer_is_renamed_and_a_dataset_deleted(workspace: Workspace) -> N
         await until(pilot, lambda: "Delete which dataset?" in screen_text(app))
         await pilot.press(*"stdlib", "enter")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        assert app.screen._question == "Delete stdlib/all for good?"
+        dialog = app.screen
+        assert isinstance(dialog, ConfirmScreen)
+        assert dialog._question == "Delete stdlib/all for good?"
         said_of_it = "This dataset is named by nano, talm-1, try-2 and 1 more."
-        assert app.screen._detail.endswith(f"This cannot be undone. {said_of_it}")
+        assert dialog._detail.endswith(f"This cannot be undone. {said_of_it}")
         await pilot.press("n")
         assert workspace.directory("data", "stdlib/all").is_dir()
         await pilot.press("delete", *"book", "enter")
@@ -248,8 +250,8 @@ def test_a_tokenizer_is_renamed_and_a_dataset_deleted(workspace: Workspace) -> N
 
 
 def test_what_names_an_artifact_follows_when_it_is_renamed(workspace: Workspace) -> None:
-    for name, begun in (("child", "talm-1"), ("other", "talm-1/checkpoint-000500")):
-        config = PretrainConfig(model_name=name, data_dir="stdlib/all", init_from=begun)
+    for name, origin in (("child", "talm-1"), ("other", "talm-1/checkpoint-000500")):
+        config = PretrainConfig(model_name=name, data_dir="stdlib/all", init_from=origin)
         canned.artifact(workspace, config, canned.run_events(10, 900, name=name))
     again = TokenizerConfig(name="talm-1")
     canned.artifact(workspace, again, [])
