@@ -203,7 +203,8 @@ def _look(artifact: Artifact, state: Status, watched: _Watched, fault: str) -> O
         status=state,
         config=watched.config,
         fraction=None if fraction is None else min(1.0, max(0.0, fraction)),
-        eta=eta if state.active and eta is not None and math.isfinite(eta) else None,
+        # Of one that is paused nobody knows when it is going to end.
+        eta=eta if state is Status.RUNNING and eta is not None and math.isfinite(eta) else None,
         phase=history.phase,
         progress=progress,
         metrics=metrics,

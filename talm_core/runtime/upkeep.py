@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, BusyError, InputError, Problem, WorkspaceError
-from talm_core.jobs.registry import artifact_kinds, artifact_of, specs
+from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of, specs
 from talm_core.runtime import lock, runner
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
@@ -64,7 +64,45 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
             # Only for whoever reads the file: the directory is the name, and it has been renamed.
             with contextlib.suppress(OSError):
                 atomic.write_text(target / CONFIG_FILE, text)
+    _rename_in_others(workspace, kind, name, new)
     return target
+
+
+def _rename_in_others(workspace: Workspace, kind: str, name: str, new: str) -> None:
+    """Let the settings that name an artifact name it as it is called now, where that is no change
+    to what a job goes on with. A config that cannot be read or written keeps the old name."""
+    noun = artifact_of(kind).noun
+    for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
+        with contextlib.suppress(InputError, OSError):
+            config = runner.read_config(user.directory)
+            changed = {
+                item.key: new + value[len(name) :]
+                for item in settings_of(type(config))
+                if noun in (item.setting.picks, item.setting.names)
+                and (item.setting.resume or not spec_of(config.kind).resumable)
+                and isinstance(value := getattr(config, item.key), str)
+                and (value == name or value.startswith(f"{name}/"))
+            }
+            if changed:
+                text = dumps(build(type(config), config.model_dump() | changed))
+                atomic.write_text(user.directory / CONFIG_FILE, text)
+
+
+def users(workspace: Workspace, kind: str, name: str) -> list[str]:
+    """What has a setting that names the artifact, such as the runs that learn from a dataset."""
+    found = []
+    noun = artifact_of(kind).noun
+    for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
+        with contextlib.suppress(InputError):
+            config = runner.read_config(user.directory)
+            named = [
+                getattr(config, item.key)
+                for item in settings_of(type(config))
+                if noun in (item.setting.picks, item.setting.names)
+            ]
+            if any(value == name or str(value).startswith(f"{name}/") for value in named):
+                found.append(user.name)
+    return found
 
 
 def _refuse_half_of_a_quickstart(workspace: Workspace, name: str) -> None:

@@ -79,6 +79,17 @@ class CheckpointControl(Part):
         run = self._run
         return run.artifact is not None and run.spec.makes_model and bool(run.files.checkpoints)
 
+    def why_not(self, action: str) -> str:
+        """Why it cannot be done with this run now."""
+        run = self._run
+        if action == "export_close":
+            return "No export is being written" if run.artifact is not None else ""
+        if run.artifact is None:
+            return ""
+        if not run.spec.makes_model:
+            return "There is no model here"
+        return f"{run.name} has no checkpoint yet"
+
     @property
     def _line(self) -> ExportLine:
         return self.place.query_one(ExportLine)
