@@ -71,7 +71,7 @@ def test_boxes_and_runs(workspace: Workspace) -> None:
         for row in (
             "● code-8k 8,192 tokens",
             "● base 4,096 tokens",
-            "● stdlib 3.3 M tokens",
+            "● stdlib/all 3.3 M tokens",
             "◐ text/book stopped 12 %",
             "▶ nano 412/900 46 %",
         ):
