@@ -46,7 +46,7 @@ _STREAMED: Words = (*_DATA, "--shard-size", "1000")
 _HUB: Words = ("prepare-data", "--source", "hub", "--dataset", HUB, "--tokenizer-path", "t")
 _HUB_STREAMED: Words = (*_HUB, "--shard-size", "1000")
 _MODEL: Words = ("train-model", "-n", "m", "-d", "text/text", "--preset", PRESET)
-_OTHER: Words = ("train-model", "-n", "o", *_MODEL[3:], "--max-steps", "2")
+_OTHER: Words = ("train-model", "-n", "o", *_MODEL[3:], "--max-steps", "2", "--warmup-steps", "1")
 _GO_ON: Words = ("train-model", "-n", "m", "--resume")
 _MADE = (_TOKENIZER, _DATA)
 _TUNED = ("autotune.json",)
@@ -84,7 +84,7 @@ CASES = (
     Case(
         "pretrain with autotune",
         "pretrain",
-        (*_MODEL, "--max-steps", "4", "--autotune", "on", "--compile", "off"),
+        (*_MODEL, "--max-steps", "4", "--warmup-steps", "1", "--autotune", "on", "--compile", "off"),
         _MADE,
         loose=(*_TUNED, ".safetensors"),
     ),
@@ -155,7 +155,7 @@ sample_every = 6
 sample_tokens = 8
 log_every = 2
 checkpoint_every = 3
-keep_checkpoints = 1
+keep_checkpoints = 2
 threads = 1
 compile = "off"
 autotune = "off"
