@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from talm_core.runtime.process import leave
@@ -161,6 +162,7 @@ def _main(words: list[str]) -> int:
     from talm_core.errors import InputError, Problem, TalmError, nearest
     from talm_core.runtime.render import plain
     from talm_core.storage.workspace import Workspace
+    from talm_core.system.refusals import refusal
 
     if not words or words[0] in ("-h", "--help"):
         return _help([])
@@ -181,6 +183,12 @@ def _main(words: list[str]) -> int:
         return INVALID
     except TalmError as error:
         sys.stderr.write(f"talm: {plain(str(error))}\n")
+        return FAILED
+    except (OSError, MemoryError) as error:
+        said = refusal(error, Path.cwd())
+        if not said:
+            raise
+        sys.stderr.write(f"talm: {plain(said)}\n")
         return FAILED
 
 

@@ -77,6 +77,7 @@ def forget(directory: Path) -> None:
         OSError: there is something else in the place of the folder.
     """
     with contextlib.suppress(FileNotFoundError), Folder(directory / FOLDER) as folder:
+        atomic.clear(folder.path)
         for name in folder.names():
             folder.remove(name)
 

@@ -22,7 +22,8 @@ from talm_core.storage import artifact_files
 FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
 _FAR_BYTES = 1024 * 1024
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What a disk refuses now and may take later.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _MOST_WAITING = 10_000  # events, a few megabytes
 _READ_BYTES = 64 * 1024
 _MOST_STEP = 16 << 20
@@ -37,22 +38,31 @@ class JournalWriter:
 
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
+        self.failure: OSError | None = None
+        """Why what was said last is not written down; nothing while all is."""
         self._descriptor = artifact_files.open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         size = os.fstat(self._descriptor).st_size
         self._waiting: deque[bytes] = deque()
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def write(self, event: Event) -> None:
-        """Append one event with the time of now. On a full disk it waits in memory for the next
-        one that finds room."""
+        """Append one event with the time of now. What the disk refuses, such as a full one, waits
+        in memory for the next one that it takes."""
         self._waiting.append(to_json(event, time=time.time()).encode() + b"\n")
+        self._write_waiting()
+        if self.failure is not None and len(self._waiting) > _MOST_WAITING:
+            raise self.failure
+
+    def _write_waiting(self) -> None:
+        self.failure = None
         try:
             while self._waiting:
                 self._append(self._waiting[0])
                 self._waiting.popleft()
         except OSError as error:
-            if error.errno not in _FULL or len(self._waiting) > _MOST_WAITING:
+            if error.errno not in _REFUSED:
                 raise
+            self.failure = error
 
     def _append(self, line: bytes) -> None:
         if self._torn:
@@ -64,8 +74,9 @@ class JournalWriter:
         self._torn = False
 
     def close(self) -> None:
-        """Close the file; twice is harmless."""
+        """Write what still waits and close the file; twice is harmless."""
         if self._descriptor >= 0:
+            self._write_waiting()
             os.close(self._descriptor)
             self._descriptor = -1
 

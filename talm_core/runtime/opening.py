@@ -82,14 +82,14 @@ def open_artifact(
     # Looked at again: somebody may have begun, and even finished, until the lock was ours.
     fresh = artifact_files.vacant(directory)
     try:
+        for left in atomic.deleted(directory.parent):
+            artifact_files.remove(left)
+        atomic.sweep(directory)
         if not fresh:
             if resume and (others := check_resumed(config, workspace)):
                 raise ArtifactError(*others)
             _check_existing(config, directory, resume=resume, override=override)
             _remember_finished(directory)
-        for left in atomic.deleted(directory.parent):
-            artifact_files.remove(left)
-        atomic.sweep(directory)
         control.forget(directory)
         atomic.write_text(directory / CONFIG_FILE, dumps(config))
     except BaseException as error:
@@ -97,7 +97,7 @@ def open_artifact(
             discard(directory, workspace)
         held.release()
         if isinstance(error, OSError):
-            raise _unwritable(directory, error) from None
+            raise unwritable(directory, error) from None
         raise
     return Opened(config, held, fresh)
 
@@ -124,10 +124,11 @@ def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bo
     except OSError as error:
         if fresh:
             discard(directory, workspace)
-        raise _unwritable(directory, error) from None
+        raise unwritable(directory, error) from None
 
 
-def _unwritable(directory: Path, error: OSError) -> InputError:
+def unwritable(directory: Path, error: OSError) -> InputError:
+    """That a directory, or one of its files, cannot be written."""
     if isinstance(error, UnsafeFileError):
         return ArtifactError(Problem(str(error.filename), str(error.strerror)))
     message = f"cannot be written: {error.strerror or error}"

@@ -11,6 +11,7 @@ outlives this one. Status is never stored: it is read off the lock and the last 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from talm_core.runtime.opening import (
     open_artifact,
     read_config,
     resumed_config,
+    unwritable,
 )
 from talm_core.settings.schema import JobConfig
 from talm_core.storage import artifact_files
@@ -168,19 +170,27 @@ def run(
     directory = held.directory
     finished = directory / FINISHED_FILE
     growing = finished.exists()
+    driver = None
     try:
         job = open_job(config)
         heard = Inbox([directory, *listen])
-        driver = Driver(config, workspace, directory, heard, on_event, grows=growing)
+        try:
+            driver = Driver(config, workspace, directory, heard, on_event, grows=growing)
+        except OSError as error:
+            raise unwritable(directory, error) from None
         driver.drive(job)
         if growing and status(directory) is Status.DONE:
-            finished.unlink(missing_ok=True)
+            # Where it stays, it is older than what was said last, and counts no more.
+            with contextlib.suppress(OSError):
+                finished.unlink(missing_ok=True)
         return driver.last
     except InputError:
-        if fresh:
+        # What some jobs of several have made is gone on with.
+        if fresh and not (driver and driver.stages):
             discard(directory, workspace)
         if growing:
-            finished.replace(directory / CONFIG_FILE)
+            with contextlib.suppress(OSError):
+                finished.replace(directory / CONFIG_FILE)
         raise
     finally:
         held.release()

@@ -57,6 +57,7 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
         except InputError:
             text = None  # Copied here by hand, or not to be understood: left as it is.
         try:
+            atomic.sweep(directory)
             directory.rename(target)
         except OSError as error:
             raise _refused(target, error) from None

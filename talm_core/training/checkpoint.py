@@ -19,7 +19,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,16 +123,23 @@ def glance(directory: Path) -> Found:
     return Found()
 
 
-def best(directory: Path) -> tuple[int, float] | None:
+def best(directory: Path, *, certain: bool = False) -> tuple[int, float] | None:
     """Step and validation loss of the best checkpoint that was evaluated, unchecked; the newest of
-    equals. None where none was."""
+    equals. None where none was. One that cannot be read now is passed over.
+
+    Raises:
+        RunError: with `certain`, one cannot be read now, which may be the best.
+    """
     scores = []
     for step, path in checkpoints(directory):
         try:
             state = _index(path)["state"]
             if state["evaluated_step"] == step:
                 scores.append((float(state["evaluated"]["val_loss"]), -step))
-        except (ArtifactError, RunError, KeyError, TypeError, ValueError):
+        except RunError:
+            if certain:
+                raise
+        except (ArtifactError, KeyError, TypeError, ValueError):
             continue
     loss, step = min((score for score in scores if math.isfinite(score[0])), default=(0.0, 0))
     return (-step, loss) if step else None
@@ -343,13 +349,18 @@ def require_space(directory: Path, expected_bytes: int) -> None:
 
 
 def _prune(directory: Path, step: int, keep: int) -> None:
-    known = checkpoints(directory)
-    # A run that is at `step` and finds a later checkpoint could not use it when it began.
-    later = [path for number, path in known if number > step]
-    leader = best(directory) or (0, 0.0)
-    old = [path for number, path in known if number <= step][:-keep]
-    for path in later + [path for path in old if path.name != name_of(leader[0])]:
-        _remove(path)
+    """Remove what is not to be kept. What the system refuses now is for the next time: the
+    checkpoint that was just written is there."""
+    with contextlib.suppress(OSError, RunError):
+        for left in atomic.deleted(directory):
+            artifact_files.remove(left)
+        known = checkpoints(directory)
+        # A run that is at `step` and finds a later checkpoint could not use it when it began.
+        later = [path for number, path in known if number > step]
+        leader = best(directory, certain=True) or (0, 0.0)
+        old = [path for number, path in known if number <= step][:-keep]
+        for path in later + [path for path in old if path.name != name_of(leader[0])]:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -363,8 +374,7 @@ def _remove(path: Path) -> None:
             except BlockingIOError:
                 return
         # Renamed first: what is half removed must not look like a checkpoint.
-        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=path.parent))
-        path.rename(aside / path.name)
+        aside = atomic.set_aside(path)
     finally:
         os.close(descriptor)
     artifact_files.remove(aside)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime import runner
@@ -235,7 +234,8 @@ class Broken:
                     yield f"{log}: {log.read_text(encoding='utf-8')}"
                 if runner.status(artifact.directory) is Status.DAMAGED:
                     yield f"{artifact.name} is damaged"
-        for _, model in ((kind, item) for kind, item in self._models()):
+        for artifact in self._workspace.artifacts("pretrain"):
+            model = artifact.directory
             found = checkpoint.find(model)
             said = steps_said(model) if (model / "events.jsonl").exists() else []
             if found.damaged:
@@ -243,16 +243,14 @@ class Broken:
             if found.step < max(said, default=0):
                 yield f"step {max(said)} was saved, and step {found.step} is there"
 
-    def _models(self) -> Iterator[tuple[str, Path]]:
-        for artifact in self._workspace.artifacts("pretrain"):
-            yield artifact.kind, artifact.directory
-
     def _next(self) -> Words:
         """What somebody does next: the same again, or going on with it where that is its way."""
         case = self.case
-        if case.kind in ("pretrain",) and "--resume" not in case.words:
+        if case.kind == "pretrain" and "--resume" not in case.words:
             directory = self._workspace.directory("pretrain", "m")
-            begun = any(path.name in ("config.toml", "events.jsonl") for path in _entries(directory))
+            begun = any(
+                path.name in ("config.toml", "events.jsonl") for path in _entries(directory)
+            )
             if begun and runner.status(directory) is not Status.DONE:
                 return ("train-model", "-n", "m", "--resume")
         return case.again or case.words
@@ -287,6 +285,3 @@ def _technical(said: str) -> Iterator[str]:
         if _TECHNICAL.search(line):
             yield f"it said: {line}"
             return
-
-
-Found = dict[str, Any]

@@ -50,6 +50,8 @@ _OTHER: Words = ("train-model", "-n", "o", *_MODEL[3:], "--max-steps", "2", "--w
 _GO_ON: Words = ("train-model", "-n", "m", "--resume")
 _MADE = (_TOKENIZER, _DATA)
 _TUNED = ("autotune.json",)
+# What was asked; the name of the directory is what counts.
+_NAMED = ("config.toml",)
 
 CASES = (
     Case("tokenizer", "tokenizer", _TOKENIZER),
@@ -84,13 +86,25 @@ CASES = (
     Case(
         "pretrain with autotune",
         "pretrain",
-        (*_MODEL, "--max-steps", "4", "--warmup-steps", "1", "--autotune", "on", "--compile", "off"),
+        (
+            *_MODEL,
+            "--max-steps",
+            "4",
+            "--warmup-steps",
+            "1",
+            "--autotune",
+            "on",
+            "--compile",
+            "off",
+        ),
         _MADE,
         loose=(*_TUNED, ".safetensors"),
     ),
     Case("sample", "sample", ("sample", "m", "--prompt", "1"), (*_MADE, _MODEL)),
     Case("export to GGUF", "export", ("export", "m"), (*_MADE, _MODEL)),
-    Case("export to Hugging Face", "export", ("export", "m", "-f", "huggingface"), (*_MADE, _MODEL)),
+    Case(
+        "export to Hugging Face", "export", ("export", "m", "-f", "huggingface"), (*_MADE, _MODEL)
+    ),
     Case(
         "export to a folder",
         "export",
@@ -102,11 +116,23 @@ CASES = (
         "quickstart",
         ("quickstart", "-n", "q", "--preset", PRESET, "--text-file", TEXT, "-vs", "290"),
     ),
-    Case("rename a model", "", ("rename", "models/m", "n"), (*_MADE, _MODEL)),
-    Case("rename a tokenizer", "", ("rename", "tokenizers/t", "u"), (_TOKENIZER,)),
     Case(
-        "delete a model", "", ("delete", "models/m", "--yes"), (*_MADE, _MODEL), after=(_OTHER,)
+        "rename a model",
+        "",
+        ("rename", "models/m", "n"),
+        (*_MADE, _MODEL),
+        after=(("rename", "models/n", "o"),),
+        loose=_NAMED,
     ),
+    Case(
+        "rename a tokenizer",
+        "",
+        ("rename", "tokenizers/t", "u"),
+        (_TOKENIZER,),
+        after=(("rename", "tokenizers/u", "v"),),
+        loose=_NAMED,
+    ),
+    Case("delete a model", "", ("delete", "models/m", "--yes"), (*_MADE, _MODEL), after=(_OTHER,)),
     Case(
         "delete a dataset",
         "",

@@ -29,7 +29,9 @@ FAULTS = (
     Fault("killed in a write", ("write",), half=True),
     # A full disk still renames, removes and writes over what is there.
     Fault("disk full", ("create", "write", "mkdir"), errno.ENOSPC, lasting=True),
-    Fault("read-only", ("create", "resize", "rename", "remove", "mkdir"), errno.EROFS, lasting=True),
+    Fault(
+        "read-only", ("create", "resize", "rename", "remove", "mkdir"), errno.EROFS, lasting=True
+    ),
     Fault("broken disk", CHANGES, errno.EIO),
     Fault("too many files", ("open", "create"), errno.EMFILE),
 )

@@ -10,7 +10,6 @@ seconds to load torch. It must not have computed anything before: threads do not
 from __future__ import annotations
 
 import atexit
-import errno
 import json
 import os
 import select
@@ -20,9 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from talm_core.cli.main import main as talm
