@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -111,11 +113,11 @@ def test_a_directory_moved_aside_by_a_killed_writer_comes_back(
 def test_what_a_killed_writer_left_is_cleared_by_the_next_and_what_is_written_is_not(
     tmp_path: Path,
 ) -> None:
-    child = os.fork()
-    if not child:
-        with atomic.new_file(tmp_path / "a.txt"), atomic.new_directory(tmp_path / "d"):
-            os._exit(0)
-    os.waitpid(child, 0)
+    killed = (
+        "import os, sys; from pathlib import Path; from talm_core.storage import atomic\n"
+        "with atomic.new_file(Path('a.txt')), atomic.new_directory(Path('d')): os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=True, env=_with_talm())
     assert len(names(tmp_path)) == 2
     other = [".tmp-0123456789abcdef", ".tmp-talm-notes"]
     for name in other:
@@ -126,6 +128,10 @@ def test_what_a_killed_writer_left_is_cleared_by_the_next_and_what_is_written_is
         atomic.write_text(tmp_path / "a.txt", "whole")
         assert (ours / "x").read_text() == "x"
     assert names(tmp_path) == sorted([*other, "a.txt", "e"])
+
+
+def _with_talm() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(atomic.__file__).parents[2])}
 
 
 def test_what_cannot_be_removed_hides_no_other_error_and_is_cleared_later(

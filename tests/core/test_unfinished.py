@@ -336,3 +336,42 @@ def test_a_deletion_that_is_broken_off_says_what_is_left(
     workspace = tiny_workspace(tmp_path)
     run_events(tiny_config(max_steps=2, eval_every=0, sample_every=0), workspace)
     assert not left.exists()
+
+
+def test_a_quick_start_whose_later_part_is_refused_goes_on_by_the_same_command(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{i}: the sum of {i % 7} and {i % 5}\n" for i in range(900)))
+    settings = {"name": "q", "text_file": (str(text),), "preset": "nano", "max_steps": 2}
+    config = build(QuickstartConfig, settings)
+    write_text = atomic.write_text
+
+    def full(path: Path, text: str) -> None:
+        if path.parent == workspace.directory("data", "text/q"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write_text", full)
+        with pytest.raises(InputError, match="cannot be written: No space left on device"):
+            run_events(config, workspace)
+    assert workspace.directory("tokenizer", "q").is_dir()
+    assert not workspace.directory("data", "text/q").exists()
+    tokenizer = workspace.directory("tokenizer", "q") / "tokencoder.json"
+    before = tokenizer.stat().st_mtime_ns
+    assert isinstance(run_events(config, workspace, resume=True)[-1], Finished)
+    assert tokenizer.stat().st_mtime_ns == before
+
+
+def test_a_command_that_names_an_artifact_sweeps_it(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    config = tiny_config(max_steps=2, eval_every=0, sample_every=0)
+    run_events(config, workspace)
+    directory = workspace.directory_of(config)
+    (directory / ".tmp-deleted-0123" / "checkpoint-000001").mkdir(parents=True)
+    with pytest.raises(InputError, match="exists already"):
+        run_events(config, workspace)
+    (directory / ".tmp-talm-0123.toml").touch()
+    renamed = upkeep.rename(workspace, "pretrain", config.artifact, "n")
+    assert [path.name for path in renamed.glob(".*")] == []

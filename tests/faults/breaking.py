@@ -138,7 +138,8 @@ class Broken:
         self.case = case
         self._warm = warm
         self._place = warm.place
-        self._store = store / re.sub(r"\W+", "-", case.name)
+        alike = hashlib.sha256(repr((case.base, case.ended)).encode()).hexdigest()
+        self._store = store / alike[:16]
         self._workspace = Workspace(self._place / "home")
         self._begin()
         self._before = tree(self._place)
@@ -152,50 +153,57 @@ class Broken:
         self._calm = tree(self._place)
 
     def _begin(self) -> None:
-        """Lay out what is there before the command, and put it by."""
-        case, warm = self.case, self._warm
-        shutil.rmtree(self._place, ignore_errors=True)
-        shutil.rmtree(self._store, ignore_errors=True)
-        self._place.mkdir(parents=True)
-        lay_out(self._place)
-        done, last = (case.base[:-1], case.base[-1]) if case.ended else (case.base, None)
-        if done:
-            made = warm.run(done, watched=False)
-            assert made.code == 0, made.said
-        if last is not None:
+        """Lay out what is there before the command. Cases that begin alike share it."""
+        if not self._store.exists():
+            shutil.rmtree(self._place, ignore_errors=True)
+            self._place.mkdir(parents=True)
+            lay_out(self._place)
+            self._do_base()
             shutil.copytree(self._place, self._store)
-            killed = FAULTS[0]
-            count = len(points(warm.run([last]).calls, killed, 1 << 30))
-            self._restore()
-            ended = warm.run([last], fault=killed, at=round(count * case.ended))
-            assert ended.code == -9
-            shutil.rmtree(self._store)
-        shutil.copytree(self._place, self._store)
+        self._restore()
+
+    def _do_base(self) -> None:
+        case, warm = self.case, self._warm
+        calm = case.base[:-1] if case.ended else case.base
+        if calm:
+            made = warm.run(calm, watched=False)
+            assert made.code == 0, made.said
+        if not case.ended:
+            return
+        last, killed, store = case.base[-1], FAULTS[0], self._store
+        shutil.copytree(self._place, store)
+        count = len(points(warm.run([last]).calls, killed, 1 << 30))
+        self._restore()
+        shutil.rmtree(store)
+        ended = warm.run([last], fault=killed, at=round(count * case.ended))
+        assert ended.code == -9
 
     def _restore(self) -> None:
-        shutil.rmtree(self._place)
+        shutil.rmtree(self._place, ignore_errors=True)
         shutil.copytree(self._store, self._place)
 
     def points(self, fault: Fault, most: int) -> list[int]:
         """Where it is tried."""
         return points(self.calls, fault, most)
 
-    def attempt(self, fault: Fault, at: int) -> list[str]:
-        """Break the command there, go on with the next one; returns what did not hold."""
+    def attempt(self, fault: Fault, at: int, *, go_on: bool = True) -> list[str]:
+        """Break the command there, and `go_on` with the next one; returns what did not hold."""
         self._restore()
         broken = self._warm.run([self.case.words], fault=fault, at=at)
-        return self._judged(broken, fault)
+        return self._judged(broken, fault, go_on=go_on)
 
     def limited(self, limits: dict[str, int]) -> list[str]:
         """The same where the system gives only so much of something."""
         self._restore()
         return self._judged(self._warm.run([self.case.words], watched=False, limits=limits), None)
 
-    def _judged(self, broken: Outcome, fault: Fault | None) -> list[str]:
+    def _judged(self, broken: Outcome, fault: Fault | None, *, go_on: bool = True) -> list[str]:
         wrong = [f"when it was broken, {what}" for what in self._after_fault(broken, fault)]
+        if not go_on:
+            return wrong
         again = self._next()
         follow = self._warm.run([*_LIST, again, *self.case.after, *_LIST], watched=False)
-        wrong += [f"then, {what}" for what in self._after_next(follow, again)]
+        wrong += [f"then, {what}" for what in self.after_next(follow, again)]
         if wrong:
             wrong += ["--- said when it was broken:", broken.said, "--- then:", follow.said]
         return wrong
@@ -255,7 +263,8 @@ class Broken:
                 return ("train-model", "-n", "m", "--resume")
         return case.again or case.words
 
-    def _after_next(self, follow: Outcome, again: Words) -> Iterator[str]:
+    def after_next(self, follow: Outcome, again: Words) -> Iterator[str]:
+        """What does not hold once somebody has gone on, `again` in the midst of looking."""
         yield from _technical(follow.said)
         codes = [int(code) for code in re.findall(r"^\[(\d+)\]$", follow.said, re.MULTILINE)]
         if len(codes) != 2 * len(_LIST) + 1 + len(self.case.after):
