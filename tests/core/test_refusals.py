@@ -25,7 +25,6 @@ from tests.core.counting import CountConfig
 from tests.core.driving import run_events
 from tests.core.test_checkpoint import write as write_checkpoint
 
-
 AGAIN = "and run the same again"
 
 

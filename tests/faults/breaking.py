@@ -192,8 +192,8 @@ class Broken:
         broken = self._warm.run([self.case.words], fault=fault, at=at)
         return self._judged(broken, fault, go_on=go_on)
 
-    def limited(self, limits: dict[str, int]) -> list[str]:
-        """The same where the system gives only so much of something."""
+    def limited(self, **limits: int) -> list[str]:
+        """The same where the system gives only so many `files`, or bytes of `memory` more."""
         self._restore()
         return self._judged(self._warm.run([self.case.words], watched=False, limits=limits), None)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -20,6 +21,7 @@ import threading
 import time
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from talm_core.cli.main import main as talm
@@ -135,10 +137,7 @@ def _commands(request: dict[str, Any], parent: socket.socket) -> NoReturn:
         os.setsid()
         os.chdir(request["directory"])
         _redirect(request["output"])
-        for which, limit in request["limits"].items():
-            import resource
-
-            resource.setrlimit(getattr(resource, which), (limit, limit))
+        _limit(**request["limits"])
         if request["watched"]:
             listener = listen()
             # Nothing that is asked about comes before this has been said.
@@ -161,6 +160,16 @@ def _commands(request: dict[str, Any], parent: socket.socket) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _limit(*, files: int = 0, memory: int = 0) -> None:
+    """Allow so many files in all, and so many bytes of memory more than are taken already."""
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    if memory:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _redirect(output: str) -> None:
