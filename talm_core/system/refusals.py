@@ -23,10 +23,16 @@ _WORDS = {
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
     errno.ENOMEM: _MEMORY,
-    errno.EAGAIN: f"no more threads or processes are allowed: allow more {_AGAIN}",
+    errno.EAGAIN: f"no more threads can be started: end other programs, or allow more, {_AGAIN}",
     errno.EACCES: "{place}: permission denied",
     errno.EPERM: "{place}: is not permitted",
     errno.ESTALE: f"{{place}} is on a network disk that has gone: bring it back {_AGAIN}",
+}
+
+_RUNTIME = {
+    "can't start new thread": _WORDS[errno.EAGAIN],
+    "can't allocate memory": _MEMORY,
+    "not enough memory": _MEMORY,
 }
 
 
@@ -35,6 +41,10 @@ def refusal(error: BaseException, place: Path) -> str:
     at work, for errors that name no file."""
     if isinstance(error, MemoryError):
         return _MEMORY
+    if isinstance(error, RuntimeError):
+        # Neither Python's threads nor torch's memory have an error of their own.
+        known = (words for part, words in _RUNTIME.items() if part in str(error))
+        return next(known, "")
     if not isinstance(error, OSError) or error.errno not in _WORDS:
         return ""
     named = error.filename if isinstance(error.filename, str) else None

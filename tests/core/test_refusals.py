@@ -25,6 +25,7 @@ from tests.core.counting import CountConfig
 from tests.core.driving import run_events
 from tests.core.test_checkpoint import write as write_checkpoint
 
+THREAD = "can't start new thread"
 AGAIN = "and run the same again"
 
 
@@ -56,6 +57,15 @@ def error(number: int, *path: str) -> OSError:
             MemoryError(),
             "there is too little memory: end other programs and run the same again",
         ),
+        (
+            RuntimeError(THREAD),
+            "no more threads can be started: end other programs, or allow more, " + AGAIN,
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+            "there is too little memory: end other programs " + AGAIN,
+        ),
+        (RuntimeError("x"), ""),
         (error(errno.ENOENT, "/w/models/m/x.npy"), ""),
         (ZeroDivisionError("x"), ""),
     ],
@@ -72,7 +82,9 @@ def counts(job: Callable[[JobContext, CountConfig], None], patch: Any) -> Iterat
         yield
 
 
-@pytest.mark.parametrize("failed", [error(errno.EIO), error(errno.EMFILE, "/x"), MemoryError()])
+@pytest.mark.parametrize(
+    "failed", [error(errno.EIO), error(errno.EMFILE, "/x"), MemoryError(), RuntimeError(THREAD)]
+)
 def test_a_job_that_is_refused_something_is_no_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: Exception
 ) -> None:

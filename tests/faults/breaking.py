@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -193,7 +194,8 @@ class Broken:
         return self._judged(broken, fault, go_on=go_on)
 
     def limited(self, **limits: int) -> list[str]:
-        """The same where the system gives only so many `files`, or bytes of `memory` more."""
+        """The same where the system gives only so many `files`, or bytes of `memory` more. Where
+        there is no memory, libraries in C and Rust end the process, as the system itself would."""
         self._restore()
         return self._judged(self._warm.run([self.case.words], watched=False, limits=limits), None)
 
@@ -212,7 +214,8 @@ class Broken:
         ends = fault is not None and not fault.error
         if ends and broken.happened and broken.code != -9:
             yield f"it was killed and ended with {broken.code}"
-        if not ends and broken.code not in (0, 1, 2, 130):
+        aborted = fault is None and broken.code in (-signal.SIGABRT, -signal.SIGSEGV)
+        if not ends and not aborted and broken.code not in (0, 1, 2, 130):
             yield f"it ended with {broken.code}"
         if broken.code in (1, 2) and "\ntalm: " not in broken.said:
             yield "nothing was said"

@@ -28,8 +28,8 @@ with registered(SPEC):
     CASES = cases()
 
 # A process of talm has about ten open that does nothing yet.
-FILES = (8, 10, 12, 14, 16, 20, 24, 32)
-MEGABYTES = (1, 4, 16, 48, 128, 300)
+FILES = (8, 12, 16, 24)
+MEGABYTES = (1, 16, 64, 256)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
