@@ -18,6 +18,7 @@ from talm_core.settings.command_line import command_line
 from talm_core.settings.schema import JobConfig, build
 from talm_core.settings.toml import config_class
 from talm_core.storage.workspace import name_key
+from talm_core.training.checkpoint import checkpoints
 
 
 def run_job(call: Call, spec: JobSpec) -> int:
@@ -88,6 +89,11 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool
     except UnforeseenError as error:
         log = call.workspace.directory_of(config) / runner.LOG_FILE
         raise UnforeseenError(f"{error}\ntalm: the traceback is in {log}") from error
+    except BrokenPipeError:
+        # Whoever read what it says has gone: it has saved and ended, and told nobody.
+        directory = call.workspace.directory_of(config)
+        _tell_stopped(call, config, directory, _newest(directory))
+        return STOPPED
     directory = call.workspace.directory_of(config)
     if isinstance(last, Finished):
         _tell_done(call, config)
@@ -111,6 +117,13 @@ def _run(
     with Delayed(lambda: output(as_json=call.as_json)) as show:
         last = runner.run(config, call.workspace, resume=resume, override=override, on_event=told)
     return last, saved
+
+
+def _newest(directory: Path) -> Checkpointed | None:
+    """The newest checkpoint as if its run had said so."""
+    for step, path in reversed(checkpoints(directory)):
+        return Checkpointed(step=step, directory=path.name, bytes=0, seconds=0.0)
+    return None
 
 
 def _detached(call: Call, directory: Path, config: JobConfig) -> int:

@@ -20,7 +20,7 @@ from talm_core.model.transformer import ModelConfig
 from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.storage import atomic
-from talm_core.storage.workspace import Workspace, user_path
+from talm_core.storage.workspace import Workspace, new_path
 from talm_core.tokenizer.hf import huggingface_files
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
 from talm_core.training import checkpoint
@@ -90,7 +90,7 @@ def _source(config: ExportConfig, workspace: Workspace) -> _Source:
 
 def _target(config: ExportConfig, workspace: Workspace, source: _Source) -> Path:
     if config.output is not None:
-        target = user_path(config.output).absolute()
+        target = new_path(config.output, key="output")
     else:
         kind = f"gguf-{config.outtype}" if config.format == "gguf" else config.format
         target = workspace.root / "exports" / f"{source.name}-{kind}"
