@@ -9,7 +9,7 @@ from typing import Any
 
 from talm_core.cli.call import DONE, STOPPED, Call
 from talm_core.cli.output import Delayed, output
-from talm_core.errors import InputError, Problem, UnforeseenError
+from talm_core.errors import DoneError, InputError, Problem, UnforeseenError
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import control, runner
@@ -80,6 +80,15 @@ def _resume(
 
 
 def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool = False) -> int:
+    try:
+        return _do(call, config, resume=resume, override=override)
+    except DoneError:
+        # Its process may have been killed before it could say so.
+        call.tell(f"{config.artifact} is done as it is asked for here: nothing is left to do")
+        raise
+
+
+def _do(call: Call, config: JobConfig, *, resume: bool, override: bool) -> int:
     if call.detach:
         directory = runner.start(config, call.workspace, resume=resume, override=override)
         return _detached(call, directory, config)

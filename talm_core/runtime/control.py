@@ -34,14 +34,27 @@ def request_stop(reason: str) -> None:
     _stop[:] = [reason]
 
 
+_HURRIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Sent by somebody who, sending it again, does not want to wait."""
+
+_WARNINGS = tuple(
+    getattr(signal, name)
+    for name in ("SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR")
+    if hasattr(signal, name)
+)
+"""Sent by batch systems, limits and timers before the end comes, some of them every second."""
+
+
 def stop_on_signals() -> None:
-    """Turn SIGINT, SIGTERM and SIGHUP into a stop that saves; a second one ends at once."""
+    """Turn every signal that would end the process, and can be caught, into a stop that saves. A
+    second one of those that people send ends at once."""
 
     def handle(number: int, _: FrameType | None) -> None:
         request_stop(signal.Signals(number).name)
-        signal.signal(number, signal.SIG_DFL)
+        if number in _HURRIED:
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (*_HURRIED, *_WARNINGS):
         # `nohup` and batch systems ignore a signal on purpose.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
