@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
+from talm_core.storage import artifact_files
+
 
 class StandardStream(io.TextIOBase):
     """Standard output or error. What it cannot take is remembered (`failure`) and everything after
@@ -48,7 +50,7 @@ class StandardStream(io.TextIOBase):
     def _failed(self, error: OSError) -> None:
         # What waits to be written goes nowhere, or the interpreter would try again as it ends.
         with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+            nowhere = artifact_files.null_device()
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
@@ -89,7 +91,7 @@ def open_closed() -> list[int]:
         except OSError:
             closed.append(number)
             # The lowest free number is taken, which is this one.
-            os.open(os.devnull, os.O_RDWR)
+            artifact_files.null_device()
             os.set_inheritable(number, True)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -164,6 +164,11 @@ def open_folder(path: Path) -> int:
     return os.open(path, _DIRECTORY)
 
 
+def null_device() -> int:
+    """A descriptor of the null device, which takes whatever is written and holds nothing."""
+    return os.open(os.devnull, os.O_RDWR)
+
+
 def reading(path: Path) -> IO[bytes]:
     """An artifact's own file, open to be read. Raises as `open_own`."""
     return os.fdopen(open_own(path), "rb")
