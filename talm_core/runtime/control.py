@@ -94,6 +94,16 @@ def forget(directory: Path) -> None:
             folder.remove(name)
 
 
+def stop_waits(directory: Path) -> bool:
+    """Whether a stop was said to the job in `directory` that it has not taken yet."""
+    with contextlib.suppress(OSError), Folder(directory / FOLDER) as folder:
+        for name in folder.names():
+            with contextlib.suppress(OSError):
+                if isinstance(decode_command(folder.read(name)), Stop):
+                    return True
+    return False
+
+
 class Inbox:
     """The commands for one job, oldest first, from one or several directories."""
 

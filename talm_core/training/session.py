@@ -93,6 +93,7 @@ class Session:
                 raise
             if self.loop is not None:
                 self.loop.report_last()
+            self.control.stop_if_asked(str(lost))
             raise lost from None
         finally:
             if self.writer is not None:
