@@ -79,7 +79,8 @@ def leave(directory: Path, command: Command) -> None:
             number = max(time.time_ns(), newest + 1)
             atomic.write_text(folder / f"{number}-{os.getpid()}.json", to_json(command))
     except OSError as error:
-        problem = Problem("workspace", f"cannot be written: {error.strerror}", str(directory))
+        reason = error.strerror or error
+        problem = Problem("workspace", f"cannot be written: {reason}", str(directory))
         raise WorkspaceError(problem) from None
 
 

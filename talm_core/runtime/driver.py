@@ -6,13 +6,15 @@ ends, by an exception or in order.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from talm_core.errors import InputError, TalmError, UnforeseenError
+from talm_core.errors import InputError, RunError, TalmError, UnforeseenError
 from talm_core.jobs.registry import spec_of
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.control import Inbox, stop_reason
@@ -103,12 +105,22 @@ class Driver(JobContext):
                 reason = "asked to stop" if self._deaf is None else "closed"
                 self._say(Stopped(reason=stop_reason() or reason))
         except TalmError as error:
-            kept = self._grows and isinstance(error, InputError)
-            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
+            self._say_failed(error)
             raise
         except Exception as error:
-            self._say(self._broken(error))
+            refused = _refused(error, self.directory)
+            if refused is not None:
+                self._say_failed(refused)
+                raise refused from error
+            with contextlib.suppress(OSError):
+                self._say(self._broken(error))
             raise UnforeseenError(_line(error)) from error
+
+    def _say_failed(self, error: TalmError) -> None:
+        kept = self._grows and isinstance(error, InputError)
+        # A journal that cannot be written must not hide why.
+        with contextlib.suppress(OSError):
+            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
 
     def emit(self, event: Event) -> None:
         """Write an event down, then tell the listener. One that raises is told nothing more, and
@@ -184,9 +196,34 @@ class Driver(JobContext):
 
     def _broken(self, error: Exception) -> Failed:
         text = "".join(traceback.format_exception(error))
-        with artifact_files.appending(self.directory / LOG_FILE) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
-        return Failed(message=_line(error), kind="bug")
+        message = _line(error)
+        try:
+            with artifact_files.appending(self.directory / LOG_FILE) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as refused:
+            message += f" (and {LOG_FILE} cannot be written: {refused.strerror})"
+        return Failed(message=message, kind="bug")
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_THE_SYSTEM = (
+    *(errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM),
+    *(errno.ENOMEM, errno.EFBIG, errno.ESTALE, errno.ENODEV, errno.ENXIO),
+)
+
+
+def _refused(error: Exception, directory: Path) -> RunError | None:
+    """What an error of the machine means for the user; None for one that is ours."""
+    if isinstance(error, MemoryError):
+        return RunError("there is not enough memory; end other programs, or ask for less at a time")
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _FULL:
+        return RunError(f"the disk is full: make room for {directory} and run the same again")
+    if error.errno in _OF_THE_SYSTEM:
+        where = f"{error.filename}: " if error.filename else ""
+        return RunError(f"{where}{error.strerror}; mend that and run the same again")
+    return None
 
 
 def _line(error: Exception) -> str:

@@ -19,7 +19,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,9 +275,11 @@ def write(
     *,
     keep: int,
     expected_bytes: int,
+    told: Callable[[str], object] = lambda _: None,
 ) -> Path:
     """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
-    path; older checkpoints beyond the `keep` newest and the best one are removed after.
+    path; older checkpoints beyond the `keep` newest and the best one are removed after, and `told`
+    is what could not be.
 
     Raises:
         RunError: the disk has too little room or refuses; what was there before is untouched.
@@ -299,7 +300,7 @@ def write(
             (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
-    _prune(directory, step, keep)
+    _prune(directory, step, keep, told)
     return path
 
 
@@ -342,18 +343,25 @@ def require_space(directory: Path, expected_bytes: int) -> None:
         )
 
 
-def _prune(directory: Path, step: int, keep: int) -> None:
+def _prune(directory: Path, step: int, keep: int, told: Callable[[str], object]) -> None:
     known = checkpoints(directory)
     # A run that is at `step` and finds a later checkpoint could not use it when it began.
     later = [path for number, path in known if number > step]
     leader = best(directory) or (0, 0.0)
     old = [path for number, path in known if number <= step][:-keep]
     for path in later + [path for path in old if path.name != name_of(leader[0])]:
-        _remove(path)
+        try:
+            refused = _remove(path)
+        except OSError as error:
+            refused = [error]
+        if refused:
+            reason = refused[0].strerror or refused[0]
+            told(f"{path.name} is not needed any more and could not be removed: {reason}")
 
 
-def _remove(path: Path) -> None:
-    """Remove a checkpoint, unless somebody holds it: then it is for the next time."""
+def _remove(path: Path) -> list[OSError]:
+    """Remove a checkpoint, unless somebody holds it: then it is for the next time. Returns what
+    could not be removed."""
     descriptor = artifact_files.open_folder(path)
     try:
         # Some network file systems have no locks; there, nobody can hold one either.
@@ -361,13 +369,11 @@ def _remove(path: Path) -> None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
-        # Renamed first: what is half removed must not look like a checkpoint.
-        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=path.parent))
-        path.rename(aside / path.name)
+                return []
+        aside = atomic.set_aside(path)
     finally:
         os.close(descriptor)
-    artifact_files.remove(aside)
+    return artifact_files.remove(aside)
 
 
 def _sha256(file: Path) -> str:
