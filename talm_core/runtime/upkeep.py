@@ -6,6 +6,7 @@ Both take the artifact's lock: nobody renames or deletes what a process works in
 from __future__ import annotations
 
 import contextlib
+import errno
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,10 @@ def _held(directory: Path) -> AbstractContextManager[object]:
     except BusyError:
         raise BusyError(Problem(directory.name, "is running: stop it first")) from None
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and not artifact_files.occupied(directory / lock.FILE_NAME):
+            # Nobody can have locked it, and to put it away may be what makes room.
+            return contextlib.nullcontext()
         raise _refused(directory, error) from None
 
 

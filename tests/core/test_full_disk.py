@@ -16,7 +16,7 @@ from talm_core.cli.main import main
 from talm_core.errors import ArtifactError, RunError, WorkspaceError
 from talm_core.jobs.pretrain.job import pretrain
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.runtime import holder, lock, runner
+from talm_core.runtime import holder, lock, runner, upkeep
 from talm_core.runtime.events import (
     Checkpointed,
     Failed,
@@ -77,6 +77,20 @@ def test_a_run_on_a_full_disk_can_be_stopped(
     assert not lock.held(directory)
     with pytest.raises(ArtifactError, match="is not running"):
         runner.send(directory, Stop())
+
+
+def test_what_fills_the_disk_can_be_deleted(small_disk: Path) -> None:
+    workspace = Workspace(small_disk)
+    for name in ("locked", "copied"):
+        directory = workspace.directory("pretrain", name)
+        directory.mkdir(parents=True)
+        (directory / "config.toml").write_bytes(bytes(4096))
+    (workspace.directory("pretrain", "locked") / "lock").touch()
+    fill_to_the_last(small_disk)
+    for name in ("locked", "copied"):
+        assert upkeep.delete(workspace, "pretrain", name).freed == 4096
+        fill_to_the_last(small_disk)
+    assert [path.name for path in workspace.folder("pretrain").iterdir()] == []
 
 
 def test_nobody_but_the_holder_is_signalled(tmp_path: Path) -> None:
