@@ -19,7 +19,7 @@ from talm_core.runtime.history import History
 from talm_core.runtime.overview import Overview, Overviews
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
-from talm_core.storage import artifact_files
+from talm_core.storage import artifact_files, unfinished
 from talm_core.storage.workspace import Artifact
 from talm_core.training.checkpoint import checkpoints
 
@@ -29,6 +29,7 @@ _MOST_DOCUMENTS = 1_000
 def list_artifacts(call: Call) -> int:
     """A table of everything in the workspace; with --json one object a line."""
     call.require()
+    unfinished.sweep(call.workspace.root)
     overviews = Overviews(call.workspace)
     by_kind = {kind: overviews.all(kind) for kind in artifact_kinds()}
     if call.as_json:

@@ -18,7 +18,7 @@ from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
 from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
-from talm_core.storage import artifact_files, atomic
+from talm_core.storage import artifact_files, atomic, unfinished
 from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.workspace import Artifact, Workspace, name_key
 
@@ -84,6 +84,7 @@ def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
         WorkspaceError: the disk refuses, or something could not be removed (says what is left).
         BusyError: a process works in it, or a run learns from it.
     """
+    unfinished.sweep(workspace.root)
     directory = _existing(workspace, kind, name)
     if artifact_of(kind).kept_open:
         _refuse_what_is_read(workspace, kind, directory)

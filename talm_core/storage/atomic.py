@@ -84,8 +84,15 @@ def new_directory(path: Path) -> Iterator[Path]:
     in between."""
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     temporary.mkdir()
-    try:
+    with published(temporary, path):
         yield temporary
+
+
+@contextmanager
+def published(temporary: Path, path: Path) -> Iterator[None]:
+    """The same for a temporary directory that is there already."""
+    try:
+        yield
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
