@@ -29,7 +29,9 @@ from talm_core.runtime.event_json import to_json
 from talm_core.runtime.events import Checkpointed, Evaluated, Event, Finished, Sampled, Started
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
+from tests.core import bad_artifacts
 from tests.tui import canned
+from tests.tui.pseudo import talm_tui
 
 COUNT = 2_000_000
 
@@ -94,15 +96,49 @@ def show(root: Path, count: int, rounds: int) -> dict[str, float]:
     return found
 
 
+def lists(root: Path, runs: int, rounds: int) -> dict[str, float]:
+    """Medians of `talm list`, and of the screen until it has counted all runs."""
+    good, mixed = Workspace(root / "good"), Workspace(root / "mixed")
+    for number in range(runs):
+        for workspace in (good, mixed):
+            bad_artifacts.write_run(workspace, f"run-{number:03}")
+    bad_artifacts.write_bad(mixed)
+    found: dict[str, float] = {}
+    counts = {"good": (good.root, runs), "mixed": (mixed.root, runs + len(bad_artifacts.FAULTS))}
+    for name, (place, count) in counts.items():
+        results = [talm(place, "list") for _ in range(rounds)]
+        found[f"{name}_list_seconds"] = statistics.median(seconds for seconds, _ in results)
+        found[f"{name}_list_mb"] = max(memory for _, memory in results) / 1e6
+        found[f"{name}_screen_seconds"] = statistics.median(
+            first_list(place, count) for _ in range(rounds)
+        )
+    return found
+
+
+def first_list(root: Path, count: int) -> float:
+    """Seconds from the start of `talm-tui` until Home has all runs."""
+    with talm_tui(root, columns=120, rows=40) as terminal:
+        # Four are shown by name.
+        terminal.wait(f"… {count - 4} more", timeout=60)
+        spent = time.monotonic() - terminal.began
+        terminal.press("ctrl+q")
+        terminal.wait_end()
+    return spent
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=COUNT)
+    parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results = {"show": show(Path(folder) / "show", options.events, options.rounds)}
+        results = {
+            "show": show(Path(folder) / "show", options.events, options.rounds),
+            "list": lists(Path(folder) / "list", options.runs, options.rounds),
+        }
     if options.json:
         print(json.dumps(results, indent=2))
         return

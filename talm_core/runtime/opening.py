@@ -280,8 +280,11 @@ def read_config(directory: Path, name: str = CONFIG_FILE) -> JobConfig:
         text = artifact_files.read_text(path, most=_MOST_CONFIG)
     except UnsafeFileError as error:
         raise ArtifactError(Problem(str(path), str(error.strerror))) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    except UnicodeDecodeError as error:
+        message = f"is no UTF-8 text (byte {error.start + 1:,})"
+        raise ArtifactError(Problem(str(path), message)) from None
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     values = sum(map(text.count, ",\n[{"))
     if values > _MOST_VALUES:
         message = f"has {values:,} values, no job has more than {_MOST_VALUES:,}"

@@ -26,6 +26,7 @@ from typing import Any
 
 from talm_core.errors import ArtifactError, InputError, Problem, RunError, TalmError, nearest
 from talm_core.storage import artifact_files, atomic
+from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
 
 INDEX = "checkpoint.json"
@@ -223,7 +224,7 @@ def _require_own_files(path: Path) -> None:
 def _index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     try:
-        index = json.loads(artifact_files.read_bytes(file))
+        index = read_json(file)
         if not isinstance(index, dict):
             raise ValueError("it holds no JSON object")
         version = index["version"]
