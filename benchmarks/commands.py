@@ -12,8 +12,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +21,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -76,13 +78,17 @@ def talm(root: Path, *words: str) -> tuple[float, int]:
     """Seconds and most bytes of memory of a `talm` that ends well."""
     command = [sys.executable, "-m", "talm_core.cli", *words, "--workspace", str(root)]
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    most = 0
+    with psutil.Popen(command, stdout=subprocess.DEVNULL) as process:
+        # What the system says of a child that has ended includes what its parent had before.
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                most = max(most, process.memory_info().rss)
+            time.sleep(0.005)
     spent = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return spent, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return spent, most
 
 
 def show(root: Path, count: int, rounds: int) -> dict[str, float]:

@@ -196,10 +196,12 @@ class Workspace:
 
 def _directories(parent: Path) -> list[Path]:
     try:
-        return [
-            Path(entry.path)
-            for entry in os.scandir(parent)
-            if entry.is_dir() and not entry.name.startswith(".")
-        ]
+        with os.scandir(parent) as entries:
+            # One by one: of a link that leads to itself, nothing can be known.
+            return [
+                Path(entry.path)
+                for entry in entries
+                if not entry.name.startswith(".") and there(entry.is_dir)
+            ]
     except OSError:
         return []

@@ -122,9 +122,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "summary-of-text": _said({"parameters": "many", "tokens": [1]}),
     "summary-of-digits": _text(
         "events.jsonl",
-        '{"event": "Finished", "time": 1.0, "seconds": 1.0, "summary": {"tokens": 9}}\n'.replace(
-            "9", _DIGITS
-        ),
+        f'{{"event": "Finished", "seconds": 1.0, "summary": {{"tokens": {_DIGITS}}}}}\n',
     ),
     "summary-of-lists": _said({"parameters": [[]], "tokens": {}, "step": None}),
 }
@@ -138,3 +136,9 @@ def write_bad(workspace: Workspace) -> None:
     """A run of each kind of fault."""
     for name, damage in FAULTS.items():
         damage(write_run(workspace, name))
+    # And what is no artifact at all.
+    folder = workspace.folder("pretrain")
+    (folder / "loop").symlink_to("loop")
+    (folder / "nowhere").symlink_to("is-not-there")
+    (folder / "a-file").touch()
+    pipe(folder / "a-pipe")
