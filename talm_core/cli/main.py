@@ -7,8 +7,6 @@ not wait for what only training needs.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from talm_core.runtime.process import leave
+from talm_core.runtime.standard_streams import guarded
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -112,26 +111,16 @@ def _by_name() -> dict[str, Command]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `talm`; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _set_up_streams()
+    return guarded("talm", lambda: _guarded(words))
+
+
+def _guarded(words: list[str]) -> int:
     if words in (["--version"], ["version"]):
         return show_version()
     try:
         return _main(_command_first(words))
-    except BrokenPipeError:
-        # Whoever read this has seen enough. Nothing more can be written, not even at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _set_up_streams() -> None:
-    # What a terminal or a pipe cannot show is replaced; it never ends a run.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def show_version(_: Call | None = None) -> int:

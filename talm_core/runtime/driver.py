@@ -112,15 +112,22 @@ class Driver(JobContext):
                 reason = "asked to stop" if self._deaf is None else "closed"
                 self._say(Stopped(reason=stop_reason() or reason))
         except TalmError as error:
-            kept = self._grows and isinstance(error, InputError)
-            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
+            self._say_failed(error)
             raise
         except Exception as error:
             if said := refusal(error, self.directory):
-                self._say(Failed(message=said, kind=RunError.__name__))
-                raise RunError(said) from error
-            self._say(self._broken(error))
+                refused = RunError(said)
+                self._say_failed(refused)
+                raise refused from error
+            with contextlib.suppress(OSError):
+                self._say(self._broken(error))
             raise UnforeseenError(_line(error)) from error
+
+    def _say_failed(self, error: TalmError) -> None:
+        kept = self._grows and isinstance(error, InputError)
+        # A journal that cannot be written must not hide why.
+        with contextlib.suppress(OSError):
+            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
 
     def emit(self, event: Event) -> None:
         """Write an event down, then tell the listener. One that raises is told nothing more, and
@@ -198,13 +205,13 @@ class Driver(JobContext):
 
     def _broken(self, error: Exception) -> Failed:
         text = "".join(traceback.format_exception(error))
-        # A log that cannot be written must not hide what broke.
-        with (
-            contextlib.suppress(OSError),
-            artifact_files.appending(self.directory / LOG_FILE) as file,
-        ):
-            file.write(text.encode("utf-8", "backslashreplace"))
-        return Failed(message=_line(error), kind="bug")
+        message = _line(error)
+        try:
+            with artifact_files.appending(self.directory / LOG_FILE) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as refused:
+            message += f" (and {LOG_FILE} cannot be written: {refused.strerror})"
+        return Failed(message=message, kind="bug")
 
 
 def _line(error: Exception) -> str:

@@ -24,8 +24,8 @@ _TAIL_BYTES = 64 * 1024
 _FAR_BYTES = 1024 * 1024
 # What a disk refuses now and may take later.
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-_MOST_WAITING = 10_000  # events, a few megabytes
 _READ_BYTES = 64 * 1024
+_MOST_WAITING = 10_000  # events, a few megabytes
 _MOST_STEP = 16 << 20
 
 # What bounds the memory a stranger's journal can take. The longest line talm writes is a sample.
@@ -90,6 +90,8 @@ class JournalWriter:
 class JournalReader:
     """Reads a directory's journal from its start, a part at a time."""
 
+    part_bytes = 0  # 0: as usual
+
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
         self.fault = ""  # why nothing more is read of a file that no talm wrote
@@ -107,7 +109,7 @@ class JournalReader:
             with artifact_files.reading(self.path) as file:
                 self._look(os.fstat(file.fileno()))
                 file.seek(self._offset)
-                while not self.fault and (chunk := file.read(_READ_BYTES)):
+                while not self.fault and (chunk := file.read(self.part_bytes or _READ_BYTES)):
                     if records := self._split(chunk):
                         return records
         except OSError:
@@ -125,11 +127,12 @@ class JournalReader:
 
     def _split(self, chunk: bytes) -> list[Record]:
         self._offset += len(chunk)
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
+        *lines, tail = chunk.split(b"\n")
+        if not lines:
             self._keep(tail)
             return []
-        lines = (bytes(self._rest) + head).split(b"\n")
+        if self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
         if self._skipped:
             del lines[0]
         self._rest.clear()

@@ -16,6 +16,7 @@ from talm_core.errors import (
     ArtifactError,
     BusyError,
     ConfigError,
+    DoneError,
     InputError,
     Problem,
     WorkspaceError,
@@ -160,7 +161,10 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
         hint = f"{spec.extending}choose another name"
-        raise WorkspaceError(Problem(key, message, name, hint))
+        problem = Problem(key, message, name, hint)
+        if not resume and _as_asked(config, directory):
+            raise DoneError(problem)
+        raise WorkspaceError(problem)
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
     if not resume and made and spec.resumable:
         hint = "go on with it by --resume, or choose another name"
@@ -187,6 +191,15 @@ def _remember_finished(directory: Path) -> None:
     if record is not None and done(record.event) and not grows(directory, record):
         text = artifact_files.read_text(directory / CONFIG_FILE, most=_MOST_CONFIG)
         atomic.write_text(directory / FINISHED_FILE, text)
+
+
+def _as_asked(config: JobConfig, directory: Path) -> bool:
+    """Whether what is finished is what is asked for: its command was given again, perhaps because
+    its process was killed before it could say so."""
+    try:
+        return read_config(directory) == config
+    except InputError:
+        return False
 
 
 def _extends(config: JobConfig, directory: Path, last: Record) -> bool:
@@ -268,8 +281,11 @@ def read_config(directory: Path, name: str = CONFIG_FILE) -> JobConfig:
         text = artifact_files.read_text(path, most=_MOST_CONFIG)
     except UnsafeFileError as error:
         raise ArtifactError(Problem(str(path), str(error.strerror))) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    except UnicodeDecodeError as error:
+        message = f"is no UTF-8 text (byte {error.start + 1:,})"
+        raise ArtifactError(Problem(str(path), message)) from None
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     values = sum(map(text.count, ",\n[{"))
     if values > _MOST_VALUES:
         message = f"has {values:,} values, no job has more than {_MOST_VALUES:,}"

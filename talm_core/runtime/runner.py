@@ -21,13 +21,23 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from talm_core.errors import ArtifactError, InputError, Problem, RunError
+from talm_core.errors import ArtifactError, InputError, Problem, RunError, WorkspaceError
 from talm_core.jobs.registry import artifact_kinds
-from talm_core.runtime import control, journal, lock
+from talm_core.runtime import control, holder, journal, lock
 from talm_core.runtime.control import Inbox, request_stop
 from talm_core.runtime.driver import LOG_FILE, Driver, Listener
 from talm_core.runtime.entry import open_job
-from talm_core.runtime.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
+from talm_core.runtime.events import (
+    ENDS,
+    Command,
+    Event,
+    Failed,
+    Paused,
+    Record,
+    Stop,
+    Stopped,
+    done,
+)
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import (
     CONFIG_FILE,
@@ -270,7 +280,8 @@ def follow(
 
 
 def send(directory: Path, command: Command) -> None:
-    """Leave a command for the job that works in `directory`, whoever started it.
+    """Leave a command for the job that works in `directory`, whoever started it. A stop is heard
+    where nothing can be written, such as on a full disk, and by a job that is suspended, too.
 
     Raises:
         ArtifactError: no job is running there.
@@ -278,7 +289,13 @@ def send(directory: Path, command: Command) -> None:
     """
     if not lock.held(directory):
         raise ArtifactError(Problem(directory.name, "is not running"))
-    control.leave(directory, command)
+    try:
+        control.leave(directory, command)
+    except WorkspaceError:
+        if not isinstance(command, Stop) or not holder.end(directory):
+            raise
+    if isinstance(command, Stop):
+        holder.wake(directory)
 
 
 def ended(record: Record) -> bool:

@@ -86,8 +86,15 @@ def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory that becomes `path` when the block ends without an error. An existing
     `path` is replaced: moved aside first, removed after; `sweep` moves it back should a kill come
     in between."""
-    with _held(path, folder=True) as temporary:
+    with _held(path, folder=True) as temporary, published(temporary, path):
         yield temporary
+
+
+@contextmanager
+def published(temporary: Path, path: Path) -> Iterator[None]:
+    """The same for a temporary directory that is there already."""
+    try:
+        yield
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
@@ -100,6 +107,9 @@ def new_directory(path: Path) -> Iterator[Path]:
         else:
             temporary.rename(path)
         _sync(path.parent)
+    finally:
+        # What cannot be removed now must not hide what went wrong.
+        artifact_files.remove(temporary)
 
 
 @contextmanager
@@ -185,13 +195,24 @@ def sweep(directory: Path) -> None:
     """Remove what a killed writer left in `directory`, and put back what it had moved aside.
     Call it only while holding its lock. A link under a temporary name is removed itself: what it
     leads to was not left here by talm."""
-    for aside in directory.glob(f"{_ASIDE}*"):
-        if artifact_files.is_folder(aside):
-            for moved in aside.iterdir():
-                if not artifact_files.occupied(directory / moved.name):
-                    moved.rename(directory / moved.name)
+    kept = {aside for aside in directory.glob(f"{_ASIDE}*") if not _put_back(aside)}
     for left in directory.glob(f"{PREFIX}*"):
-        artifact_files.remove(left)
+        if left not in kept:
+            artifact_files.remove(left)
+
+
+def _put_back(aside: Path) -> bool:
+    """Put back what was moved aside, where nothing took its place; whether all of it is."""
+    if not artifact_files.is_folder(aside):
+        return True
+    try:
+        for moved in aside.iterdir():
+            place = aside.parent / moved.name
+            if not artifact_files.occupied(place):
+                moved.rename(place)
+    except OSError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

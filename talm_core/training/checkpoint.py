@@ -26,6 +26,7 @@ from typing import Any
 
 from talm_core.errors import ArtifactError, InputError, Problem, RunError, TalmError, nearest
 from talm_core.storage import artifact_files, atomic
+from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
 
 INDEX = "checkpoint.json"
@@ -230,7 +231,7 @@ def _require_own_files(path: Path) -> None:
 def _index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     try:
-        index = json.loads(artifact_files.read_bytes(file))
+        index = read_json(file)
         if not isinstance(index, dict):
             raise ValueError("it holds no JSON object")
         version = index["version"]
@@ -282,9 +283,11 @@ def write(
     *,
     keep: int,
     expected_bytes: int,
+    told: Callable[[str], object] = lambda _: None,
 ) -> Path:
     """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
-    path; older checkpoints beyond the `keep` newest and the best one are removed after.
+    path; older checkpoints beyond the `keep` newest and the best one are removed after, and `told`
+    is what could not be.
 
     Raises:
         RunError: the disk has too little room or refuses; what was there before is untouched.
@@ -305,7 +308,7 @@ def write(
             (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
-    _prune(directory, step, keep)
+    _prune(directory, step, keep, told)
     return path
 
 
@@ -348,23 +351,33 @@ def require_space(directory: Path, expected_bytes: int) -> None:
         )
 
 
-def _prune(directory: Path, step: int, keep: int) -> None:
+def _prune(directory: Path, step: int, keep: int, told: Callable[[str], object]) -> None:
     """Remove what is not to be kept. What the system refuses now is for the next time: the
     checkpoint that was just written is there."""
-    with contextlib.suppress(OSError, RunError):
+    try:
         for left in atomic.deleted(directory):
             artifact_files.remove(left)
         known = checkpoints(directory)
-        # A run that is at `step` and finds a later checkpoint could not use it when it began.
-        later = [path for number, path in known if number > step]
         leader = best(directory, certain=True) or (0, 0.0)
-        old = [path for number, path in known if number <= step][:-keep]
-        for path in later + [path for path in old if path.name != name_of(leader[0])]:
-            _remove(path)
+    except (OSError, RunError) as error:
+        told(f"old checkpoints could not be looked at: {getattr(error, 'strerror', None) or error}")
+        return
+    # A run that is at `step` and finds a later checkpoint could not use it when it began.
+    later = [path for number, path in known if number > step]
+    old = [path for number, path in known if number <= step][:-keep]
+    for path in later + [path for path in old if path.name != name_of(leader[0])]:
+        try:
+            refused = _remove(path)
+        except OSError as error:
+            refused = [error]
+        if refused:
+            reason = refused[0].strerror or refused[0]
+            told(f"{path.name} is not needed any more and could not be removed: {reason}")
 
 
-def _remove(path: Path) -> None:
-    """Remove a checkpoint, unless somebody holds it: then it is for the next time."""
+def _remove(path: Path) -> list[OSError]:
+    """Remove a checkpoint, unless somebody holds it: then it is for the next time. Returns what
+    could not be removed."""
     descriptor = artifact_files.open_folder(path)
     try:
         # Some network file systems have no locks; there, nobody can hold one either.
@@ -372,12 +385,12 @@ def _remove(path: Path) -> None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
+                return []
         # Renamed first: what is half removed must not look like a checkpoint.
         aside = atomic.set_aside(path)
     finally:
         os.close(descriptor)
-    artifact_files.remove(aside)
+    return artifact_files.remove(aside)
 
 
 def _sha256(file: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from talm_core.cli.main import main
 from talm_core.data.manifest import Manifest
-from talm_core.errors import InputError
+from talm_core.errors import DoneError, InputError, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
@@ -101,6 +101,17 @@ def test_a_dataset_of_which_the_last_word_was_said_is_finished(workspace: Worksp
     with pytest.raises(InputError, match="exists already"):
         open_artifact(longer, workspace, resume=False)
     assert made(workspace, data_config(workspace, max_tokens=3000)) == 3000
+
+
+def test_what_is_done_as_it_is_asked_for_is_said_to_be(workspace: Workspace) -> None:
+    """Its process may have been killed before it could say so."""
+    config = data_config(workspace)
+    made(workspace, config)
+    with pytest.raises(DoneError):
+        open_artifact(config, workspace, resume=False)
+    with pytest.raises(WorkspaceError) as raised:
+        open_artifact(data_config(workspace, max_tokens=900), workspace, resume=False)
+    assert not isinstance(raised.value, DoneError)
 
 
 # --- fresh or not is known under the lock ----------------------------------------------------

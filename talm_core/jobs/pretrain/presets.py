@@ -15,7 +15,6 @@ A recipe says what it changes; every other setting keeps its default.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from talm_core.errors import ConfigError, Problem, WorkspaceError, nearest
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.recipes import BUILT_IN, NOT_PRESET, Preset
 from talm_core.settings.schema import build, settings_of
+from talm_core.settings.toml import parsed
 from talm_core.storage.atomic import write_text
 from talm_core.storage.workspace import Workspace
 
@@ -193,13 +193,9 @@ def _parsed(path: Path) -> dict[str, Any]:
             raise ConfigError(Problem(str(path), "is no regular file"))
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(Problem(str(path), "is too large for a preset"))
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ConfigError:
-        raise
+        return parsed(path.read_text(encoding="utf-8"), where=str(path))
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8")) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
     except OSError as error:
         raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
 
