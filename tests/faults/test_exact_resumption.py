@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_killed_three_times_it_ends_as_if_never_killed(
     tmp_path: Path, variant: str, seed: int

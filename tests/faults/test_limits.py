@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def _has_grown(file: Path, size: int) -> bool:
+    return file.exists() and file.stat().st_size > size
+
+
 def state(pid: int) -> str:
     """R, S, T for one that was put to sleep…"""
     return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
@@ -95,7 +100,7 @@ def test_put_to_sleep_it_keeps_what_it_works_in_and_goes_on(
         with subprocess.Popen(words, process_group=0, stdout=subprocess.DEVNULL) as process:
             for _ in range(3):
                 told = journal.stat().st_size if journal.exists() else 0
-                wait_for(lambda told=told: journal.exists() and journal.stat().st_size > told + 99)
+                wait_for(partial(_has_grown, journal, told + 99))
                 os.killpg(process.pid, signal.SIGTSTP)
                 wait_for(lambda: state(process.pid) == "T")
                 assert runner.status(directory) is Status.RUNNING
