@@ -89,8 +89,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         _commands(request, theirs)
     theirs.close()
     try:
-        _, found, _, _ = socket.recv_fds(ours, 1, 1)
-        code = _watched(pid, found[0], watch) if found else _code(pid)
+        # Empty as soon as the child goes on unwatched.
+        found = socket.recv_fds(ours, 1, 1)[1] if request["watched"] else []
+        code = _watched(pid, found[0] if found else None, watch)
     finally:
         ours.close()
     return {"code": code, "happened": watch.happened, "calls": [[*_tuple(c)] for c in watch.calls]}
@@ -100,18 +101,20 @@ def _tuple(call: Done) -> tuple[str, str, bool]:
     return call.what, call.path, call.there
 
 
-def _watched(pid: int, descriptor: int, watch: Watch) -> int | str:
-    listener = Listener(descriptor)
+def _watched(pid: int, descriptor: int | None, watch: Watch) -> int | str:
+    """Wait for a child, and answer what it asks on `descriptor`, if it is watched."""
     # The listener hangs up only once all of the group have ended, and some may outlive the first.
     ended = os.pidfd_open(pid)
     poll = select.poll()
-    for file in (descriptor, ended):
-        poll.register(file, select.POLLIN)
+    poll.register(ended, select.POLLIN)
+    if descriptor is not None:
+        listener = Listener(descriptor)
+        poll.register(descriptor, select.POLLIN)
     until = time.monotonic() + LONGEST_SECONDS
     try:
         while time.monotonic() < until:
             ready = dict(poll.poll(1000))
-            if ready.get(descriptor, 0) & select.POLLIN:
+            if descriptor is not None and ready.get(descriptor, 0) & select.POLLIN:
                 call = listener.next()
                 if call is not None and not watch.answer(listener, call):
                     os.killpg(pid, signal.SIGKILL)
@@ -122,8 +125,9 @@ def _watched(pid: int, descriptor: int, watch: Watch) -> int | str:
         _code(pid)
         return "hangs"
     finally:
-        os.close(descriptor)
         os.close(ended)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _code(pid: int) -> int:
