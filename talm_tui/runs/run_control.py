@@ -20,6 +20,7 @@ from talm_core.runtime.events import (
     Unpause,
 )
 from talm_core.runtime.runner import Status
+from talm_core.system.foreign_text import line
 from talm_tui.runs.shown_run import ShownRun
 from talm_tui.services.messages import Said
 from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
@@ -202,9 +203,14 @@ class RunControl(Part):
         from talm_core.runtime import upkeep
 
         name, directory = self._run.place
-        self.look("weigh", lambda: upkeep.size(directory), lambda size: self._ask(name, size))
 
-    def _ask(self, name: str, size: int) -> None:
+        def weighed() -> tuple[int, Path | None]:
+            linked = directory.resolve() if directory.is_symlink() else None
+            return upkeep.size(directory), linked
+
+        self.look("weigh", weighed, lambda found: self._ask(name, *found))
+
+    def _ask(self, name: str, size: int, linked: Path | None) -> None:
         if name != self._run.name or len(self.place.app.screen_stack) > 1:
             return
 
@@ -215,6 +221,8 @@ class RunControl(Part):
         saved = len(self._run.files.checkpoints)
         parts = f"{saved} checkpoint{'s' if saved != 1 else ''}, journal and log"
         detail = f"Frees {size / 1e6:,.1f} MB: {parts}. It cannot be taken back."
+        if linked is not None:
+            detail = f"It is a link, which alone is removed: the data stays in {line(str(linked))}"
         question = ConfirmScreen(f"Delete {name} for good?", detail, yes="delete", no="keep")
         self.place.app.push_screen(question, answered)
 
