@@ -6,6 +6,7 @@ Both take the artifact's lock: nobody renames or deletes what a process works in
 from __future__ import annotations
 
 import contextlib
+import errno
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
 from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
-from talm_core.storage import artifact_files, atomic
+from talm_core.storage import artifact_files, atomic, unfinished
 from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.workspace import Artifact, Workspace, name_key
 
@@ -57,6 +58,7 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
         except InputError:
             text = None  # Copied here by hand, or not to be understood: left as it is.
         try:
+            atomic.sweep(directory)
             directory.rename(target)
         except OSError as error:
             raise _refused(target, error) from None
@@ -121,6 +123,7 @@ def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
         WorkspaceError: the disk refuses, or something could not be removed (says what is left).
         BusyError: a process works in it, or a run learns from it.
     """
+    unfinished.sweep(workspace.root)
     directory = _existing(workspace, kind, name)
     if artifact_of(kind).kept_open:
         _refuse_what_is_read(workspace, kind, directory)
@@ -140,8 +143,10 @@ def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
     if refused:
         raise _remains(name, left, refused[0])
     parent = directory.parent
-    if parent != workspace.folder(kind) and not any(parent.iterdir()):
-        parent.rmdir()
+    if parent != workspace.folder(kind):
+        # Refused where others lie there; and somebody else may have done it.
+        with contextlib.suppress(OSError):
+            parent.rmdir()
     return Deleted(before, kept_in)
 
 
@@ -201,6 +206,10 @@ def _held(directory: Path) -> AbstractContextManager[object]:
     except BusyError:
         raise BusyError(Problem(directory.name, "is running: stop it first")) from None
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and not artifact_files.occupied(directory / lock.FILE_NAME):
+            # Nobody can have locked it, and to put it away may be what makes room.
+            return contextlib.nullcontext()
         raise _refused(directory, error) from None
 
 

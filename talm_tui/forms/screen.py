@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core.errors import Problem
+from talm_core.errors import Problem, WorkspaceError
 from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
@@ -258,7 +259,9 @@ class FormPlace(Place):
     def command(self, config: JobConfig | None = None) -> list[str]:
         """The words of the command that asks for `config`; none means what the form says now,
         right or wrong."""
-        usual = str(self.workspace.root) == str(Workspace().root)
+        usual = False
+        with contextlib.suppress(WorkspaceError):
+            usual = str(self.workspace.root) == str(Workspace().root)
         return words(
             self.MODEL,
             self.state.values if config is None else config.model_dump(),

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from talm_core.errors import WorkspaceError
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.settings.schema import build
-from talm_core.storage.workspace import there, user_path
+from talm_core.storage.workspace import new_path, there
 from talm_core.training.checkpoint import step_of
 from talm_tui.forms.picker import PickScreen
 from talm_tui.runs.export_line import ExportLine
@@ -32,7 +33,10 @@ FORMATS = (
 
 def _no_place(output: str) -> str:
     """Why nothing can be made there; empty where nothing is known against it."""
-    path = user_path(output)
+    try:
+        path = new_path(output, key="output")
+    except WorkspaceError as error:
+        return error.problems[0].message
     return "it exists already: choose another directory" if there(path.exists) else ""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from talm_core.errors import InputError
 from talm_core.jobs.registry import artifact_of
 from talm_core.storage.workspace import Artifact
+from talm_core.system.foreign_text import line
 from talm_tui.services.messages import Said
 from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.shell.screen import Part, Place
@@ -60,22 +62,28 @@ class Upkeep(Part):
 
         workspace = self.talm.workspace
 
-        def weigh() -> tuple[int, list[str]]:
+        def weigh() -> tuple[int, Path | None, list[str]]:
             names = upkeep.users(workspace, artifact.kind, artifact.name)
-            return upkeep.size(artifact.directory), names
+            directory = artifact.directory
+            linked = directory.resolve() if directory.is_symlink() else None
+            return upkeep.size(directory), linked, names
 
-        def ask(found: tuple[int, list[str]]) -> None:
+        def ask(found: tuple[int, Path | None, list[str]]) -> None:
             if wanted() and len(self.place.app.screen_stack) == 1:
                 self._ask(artifact, parts, *found)
 
         self.look("weigh", weigh, ask)
 
-    def _ask(self, artifact: Artifact, parts: str, size: int, users: list[str]) -> None:
+    def _ask(
+        self, artifact: Artifact, parts: str, size: int, linked: Path | None, users: list[str]
+    ) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
                 self._delete(artifact)
 
         detail = f"Frees {in_bytes(size)}: {parts}. This cannot be undone."
+        if linked is not None:
+            detail = f"It is a link, which alone is removed: the data stays in {line(str(linked))}"
         if users:
             noun = artifact_of(artifact.kind).noun
             more = f" and {len(users) - 3} more" if len(users) > 3 else ""

@@ -431,6 +431,31 @@ def test_a_run_is_deleted_after_a_question_that_says_what_it_frees(workspace: Wo
     assert not old.exists()
 
 
+def test_of_a_link_the_question_says_where_the_data_stays(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    old, disk = workspace.directory("pretrain", "talm-1"), tmp_path / "disk"
+    old.rename(disk)
+    old.symlink_to(disk)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        screen.open(run(workspace, "talm-1"))
+        await until(pilot, lambda: screen.run.over)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        shown = screen_text(app)
+        assert "It is a link, which alone is removed: the data stays in" in shown
+        assert "Frees" not in shown
+        await pilot.press("y")
+        text = f"talm-1 was a link and is removed; its data lies in {disk}"
+        await until(pilot, lambda: text in said(app))
+
+    play(workspace, story)
+    assert not old.is_symlink()
+    assert (disk / "config.toml").is_file()
+
+
 def test_a_branch_is_set_up_in_the_form(workspace: Workspace) -> None:
     nano = workspace.directory("pretrain", "nano")
     (nano / "checkpoint-000400").mkdir()
