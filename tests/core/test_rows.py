@@ -61,7 +61,7 @@ def test_rows_in_a_json_file_are_documents(
 ) -> None:
     path = tmp_path / f"rows{suffix}"
     data = WAYS[way](ROWS).encode(encoding)
-    path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if suffix.endswith("gz") else data)
     corpus = corpus_of(path)
     assert [document.text for document in corpus.documents()] == TEXTS
     assert len(corpus) == 9
@@ -247,7 +247,7 @@ def test_a_byte_order_mark_says_how_a_text_is_written(
     data = ("\ufeff" + text).encode(encoding)
     for name in ("a", "b"):
         path = tmp_path / f"{name}.txt{suffix}"
-        path.write_bytes(gzip.compress(data) if suffix else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if suffix else data)
     corpus = corpus_of(tmp_path)
     assert [document.text for document in corpus.documents()] == [text, text]
     assert (len(corpus), corpus.total_bytes) == (2, 2 * len(text.encode()))
@@ -264,7 +264,7 @@ def test_what_is_not_what_its_mark_says_is_told(tmp_path: Path) -> None:
     ("data", "said"),
     [
         ("without a mark\n".encode("utf-16-le") * 9, "looks like UTF-16 without a byte order mark"),
-        (gzip.compress(b"x" * 99), "is a gzip archive, not text (give its name the ending .gz"),
+        (gzip.compress(b"x" * 99, mtime=0), "is a gzip archive, not text (give its name the ending .gz"),
         (b"PK\x03\x04\0\0", "is a zip archive, or a document of an office program, not text"),
         (b"%PDF-1.7 only letters", "is a PDF, not text (save its text)"),
         (b"\x89PNG\0\0", "is a binary file, not text"),
@@ -283,7 +283,7 @@ def test_files_that_cannot_be_read_are_left_out_where_that_is_wished(tmp_path: P
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "un')
     (tmp_path / "b.jsonl").write_text('{"txt": "x"}\n{"txt": "y"}\n')
     (tmp_path / "c.txt").write_bytes(b"gr\xfcn")
-    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"some text" * 99)[:-9])
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"some text" * 99, mtime=0)[:-9])
     (tmp_path / "e.parquet").write_bytes(b"PAR1 and no end")
     (tmp_path / "f.txt").write_text("fine")
     (tmp_path / "g.jsonl").write_text('{"text": "good"}\n')
