@@ -2,6 +2,7 @@
 # make quickstart   the same without a screen: tokenizer, data, model, sample
 # make test         set up everything and run the gate: format, lint, types, walls, tests
 # make check        another name for it
+# make thorough     break every kind of job everywhere: kills, full disks and the like, for an hour
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # Tests run in two processes; give more with `make test JOBS=8`.
 JOBS ?= 2
 
-.PHONY: run quickstart test check format lint types walls tests reference snapshots screenshots recording clean
+.PHONY: run quickstart test check format lint types walls tests thorough reference snapshots screenshots recording clean
 
 run: $(VENV)/installed
 	$(BIN)/talm-tui
@@ -35,6 +36,10 @@ walls: $(VENV)/installed-dev
 
 tests: $(VENV)/installed-dev
 	$(BIN)/pytest -n $(JOBS)
+
+# With TALM_POINTS=10 a fifth of it.
+thorough: $(VENV)/installed-dev
+	$(BIN)/pytest -m thorough tests/faults
 
 # The page of all settings, written from their declarations.
 reference: $(VENV)/installed

@@ -23,12 +23,17 @@ from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import check_unchanged, require_own_files
 from talm_core.runtime.process import leave
 from talm_core.runtime.render import plain
+from talm_core.runtime.standard_streams import guarded
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
+    return guarded("talm", lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m talm_core", description=__doc__)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("directory", nargs="?", type=Path, help="an artifact's directory")

@@ -6,6 +6,7 @@
     │   ├── CorpusError     text that cannot be read: missing, empty, binary, not UTF-8
     │   ├── ArtifactError   a tokenizer, dataset or model that is missing, damaged or does not fit
     │   ├── WorkspaceError  names and directories: taken, not writable, outside the workspace
+    │   │   └── DoneError   what is asked for has been made already, with these very settings
     │   └── BusyError       another process works in this artifact
     └── RunError            a job that cannot go on: disk full, no memory
         └── NonFiniteError  a loss or gradient that is no number
@@ -67,6 +68,10 @@ class ArtifactError(InputError):
 
 class WorkspaceError(InputError):
     """A name or directory that is taken, not writable or outside the workspace."""
+
+
+class DoneError(WorkspaceError):
+    """The name is taken by what was asked for: it is done, and was with the same settings."""
 
 
 class BusyError(InputError):

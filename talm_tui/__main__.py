@@ -11,10 +11,15 @@ from pathlib import Path
 
 from talm_core.errors import ConfigError
 from talm_core.jobs.registry import specs
+from talm_core.runtime.standard_streams import guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the app; returns the exit code."""
+    return guarded("talm-tui", lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.version:
@@ -24,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.write_keymap:
         return _write_keymap()
+    if not _has_home(options.workspace):
+        return 2
     if options.serve:
         return _serve(options)
     if (options.host, options.port, options.pages) != (None, None, None):
@@ -58,6 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = TalmApp(options.workspace)
         app.run()
     return app.return_code or 0
+
+
+def _has_home(workspace: Path | None) -> bool:
+    """Whether the home is there that the workspace lies in; says so where it is not."""
+    data = os.environ.get("TALM_HOME") or os.environ.get("XDG_DATA_HOME") or "~"
+    try:
+        (workspace or Path(data)).expanduser()
+    except RuntimeError:
+        # Loaded only now: it takes as long as the first frame.
+        from talm_core.errors import WorkspaceError
+        from talm_core.storage.workspace import Workspace
+
+        try:
+            Workspace(workspace)
+        except WorkspaceError as error:
+            sys.stderr.write(f"talm-tui: {error}\n")
+            return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,7 +138,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     command = [sys.executable, "-P", "-m", "talm_tui"]
     if options.workspace is not None:
-        command += ["--workspace", str(options.workspace.absolute())]
+        command += ["--workspace", str(options.workspace.expanduser().absolute())]
     host = options.host or web.HOST
     port = web.PORT if options.port is None else options.port
     return web.serve(command, host, port, options.pages or web.PAGES)

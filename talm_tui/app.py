@@ -24,7 +24,7 @@ from talm_tui.shell import preferences
 from talm_tui.shell.internals import bind, tell_escape_from_alt
 from talm_tui.shell.notifications import news
 from talm_tui.shell.own_keys import OwnKeys
-from talm_tui.shell.palette import commands
+from talm_tui.shell.palette import OtherPlaces, commands
 from talm_tui.shell.places import form_of, places
 from talm_tui.shell.theme import DARK, series, styles, themes
 from talm_tui.shell.typed import TypedApp
@@ -43,6 +43,7 @@ class TalmApp(TypedApp):
     """
 
     TITLE = "talm"
+    COMMANDS = TypedApp.COMMANDS | {OtherPlaces}
     CSS_PATH = styles("app")
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -72,7 +73,7 @@ class TalmApp(TypedApp):
             tooltip="A letter for everything on the screen you can go to",
         ),
         Binding(
-            "f1",
+            "f1,question_mark",
             "help",
             "help",
             id="app.help",

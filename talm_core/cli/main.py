@@ -7,14 +7,15 @@ not wait for what only training needs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from talm_core.runtime.process import leave
+from talm_core.runtime.standard_streams import guarded
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -121,26 +122,16 @@ def _by_name() -> dict[str, Command]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `talm`; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _set_up_streams()
+    return guarded("talm", lambda: _guarded(words))
+
+
+def _guarded(words: list[str]) -> int:
     if words in (["--version"], ["version"]):
         return show_version()
     try:
         return _main(_command_first(words))
-    except BrokenPipeError:
-        # Whoever read this has seen enough. Nothing more can be written, not even at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _set_up_streams() -> None:
-    # What a terminal or a pipe cannot show is replaced; it never ends a run.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def show_version(_: Call | None = None) -> int:
@@ -198,6 +189,7 @@ def _main(words: list[str]) -> int:
     from talm_core.errors import InputError, TalmError
     from talm_core.runtime.render import plain
     from talm_core.storage.workspace import Workspace
+    from talm_core.system.refusals import refusal
 
     if not words or words[0] in ("-h", "--help"):
         return _help([])
@@ -218,6 +210,12 @@ def _main(words: list[str]) -> int:
         return INVALID
     except TalmError as error:
         sys.stderr.write(f"talm: {plain(str(error))}\n")
+        return FAILED
+    except (OSError, MemoryError) as error:
+        said = refusal(error, Path.cwd())
+        if not said:
+            raise
+        sys.stderr.write(f"talm: {plain(said)}\n")
         return FAILED
 
 

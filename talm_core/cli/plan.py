@@ -13,9 +13,9 @@ from talm_core.data.manifest import Manifest
 from talm_core.errors import InputError, Problem
 from talm_core.jobs.pretrain.check import given
 from talm_core.jobs.pretrain.config import PretrainConfig
-from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import build
 from talm_core.system import hardware
+from talm_core.system.foreign_text import wrapped
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 from talm_core.training.concerns import Concern, Reason, concerns, reasons
 from talm_core.training.estimate import Plan, plan

@@ -9,7 +9,7 @@ from typing import Any
 
 from talm_core.cli.call import DONE, STOPPED, Call
 from talm_core.cli.output import Delayed, output
-from talm_core.errors import InputError, Problem, UnforeseenError
+from talm_core.errors import DoneError, InputError, Problem, UnforeseenError
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import control, runner
@@ -18,6 +18,7 @@ from talm_core.settings.command_line import command_line
 from talm_core.settings.schema import JobConfig, build
 from talm_core.settings.toml import config_class
 from talm_core.storage.workspace import name_key
+from talm_core.training.checkpoint import checkpoints
 
 
 def run_job(call: Call, spec: JobSpec) -> int:
@@ -79,6 +80,15 @@ def _resume(
 
 
 def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool = False) -> int:
+    try:
+        return _do(call, config, resume=resume, override=override)
+    except DoneError:
+        # Its process may have been killed before it could say so.
+        call.tell(f"{config.artifact} is done as it is asked for here: nothing is left to do")
+        raise
+
+
+def _do(call: Call, config: JobConfig, *, resume: bool, override: bool) -> int:
     if call.detach:
         directory = runner.start(config, call.workspace, resume=resume, override=override)
         return _detached(call, directory, config)
@@ -88,6 +98,11 @@ def _work(call: Call, config: JobConfig, *, resume: bool = False, override: bool
     except UnforeseenError as error:
         log = call.workspace.directory_of(config) / runner.LOG_FILE
         raise UnforeseenError(f"{error}\ntalm: the traceback is in {log}") from error
+    except BrokenPipeError:
+        # Whoever read what it says has gone: it has saved and ended, and told nobody.
+        directory = call.workspace.directory_of(config)
+        _tell_stopped(call, config, directory, _newest(directory))
+        return STOPPED
     directory = call.workspace.directory_of(config)
     if isinstance(last, Finished):
         _tell_done(call, config)
@@ -111,6 +126,13 @@ def _run(
     with Delayed(lambda: output(as_json=call.as_json)) as show:
         last = runner.run(config, call.workspace, resume=resume, override=override, on_event=told)
     return last, saved
+
+
+def _newest(directory: Path) -> Checkpointed | None:
+    """The newest checkpoint as if its run had said so."""
+    for step, path in reversed(checkpoints(directory)):
+        return Checkpointed(step=step, directory=path.name, bytes=0, seconds=0.0)
+    return None
 
 
 def _detached(call: Call, directory: Path, config: JobConfig) -> int:

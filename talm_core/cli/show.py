@@ -14,12 +14,12 @@ from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of, specs
 from talm_core.jobs.spec import JobSpec, load
 from talm_core.runtime import render
 from talm_core.runtime.artifacts import fitting, full_name, resolve
+from talm_core.runtime.events import Evaluated, Sampled
 from talm_core.runtime.history import History
-from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.overview import Overview, Overviews
 from talm_core.runtime.runner import Status
 from talm_core.settings.schema import settings_of
-from talm_core.storage import artifact_files
+from talm_core.storage import artifact_files, unfinished
 from talm_core.storage.workspace import Artifact
 from talm_core.training.checkpoint import checkpoints
 
@@ -30,6 +30,7 @@ def list_artifacts(call: Call) -> int:
     """A table of everything in the workspace, or of some kinds; with --json one object a line."""
     kinds, problems = _kinds(call.given.values.get("kind", ()))
     call.require(problems)
+    unfinished.sweep(call.workspace.root)
     overviews = Overviews(call.workspace)
     by_kind = {kind: overviews.all(kind) for kind in kinds}
     if call.as_json:
@@ -152,10 +153,9 @@ def show(call: Call) -> int:
     artifact = resolve(call.workspace, str(name))
     if count:
         return _show_documents(call, artifact, count, seed)
-    item = Overviews(call.workspace).of(artifact)
-    history = History()
-    reader = JournalReader(artifact.directory)
-    history.extend(reader.read_all())
+    overviews = Overviews(call.workspace, whole=(Evaluated, Sampled))
+    item = overviews.of(artifact)
+    history = overviews.history(artifact)
     if call.as_json:
         call.say(json.dumps(_all_of(item, history)))
     else:

@@ -21,6 +21,7 @@ from talm_core.runtime.events import (
     Finished,
     Measured,
     Metrics,
+    Notice,
     Planned,
     Progress,
     Record,
@@ -158,6 +159,9 @@ def stop(call: Call) -> int:
             last = record.event
             if isinstance(last, Checkpointed):
                 saved = last
+            if isinstance(last, Notice) and last.level == "error":
+                # What kept it from saving.
+                call.tell(one_line(last.message, 500))
     if lock.held(directory):
         who = lock.owner(directory)
         call.tell(f"{artifact.name} has not ended after {_STOP_SECONDS:.0f} s ({who})")
@@ -166,6 +170,8 @@ def stop(call: Call) -> int:
     if isinstance(last, Finished):
         call.tell(f"{artifact.name} was finished before it could be stopped")
         return DONE
+    if isinstance(last, Failed):
+        return _ending(call, artifact, last)
     kept = f"; saved step {saved.step:,} in {saved.directory}" if saved else ""
     call.tell(f"{artifact.name} was stopped{kept}")
     _tell_how_to_go_on(call, directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talm_core.errors import Problem, RunError, WorkspaceError
+from talm_core.system.refusals import refusal
 
 RESERVE_BYTES = 32 << 20
 """What is left free, so that whatever else needs the disk can still go on."""
@@ -61,7 +61,7 @@ def expected(
 
 @contextmanager
 def disk_errors(directory: Path) -> Iterator[None]:
-    """Say of a disk that becomes full what to do about it.
+    """Say of what the system refuses, such as room on a full disk, what to do about it.
 
     Raises:
         RunError: instead of the system's error.
@@ -69,10 +69,9 @@ def disk_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        message = f"the disk is full: make room for {directory} and run the same again"
-        raise RunError(message) from error
+        if said := refusal(error, directory):
+            raise RunError(said) from error
+        raise
 
 
 class Room:

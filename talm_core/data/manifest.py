@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from talm_core.errors import ArtifactError, Problem
-from talm_core.storage import artifact_files
-from talm_core.storage.artifact_files import LARGE_BYTES, UnsafeFileError
+from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.atomic import write_text
+from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
 
 FILE_NAME = "manifest.json"
 VERSION = 1
+_MOST_BYTES = 64 << 20  # 200,000 shards
 
 Count = Annotated[int, Field(ge=0)]
 Split = Literal["train", "val"]
@@ -76,7 +77,7 @@ class Manifest(_Part):
         """
         path = directory / FILE_NAME
         try:
-            values: Any = json.loads(artifact_files.read_bytes(path, most=LARGE_BYTES))
+            values = read_json(path, most=_MOST_BYTES)
         except FileNotFoundError:
             hint = "prepare the data again" if directory.is_dir() else ""
             raise ArtifactError(Problem(str(path), "is missing", hint=hint)) from None
@@ -85,7 +86,7 @@ class Manifest(_Part):
             raise ArtifactError(Problem(str(path), message)) from None
         except OSError as error:
             raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ArtifactError(Problem(str(path), f"is damaged: {error}")) from None
         version = values.get("version") if isinstance(values, dict) else None
         if isinstance(version, int) and version > VERSION:

@@ -136,6 +136,8 @@ class JobSpec:
     - `saved(directory)` gives the config that was last saved with the work, as TOML, or None;
     - `afterwards(config, workspace)` gives the words of the command that makes use of the result.
 
+    `length` is the setting of which more makes a finished artifact longer, empty where none does.
+
     `goes_on` are the words before a name that go on with a job that was stopped, empty where the
     same command again does it; `begins_anew` where nothing is kept. `unit` is what its
     progress counts.
@@ -171,6 +173,7 @@ class JobSpec:
     afterwards: str = ""
     goes_on: tuple[str, ...] = ()
     begins_anew: bool = False
+    length: str = ""
     unit: str = "step"
 
     @property

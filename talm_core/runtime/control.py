@@ -34,14 +34,27 @@ def request_stop(reason: str) -> None:
     _stop[:] = [reason]
 
 
+_HURRIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Sent by somebody who, sending it again, does not want to wait."""
+
+_WARNINGS = tuple(
+    getattr(signal, name)
+    for name in ("SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR")
+    if hasattr(signal, name)
+)
+"""Sent by batch systems, limits and timers before the end comes, some of them every second."""
+
+
 def stop_on_signals() -> None:
-    """Turn SIGINT, SIGTERM and SIGHUP into a stop that saves; a second one ends at once."""
+    """Turn every signal that would end the process, and can be caught, into a stop that saves. A
+    second one of those that people send ends at once."""
 
     def handle(number: int, _: FrameType | None) -> None:
         request_stop(signal.Signals(number).name)
-        signal.signal(number, signal.SIG_DFL)
+        if number in _HURRIED:
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (*_HURRIED, *_WARNINGS):
         # `nohup` and batch systems ignore a signal on purpose.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
@@ -66,7 +79,8 @@ def leave(directory: Path, command: Command) -> None:
             number = max(time.time_ns(), newest + 1)
             atomic.write_text(folder / f"{number}-{os.getpid()}.json", to_json(command))
     except OSError as error:
-        problem = Problem("workspace", f"cannot be written: {error.strerror}", str(directory))
+        reason = error.strerror or error
+        problem = Problem("workspace", f"cannot be written: {reason}", str(directory))
         raise WorkspaceError(problem) from None
 
 
@@ -77,8 +91,19 @@ def forget(directory: Path) -> None:
         OSError: there is something else in the place of the folder.
     """
     with contextlib.suppress(FileNotFoundError), Folder(directory / FOLDER) as folder:
+        atomic.clear(folder.path)
         for name in folder.names():
             folder.remove(name)
+
+
+def stop_waits(directory: Path) -> bool:
+    """Whether a stop was said to the job in `directory` that it has not taken yet."""
+    with contextlib.suppress(OSError), Folder(directory / FOLDER) as folder:
+        for name in folder.names():
+            with contextlib.suppress(OSError):
+                if isinstance(decode_command(folder.read(name)), Stop):
+                    return True
+    return False
 
 
 class Inbox:

@@ -6,13 +6,14 @@ ends, by an exception or in order.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from talm_core.errors import InputError, TalmError, UnforeseenError
+from talm_core.errors import InputError, RunError, TalmError, UnforeseenError
 from talm_core.jobs.registry import spec_of
 from talm_core.runtime.context import JobContext, StopRequested
 from talm_core.runtime.control import Inbox, stop_reason
@@ -28,6 +29,7 @@ from talm_core.runtime.events import (
     Paused,
     Sample,
     Sampled,
+    Stage,
     Started,
     Stop,
     Stopped,
@@ -38,6 +40,7 @@ from talm_core.runtime.journal import JournalWriter
 from talm_core.settings.schema import JobConfig
 from talm_core.storage import artifact_files
 from talm_core.storage.workspace import Workspace
+from talm_core.system.refusals import refusal
 from talm_core.version import version
 
 LOG_FILE = "log.txt"
@@ -66,6 +69,8 @@ class Driver(JobContext):
         self.workspace = workspace
         self.directory = directory
         self.last: Event | None = None
+        # Of the jobs this one runs, how many are done.
+        self.stages = 0
         self._config = config
         self._spec = spec_of(config.kind)
         self._inbox = inbox
@@ -83,6 +88,7 @@ class Driver(JobContext):
 
         Raises:
             TalmError: what the job raised.
+            RunError: the system refuses what the job, or its journal, needs.
             UnforeseenError: the job broke; the traceback is in `log.txt`.
             BaseException: what the listener raised; the job has saved what it had.
         """
@@ -92,6 +98,9 @@ class Driver(JobContext):
             self._writer.close()
         if self._deaf is not None:
             raise self._deaf
+        if self._writer.failure is not None:
+            # What it said last is not written down, so that it counts as interrupted.
+            raise RunError(refusal(self._writer.failure, self.directory))
 
     def _do(self, job: Callable[[JobContext], None]) -> None:
         try:
@@ -103,12 +112,22 @@ class Driver(JobContext):
                 reason = "asked to stop" if self._deaf is None else "closed"
                 self._say(Stopped(reason=stop_reason() or reason))
         except TalmError as error:
-            kept = self._grows() and isinstance(error, InputError)
-            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
+            self._say_failed(error)
             raise
         except Exception as error:
-            self._say(self._broken(error))
+            if said := refusal(error, self.directory):
+                refused = RunError(said)
+                self._say_failed(refused)
+                raise refused from error
+            with contextlib.suppress(OSError):
+                self._say(self._broken(error))
             raise UnforeseenError(_line(error)) from error
+
+    def _say_failed(self, error: TalmError) -> None:
+        kept = self._grows() and isinstance(error, InputError)
+        # A journal that cannot be written must not hide why.
+        with contextlib.suppress(OSError):
+            self._say(Failed(message=str(error), kind=type(error).__name__, kept=kept))
 
     def emit(self, event: Event) -> None:
         """Write an event down, then tell the listener. One that raises is told nothing more, and
@@ -170,6 +189,8 @@ class Driver(JobContext):
     def _say(self, event: Event) -> None:
         self._writer.write(event)
         self.last = event
+        if isinstance(event, Stage):
+            self.stages = event.index
         if self._deaf is None:
             try:
                 self._listener(event)
@@ -184,9 +205,13 @@ class Driver(JobContext):
 
     def _broken(self, error: Exception) -> Failed:
         text = "".join(traceback.format_exception(error))
-        with artifact_files.appending(self.directory / LOG_FILE) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
-        return Failed(message=_line(error), kind="bug")
+        message = _line(error)
+        try:
+            with artifact_files.appending(self.directory / LOG_FILE) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as refused:
+            message += f" (and {LOG_FILE} cannot be written: {refused.strerror})"
+        return Failed(message=message, kind="bug")
 
 
 def _line(error: Exception) -> str:

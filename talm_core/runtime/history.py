@@ -10,7 +10,7 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from talm_core.runtime.events import (
@@ -103,6 +103,11 @@ _NOTICES = 200
 _MOST_CURVES = 64
 _TELEMETRY = 600
 _SAMPLES = 4000
+_CHARACTERS = 16 << 20  # of all samples
+_PROMPTS = 100  # at one step
+_CHECKPOINTS = 4000
+_PHASES = 100
+_MOST_SAID = 10_000
 
 
 @dataclass
@@ -188,6 +193,10 @@ class Series:
             self.columns[name] = array(column.typecode, map(column.__getitem__, kept))
 
 
+def _characters(sample: Sampled) -> int:
+    return len(sample.prompt) + len(sample.text)
+
+
 @dataclass
 class History:
     """Everything a journal has said so far, in the shape screens need it.
@@ -220,14 +229,16 @@ class History:
     began: float = 0.0
     most: int = MOST
     key: object = field(default_factory=object)
+    characters: int = 0
 
     @classmethod
-    def slim(cls, *names: str, most: int) -> History:
-        """One that keeps only these series of `METRICS`, each with at most `most` points."""
+    def slim(cls, *names: str, most: int, judged: int | None = None) -> History:
+        """One that keeps only these series of `METRICS`, each with at most `most` points, and at
+        most `judged` evaluations (None: as many)."""
         return cls(
             most=most,
             metrics=Series.of(*names, most=most),
-            evaluations=Series.of("val_loss", "bits_per_byte", most=most),
+            evaluations=Series.of("val_loss", "bits_per_byte", most=judged or most),
             said=deque(maxlen=0),
         )
 
@@ -277,15 +288,10 @@ class History:
                 self.evaluations.append(event)
                 self.last_evaluated = event
             case Sampled():
-                # A sample that was cut off is taken again after a resume.
-                said = (event.step, event.prompt)
-                self.samples = [s for s in self.samples if (s.step, s.prompt) != said]
-                self.samples.append(event)
-                if len(self.samples) > _SAMPLES:
-                    # The first and the newest stay, of the older ones every second.
-                    del self.samples[1 : _SAMPLES // 2 : 2]
+                self._take_sample(event)
             case Checkpointed():
                 self.checkpoints.append(event)
+                del self.checkpoints[:-_CHECKPOINTS]
             case Telemetry():
                 self.telemetry.append(record)
                 del self.telemetry[:-_TELEMETRY]
@@ -302,9 +308,24 @@ class History:
                 series = self.measured.setdefault(name, Series.of("value", "time", most=self.most))
                 series.add({"step": event.step, "value": value, "time": time - self.began})
 
+    def _take_sample(self, event: Sampled) -> None:
+        # One that was cut off is taken again after a resume.
+        said = (event.step, event.prompt)
+        newest = [s for s in self.samples[-_PROMPTS:] if (s.step, s.prompt) != said]
+        self.samples[-_PROMPTS:] = [*newest, event]
+        self.characters += _characters(event)
+        while len(self.samples) > _SAMPLES or (
+            self.characters > _CHARACTERS and len(self.samples) > 2
+        ):
+            # The first and the newest stay, of the older ones every second.
+            del self.samples[1 : max(2, len(self.samples) // 2) : 2]
+            self.characters = sum(map(_characters, self.samples))
+
     def _take_phase(self, record: Record) -> None:
         match event := record.event:
             case Progress():
+                if event.phase not in self.progress and len(self.progress) >= _PHASES:
+                    self.progress.clear()
                 self.progress[event.phase] = event
                 self.phase = event.phase
             case Planned():
@@ -315,6 +336,9 @@ class History:
                 self.stage = event
                 self.progress.clear()
             case Notice():
+                if len(event.message) > _MOST_SAID:
+                    event = replace(event, message=event.message[:_MOST_SAID])
+                    record = replace(record, event=event)
                 self.notices.append(record)
                 del self.notices[:-_NOTICES]
 

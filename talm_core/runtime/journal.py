@@ -22,9 +22,10 @@ from talm_core.storage import artifact_files
 FILE_NAME = "events.jsonl"
 _TAIL_BYTES = 64 * 1024
 _FAR_BYTES = 1024 * 1024
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_MOST_WAITING = 10_000  # events, a few megabytes
+# What a disk refuses now and may take later.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _READ_BYTES = 64 * 1024
+_MOST_WAITING = 10_000  # events, a few megabytes
 _MOST_STEP = 16 << 20
 
 # What bounds the memory a stranger's journal can take. The longest line talm writes is a sample.
@@ -37,22 +38,31 @@ class JournalWriter:
 
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
+        self.failure: OSError | None = None
+        """Why what was said last is not written down; nothing while all is."""
         self._descriptor = artifact_files.open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         size = os.fstat(self._descriptor).st_size
         self._waiting: deque[bytes] = deque()
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def write(self, event: Event) -> None:
-        """Append one event with the time of now. On a full disk it waits in memory for the next
-        one that finds room."""
+        """Append one event with the time of now. What the disk refuses, such as a full one, waits
+        in memory for the next one that it takes."""
         self._waiting.append(to_json(event, time=time.time()).encode() + b"\n")
+        self._write_waiting()
+        if self.failure is not None and len(self._waiting) > _MOST_WAITING:
+            raise self.failure
+
+    def _write_waiting(self) -> None:
+        self.failure = None
         try:
             while self._waiting:
                 self._append(self._waiting[0])
                 self._waiting.popleft()
         except OSError as error:
-            if error.errno not in _FULL or len(self._waiting) > _MOST_WAITING:
+            if error.errno not in _REFUSED:
                 raise
+            self.failure = error
 
     def _append(self, line: bytes) -> None:
         if self._torn:
@@ -64,8 +74,9 @@ class JournalWriter:
         self._torn = False
 
     def close(self) -> None:
-        """Close the file; twice is harmless."""
+        """Write what still waits and close the file; twice is harmless."""
         if self._descriptor >= 0:
+            self._write_waiting()
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -79,6 +90,8 @@ class JournalWriter:
 class JournalReader:
     """Reads a directory's journal from its start, a part at a time; with `last`, from so many bytes
     before its end."""
+
+    part_bytes = 0  # 0: as usual
 
     def __init__(self, directory: Path, *, last: int | None = None) -> None:
         self.path = directory / FILE_NAME
@@ -98,7 +111,7 @@ class JournalReader:
             with artifact_files.reading(self.path) as file:
                 self._look(os.fstat(file.fileno()))
                 file.seek(self._offset)
-                while not self.fault and (chunk := file.read(_READ_BYTES)):
+                while not self.fault and (chunk := file.read(self.part_bytes or _READ_BYTES)):
                     if records := self._split(chunk):
                         return records
         except OSError:
@@ -118,11 +131,12 @@ class JournalReader:
 
     def _split(self, chunk: bytes) -> list[Record]:
         self._offset += len(chunk)
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
+        *lines, tail = chunk.split(b"\n")
+        if not lines:
             self._keep(tail)
             return []
-        lines = (bytes(self._rest) + head).split(b"\n")
+        if self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
         if self._skipped:
             del lines[0]
         self._rest.clear()

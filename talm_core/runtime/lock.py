@@ -8,6 +8,7 @@ between could somebody else take it or see the job as dead.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -89,8 +90,13 @@ class Lock:
     def sign(self) -> None:
         """Write who holds the lock into it."""
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-        os.pwrite(self.descriptor, text, 0)
-        os.ftruncate(self.descriptor, len(text))
+        try:
+            os.pwrite(self.descriptor, text, 0)
+            os.ftruncate(self.descriptor, len(text))
+        except OSError as error:
+            # It is held all the same, and to delete something may be what makes room.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def release(self) -> None:
         """Give the lock back; twice is harmless."""

@@ -16,6 +16,7 @@ from talm_core.errors import (
     ArtifactError,
     BusyError,
     ConfigError,
+    DoneError,
     InputError,
     Problem,
     WorkspaceError,
@@ -82,14 +83,14 @@ def open_artifact(
     # Looked at again: somebody may have begun, and even finished, until the lock was ours.
     fresh = artifact_files.vacant(directory)
     try:
+        for left in atomic.deleted(directory.parent):
+            artifact_files.remove(left)
+        atomic.sweep(directory)
         if not fresh:
             if resume and (others := check_resumed(config, workspace)):
                 raise ArtifactError(*others)
             _check_existing(config, directory, resume=resume, override=override)
             _remember_finished(directory)
-        for left in atomic.deleted(directory.parent):
-            artifact_files.remove(left)
-        atomic.sweep(directory)
         control.forget(directory)
         atomic.write_text(directory / CONFIG_FILE, dumps(config))
     except BaseException as error:
@@ -97,7 +98,7 @@ def open_artifact(
             discard(directory, workspace)
         held.release()
         if isinstance(error, OSError):
-            raise _unwritable(directory, error) from None
+            raise unwritable(directory, error) from None
         raise
     return Opened(config, held, fresh)
 
@@ -124,10 +125,11 @@ def _lock(config: JobConfig, directory: Path, workspace: Workspace, *, fresh: bo
     except OSError as error:
         if fresh:
             discard(directory, workspace)
-        raise _unwritable(directory, error) from None
+        raise unwritable(directory, error) from None
 
 
-def _unwritable(directory: Path, error: OSError) -> InputError:
+def unwritable(directory: Path, error: OSError) -> InputError:
+    """That a directory, or one of its files, cannot be written."""
     if isinstance(error, UnsafeFileError):
         return ArtifactError(Problem(str(error.filename), str(error.strerror)))
     message = f"cannot be written: {error.strerror or error}"
@@ -161,8 +163,10 @@ def _check_existing(config: JobConfig, directory: Path, *, resume: bool, overrid
                 check_unchanged(config, directory, override=override)
             return
         message = "is finished, nothing is left to resume" if resume else "exists already"
-        hint = f"{config.to_extend(directory)}choose another name"
-        raise WorkspaceError(Problem(key, message, name, hint))
+        problem = Problem(key, message, name, f"{config.to_extend(directory)}choose another name")
+        if not resume and _as_asked(config, directory):
+            raise DoneError(problem)
+        raise WorkspaceError(problem)
     made = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")} - _OWN
     if not resume and made and spec.resumable:
         hint = "go on with it by --resume, or choose another name"
@@ -195,6 +199,15 @@ def begun(directory: Path) -> None:
     """What a finished artifact is made longer by has been begun: from here on there is no way back
     to what it was asked before."""
     artifact_files.remove(directory / FINISHED_FILE)
+
+
+def _as_asked(config: JobConfig, directory: Path) -> bool:
+    """Whether what is finished is what is asked for: its command was given again, perhaps because
+    its process was killed before it could say so."""
+    try:
+        return read_config(directory) == config
+    except InputError:
+        return False
 
 
 def _extends(config: JobConfig, directory: Path, last: Record) -> bool:
@@ -278,8 +291,11 @@ def read_config(directory: Path, name: str = CONFIG_FILE) -> JobConfig:
         text = artifact_files.read_text(path, most=_MOST_CONFIG)
     except UnsafeFileError as error:
         raise ArtifactError(Problem(str(path), str(error.strerror))) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(Problem(str(path), f"cannot be read: {error}")) from None
+    except UnicodeDecodeError as error:
+        message = f"is no UTF-8 text (byte {error.start + 1:,})"
+        raise ArtifactError(Problem(str(path), message)) from None
+    except OSError as error:
+        raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     values = sum(map(text.count, ",\n[{"))
     if values > _MOST_VALUES:
         message = f"has {values:,} values, no job has more than {_MOST_VALUES:,}"

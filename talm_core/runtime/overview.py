@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 from talm_core.errors import InputError
 from talm_core.jobs.registry import artifact_kinds, spec_of
 from talm_core.runtime import journal
-from talm_core.runtime.events import Failed, Merged, Metrics, Progress, Stage
-from talm_core.runtime.history import Extent, History
+from talm_core.runtime.events import Evaluated, Event, Failed, Merged, Metrics, Progress, Stage
+from talm_core.runtime.history import MOST, Extent, History
 from talm_core.runtime.runner import CONFIG_FILE, Status, read_config, status
 from talm_core.runtime.skimming import JournalSkimmer
 from talm_core.settings.schema import JobConfig
@@ -69,9 +69,10 @@ class Overview:
         return self.artifact.name
 
 
-def _history() -> History:
+def _history(whole: Collection[type[Event]] = ()) -> History:
     """What a list needs of a run, however long it is: hundreds of them are kept at once."""
-    return History.slim("loss_ema", most=_KEPT_POINTS)
+    judged = MOST if Evaluated in whole else _KEPT_POINTS
+    return History.slim("loss_ema", most=_KEPT_POINTS, judged=judged)
 
 
 @dataclass
@@ -112,8 +113,10 @@ class _Watched:
 class Overviews:
     """Overviews of a workspace that remember what they have read. For one thread at a time."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, whole: Collection[type[Event]] = ()) -> None:
+        """Of the kinds of events that are wanted `whole` every one is read (`history`)."""
         self.workspace = workspace
+        self._whole = whole
         self._watched: dict[Artifact, _Watched] = {}
 
     def of(self, artifact: Artifact) -> Overview:
@@ -135,9 +138,8 @@ class Overviews:
     def _of(self, artifact: Artifact) -> Overview:
         watched = self._watched.get(artifact)
         if watched is None:
-            watched = self._watched[artifact] = _Watched(
-                JournalSkimmer(artifact.directory, _POINTS)
-            )
+            reader = JournalSkimmer(artifact.directory, _POINTS, whole=self._whole)
+            watched = self._watched[artifact] = _Watched(reader, _history(self._whole))
         # Before the journal is read, so that a status is never newer than what it is shown with.
         state = status(artifact.directory)
         changed = False
@@ -150,6 +152,11 @@ class Overviews:
         if changed or watched.overview is None or watched.overview.status is not state:
             watched.overview = _look(artifact, state, watched, fault)
         return watched.overview
+
+    def history(self, artifact: Artifact) -> History:
+        """What was read for the artifact's overview."""
+        known = self._watched.get(artifact)
+        return known.history if known is not None else _history()
 
     def forget(self, artifact: Artifact) -> None:
         """Read an artifact anew the next time: it was deleted, or another took its place."""
@@ -203,7 +210,8 @@ def _look(artifact: Artifact, state: Status, watched: _Watched, fault: str) -> O
         status=state,
         config=watched.config,
         fraction=None if fraction is None else min(1.0, max(0.0, fraction)),
-        eta=eta if state.active and eta is not None and math.isfinite(eta) else None,
+        # Of one that is paused nobody knows when it is going to end.
+        eta=eta if state is Status.RUNNING and eta is not None and math.isfinite(eta) else None,
         phase=history.phase,
         progress=progress,
         metrics=metrics,

@@ -7,7 +7,6 @@ in it is markup.
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,15 +55,6 @@ def one_line(text: str, width: int = 100) -> str:
     """A text on one line with single spaces, cut to `width` characters."""
     line = " ".join(plain(_CONTROL_OR_BREAK.sub(" ", text)).split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """A text in lines of `width` characters at most, broken between words; at hyphens only what is
-    longer than a line. Line breaks of its own stay."""
-    found: list[str] = []
-    for part in text.splitlines():
-        found += textwrap.wrap(part, max(1, width), break_on_hyphens=False) or [""]
-    return found
 
 
 def count(number: float) -> str:

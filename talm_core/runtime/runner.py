@@ -11,6 +11,7 @@ outlives this one. Status is never stored: it is read off the lock and the last 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,13 +21,23 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from talm_core.errors import ArtifactError, InputError, Problem, RunError
+from talm_core.errors import ArtifactError, InputError, Problem, RunError, WorkspaceError
 from talm_core.jobs.registry import artifact_kinds
-from talm_core.runtime import control, journal, lock
+from talm_core.runtime import control, holder, journal, lock
 from talm_core.runtime.control import Inbox, request_stop
 from talm_core.runtime.driver import LOG_FILE, Driver, Listener
 from talm_core.runtime.entry import open_job
-from talm_core.runtime.events import ENDS, Command, Event, Failed, Paused, Record, Stopped, done
+from talm_core.runtime.events import (
+    ENDS,
+    Command,
+    Event,
+    Failed,
+    Paused,
+    Record,
+    Stop,
+    Stopped,
+    done,
+)
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import (
     CONFIG_FILE,
@@ -36,6 +47,7 @@ from talm_core.runtime.opening import (
     open_artifact,
     read_config,
     resumed_config,
+    unwritable,
 )
 from talm_core.settings.schema import JobConfig
 from talm_core.storage import artifact_files
@@ -167,19 +179,27 @@ def run(
         config, held, fresh = opened.config, opened.held, opened.fresh
     directory = held.directory
     finished = directory / FINISHED_FILE
+    driver = None
     try:
         job = open_job(config)
         heard = Inbox([directory, *listen])
-        driver = Driver(config, workspace, directory, heard, on_event, grows=finished.exists)
+        try:
+            driver = Driver(config, workspace, directory, heard, on_event, grows=finished.exists)
+        except OSError as error:
+            raise unwritable(directory, error) from None
         driver.drive(job)
         if finished.exists() and status(directory) is Status.DONE:
-            finished.unlink(missing_ok=True)
+            # Where it stays, it is older than what was said last, and counts no more.
+            with contextlib.suppress(OSError):
+                finished.unlink(missing_ok=True)
         return driver.last
     except InputError:
-        if fresh:
+        # What some jobs of several have made is gone on with.
+        if fresh and not (driver and driver.stages):
             discard(directory, workspace)
         if finished.exists():
-            finished.replace(directory / CONFIG_FILE)
+            with contextlib.suppress(OSError):
+                finished.replace(directory / CONFIG_FILE)
         raise
     finally:
         held.release()
@@ -259,7 +279,8 @@ def follow(
 
 
 def send(directory: Path, command: Command) -> None:
-    """Leave a command for the job that works in `directory`, whoever started it.
+    """Leave a command for the job that works in `directory`, whoever started it. A stop is heard
+    where nothing can be written, such as on a full disk, and by a job that is suspended, too.
 
     Raises:
         ArtifactError: no job is running there.
@@ -267,7 +288,13 @@ def send(directory: Path, command: Command) -> None:
     """
     if not lock.held(directory):
         raise ArtifactError(Problem(directory.name, "is not running"))
-    control.leave(directory, command)
+    try:
+        control.leave(directory, command)
+    except WorkspaceError:
+        if not isinstance(command, Stop) or not holder.end(directory):
+            raise
+    if isinstance(command, Stop):
+        holder.wake(directory)
 
 
 def ended(record: Record) -> bool:

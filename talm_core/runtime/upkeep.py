@@ -6,18 +6,19 @@ Both take the artifact's lock: nobody renames or deletes what a process works in
 from __future__ import annotations
 
 import contextlib
+import errno
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from talm_core.errors import ArtifactError, BusyError, InputError, Problem, WorkspaceError
-from talm_core.jobs.registry import artifact_kinds, artifact_of, specs
+from talm_core.jobs.registry import artifact_kinds, artifact_of, spec_of, specs
 from talm_core.runtime import lock, runner
 from talm_core.runtime.lock import Lock
 from talm_core.runtime.opening import CONFIG_FILE
 from talm_core.settings.schema import build, settings_of
 from talm_core.settings.toml import dumps
-from talm_core.storage import artifact_files, atomic
+from talm_core.storage import artifact_files, atomic, unfinished
 from talm_core.storage.artifact_files import UnsafeFileError
 from talm_core.storage.workspace import Artifact, Workspace, name_key
 
@@ -57,6 +58,7 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
         except InputError:
             text = None  # Copied here by hand, or not to be understood: left as it is.
         try:
+            atomic.sweep(directory)
             directory.rename(target)
         except OSError as error:
             raise _refused(target, error) from None
@@ -64,7 +66,45 @@ def rename(workspace: Workspace, kind: str, name: str, new: str) -> Path:
             # Only for whoever reads the file: the directory is the name, and it has been renamed.
             with contextlib.suppress(OSError):
                 atomic.write_text(target / CONFIG_FILE, text)
+    _rename_in_others(workspace, kind, name, new)
     return target
+
+
+def _rename_in_others(workspace: Workspace, kind: str, name: str, new: str) -> None:
+    """Let the settings that name an artifact name it as it is called now, where that is no change
+    to what a job goes on with. A config that cannot be read or written keeps the old name."""
+    noun = artifact_of(kind).noun
+    for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
+        with contextlib.suppress(InputError, OSError):
+            config = runner.read_config(user.directory)
+            changed = {
+                item.key: new + value[len(name) :]
+                for item in settings_of(type(config))
+                if noun in (item.setting.picks, item.setting.names)
+                and (item.setting.resume or not spec_of(config.kind).resumable)
+                and isinstance(value := getattr(config, item.key), str)
+                and (value == name or value.startswith(f"{name}/"))
+            }
+            if changed:
+                text = dumps(build(type(config), config.model_dump() | changed))
+                atomic.write_text(user.directory / CONFIG_FILE, text)
+
+
+def users(workspace: Workspace, kind: str, name: str) -> list[str]:
+    """What has a setting that names the artifact, such as the runs that learn from a dataset."""
+    found = []
+    noun = artifact_of(kind).noun
+    for user in (item for other in artifact_kinds() for item in workspace.artifacts(other)):
+        with contextlib.suppress(InputError):
+            config = runner.read_config(user.directory)
+            named = [
+                getattr(config, item.key)
+                for item in settings_of(type(config))
+                if noun in (item.setting.picks, item.setting.names)
+            ]
+            if any(value == name or str(value).startswith(f"{name}/") for value in named):
+                found.append(user.name)
+    return found
 
 
 def _refuse_half_of_a_quickstart(workspace: Workspace, name: str) -> None:
@@ -83,6 +123,7 @@ def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
         WorkspaceError: the disk refuses, or something could not be removed (says what is left).
         BusyError: a process works in it, or a run learns from it.
     """
+    unfinished.sweep(workspace.root)
     directory = _existing(workspace, kind, name)
     if artifact_of(kind).kept_open:
         _refuse_what_is_read(workspace, kind, directory)
@@ -102,8 +143,10 @@ def delete(workspace: Workspace, kind: str, name: str) -> Deleted:
     if refused:
         raise _remains(name, left, refused[0])
     parent = directory.parent
-    if parent != workspace.folder(kind) and not any(parent.iterdir()):
-        parent.rmdir()
+    if parent != workspace.folder(kind):
+        # Refused where others lie there; and somebody else may have done it.
+        with contextlib.suppress(OSError):
+            parent.rmdir()
     return Deleted(before, kept_in)
 
 
@@ -163,6 +206,10 @@ def _held(directory: Path) -> AbstractContextManager[object]:
     except BusyError:
         raise BusyError(Problem(directory.name, "is running: stop it first")) from None
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and not artifact_files.occupied(directory / lock.FILE_NAME):
+            # Nobody can have locked it, and to put it away may be what makes room.
+            return contextlib.nullcontext()
         raise _refused(directory, error) from None
 
 

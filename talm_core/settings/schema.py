@@ -30,6 +30,7 @@ class Setting:
     `help` is one line. `more` is what the form shows beside the focused field: what it costs and
     what is usual. `flags` are short or original names of the command-line flag; the long flag is
     always the field's name with dashes. `picks` says what a form offers instead of typing.
+    `names` is what it names without a list to pick from: an artifact, or something in it.
     `bare`: on the command line it may stand without its flag, after what is positional. `also` are
     other names of values and what they mean. `resume` marks settings that may differ when a run is
     resumed. `only_with` names another setting and the values of it with which this one counts; with
@@ -45,6 +46,7 @@ class Setting:
     flags: tuple[str, ...] = ()
     advanced: bool = False
     picks: Kind = "text"
+    names: Kind | None = None
     resume: bool = False
     positional: bool = False
     bare: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import cast
+from typing import Any, cast
 
 from talm_core.errors import ConfigError, Problem, nearest
 from talm_core.jobs.registry import known, spec_of, specs
@@ -46,18 +46,32 @@ def dumps(config: JobConfig) -> str:
     return tomlkit.dumps(document)
 
 
+def parsed(text: str, *, where: str) -> dict[str, Any]:
+    """What a TOML text says.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        # Editors on Windows put a mark in front.
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        why = str(error)
+    except ValueError:
+        # None of TOML's own, and its words are for programmers.
+        why = "a number in it has thousands of digits"
+    except RecursionError:
+        why = "it is nested too deeply"
+    raise ConfigError(Problem(where, f"is not valid TOML: {why}"))
+
+
 def loads(text: str, *, where: str = "config.toml") -> JobConfig:
     """The config a TOML text holds.
 
     Raises:
         ConfigError: not TOML, no known job, a version from a newer talm, or wrong settings.
     """
-    try:
-        # Editors on Windows put a mark in front.
-        values = tomllib.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
-        # A ValueError that is none of TOML's own: a number of thousands of digits.
-        raise ConfigError(Problem(where, f"is not valid TOML: {error}")) from None
+    values = parsed(text, where=where)
     job = values.pop("job", None)
     version = values.pop("version", CONFIG_VERSION)
     if not isinstance(job, str) or not known(job):

@@ -164,6 +164,11 @@ def open_folder(path: Path) -> int:
     return os.open(path, _DIRECTORY)
 
 
+def null_device() -> int:
+    """A descriptor of the null device, which takes whatever is written and holds nothing."""
+    return os.open(os.devnull, os.O_RDWR)
+
+
 def reading(path: Path) -> IO[bytes]:
     """An artifact's own file, open to be read. Raises as `open_own`."""
     return os.fdopen(open_own(path), "rb")
@@ -220,10 +225,11 @@ class Folder:
             path.mkdir(exist_ok=True)
         return cls(path)
 
-    def names(self) -> list[str]:
-        """What lies in it, without what is hidden, in order."""
+    def names(self, *, hidden: bool = False) -> list[str]:
+        """What lies in it, in order; with what is `hidden`, or without."""
         with os.scandir(self._descriptor) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            names = [entry.name for entry in entries]
+        return sorted(name for name in names if hidden or not name.startswith("."))
 
     def read(self, name: str, *, most: int = SMALL_BYTES) -> bytes:
         """What one of its files holds."""

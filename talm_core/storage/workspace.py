@@ -44,6 +44,19 @@ def user_path(text: str) -> Path:
         return Path(text)
 
 
+def new_path(text: str, *, key: str) -> Path:
+    """The same, absolute, for something that is to be made there.
+
+    Raises:
+        WorkspaceError: it is in the home of a user there is not; `key` is the setting it came from.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        message = "begins with ~, and there is no such user or home"
+        raise WorkspaceError(Problem(key, message, text, "give the path without ~")) from None
+
+
 def there(look: Callable[[], bool]) -> bool:
     """What `path.is_file` and its like answer; False where the system cannot even look, such as
     for a name that is too long."""
@@ -66,9 +79,13 @@ class Workspace:
     """A root directory and the artifacts below it. Nothing is created before it is needed."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        """Take `root`, else `$TALM_HOME`, else the platform's directory for user data."""
+        """Take `root`, else `$TALM_HOME`, else the platform's directory for user data.
+
+        Raises:
+            WorkspaceError: it is in the home of a user there is not.
+        """
         chosen = root or os.environ.get("TALM_HOME") or platformdirs.user_data_dir("talm")
-        self.root = Path(chosen).expanduser().absolute()
+        self.root = new_path(str(chosen), key="workspace")
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -179,10 +196,12 @@ class Workspace:
 
 def _directories(parent: Path) -> list[Path]:
     try:
-        return [
-            Path(entry.path)
-            for entry in os.scandir(parent)
-            if entry.is_dir() and not entry.name.startswith(".")
-        ]
+        with os.scandir(parent) as entries:
+            # One by one: of a link that leads to itself, nothing can be known.
+            return [
+                Path(entry.path)
+                for entry in entries
+                if not entry.name.startswith(".") and there(entry.is_dir)
+            ]
     except OSError:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
@@ -22,3 +23,12 @@ def plain(text: str) -> str:
 def line(text: str) -> str:
     """`plain`, in one line: runs of white space become a single space."""
     return " ".join(plain(text).split())
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines of `width` characters at most, broken between words; at hyphens only what is
+    longer than a line. Line breaks of its own stay."""
+    found: list[str] = []
+    for part in text.splitlines():
+        found += textwrap.wrap(part, max(1, width), break_on_hyphens=False) or [""]
+    return found

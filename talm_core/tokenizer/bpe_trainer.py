@@ -9,24 +9,12 @@ from pathlib import Path
 
 from talm_core.tokenizer.compilation import make_ready
 from talm_core.tokenizer.counting import Part, count_pieces
-from talm_core.tokenizer.merging import Merge, Merger
+from talm_core.tokenizer.merging import Merger
 from talm_core.tokenizer.patterns import DEFAULT_REGEX_PATTERN
-from talm_core.tokenizer.vocabulary import Vocabulary
-
-SINGLE_BYTES = 256
+from talm_core.tokenizer.ranks import SINGLE_BYTES, extend, from_tokens, single_bytes
+from talm_core.tokenizer.vocabulary import ordinary
 
 PathLike = str | os.PathLike[str]
-
-
-def extend(tokens: list[bytes], merges: Iterable[Merge]) -> None:
-    """Append what each merge gives to the bytes of all ids so far."""
-    for merge in merges:
-        tokens.append(tokens[merge.left] + tokens[merge.right])
-
-
-def single_bytes() -> list[bytes]:
-    """The bytes of the first 256 ids."""
-    return [bytes([byte]) for byte in range(SINGLE_BYTES)]
 
 
 def learn(texts: Iterable[str], pattern: str, vocab_size: int) -> list[bytes]:
@@ -43,19 +31,6 @@ def learn_parts(parts: Iterable[Part], pattern: str, vocab_size: int) -> list[by
     for merges in Merger(pieces, vocab_size - SINGLE_BYTES).run():
         extend(tokens, merges)
     return tokens
-
-
-def from_tokens(
-    name: str, pattern: str, tokens: Iterable[bytes], special_tokens: Iterable[str]
-) -> Vocabulary:
-    """The vocabulary of the tokens that were learned. Bytes that came out of two merges keep the
-    place of the first, and what follows moves up; ids of special tokens follow the ranks, in the
-    order given."""
-    ranks = {token: rank for rank, token in enumerate(dict.fromkeys(tokens))}
-    special = dict.fromkeys(special_tokens)
-    return Vocabulary(
-        name, pattern, ranks, {text: len(ranks) + index for index, text in enumerate(special)}
-    )
 
 
 class TokenizerTrainer:
@@ -94,7 +69,8 @@ class TokenizerTrainer:
         as line feeds.
 
         Raises:
-            ValueError: neither files nor text, or a vocabulary below 256.
+            ValueError: neither files nor text, a vocabulary below 256, or a special token that is
+                an ordinary token as well.
             FileExistsError: the file exists already.
 
         Warns:
@@ -111,6 +87,9 @@ class TokenizerTrainer:
         chunks = read(files, file_read_chunksize) if files else [text or ""]
         tokens = learn(chunks, self.regex_pattern, vocab_size)
         vocabulary = from_tokens(self.name, self.regex_pattern, tokens, self._special_tokens)
+        for special in self._special_tokens:
+            if ordinary(special, vocabulary.ranks) is not None:
+                raise ValueError(f"special token {special!r} is a token of the vocabulary as well")
         reached = len(vocabulary.ranks)
         if reached < vocab_size:
             message = f"The text is too short for {vocab_size} tokens: it gives {reached}"

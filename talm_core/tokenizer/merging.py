@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from talm_core.tokenizer.jit import Scalar, compiled, inner
+from talm_core.tokenizer.ranks import Merge
 
 # What lies together is read together: a position of the text is a token, its length in bytes
 # (at its first and its last byte) and the number of its piece; a pair is both its ids in one
@@ -55,15 +56,6 @@ class Pieces:
     data: Bytes
     lengths: Shorts
     counts: Longs
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """A pair of ids that became one: `count` is how often it occurred in the corpus."""
-
-    left: int
-    right: int
-    count: int
 
 
 class Merger:

@@ -15,7 +15,6 @@ import tiktoken
 
 from talm_core.errors import ArtifactError, Problem, RunError
 from talm_core.tokenizer.patterns import CUTTABLE
-from talm_core.tokenizer.splitter import splitter
 from talm_core.tokenizer.vocabulary import Vocabulary
 
 # Some 600,000 spaces in a row are more than tiktoken's regular expressions survive.
@@ -122,6 +121,9 @@ class Tokenizer(tiktoken.Encoding):
     def _ids_by_pieces(self, text: str) -> npt.NDArray[np.uint32]:
         """The same ids by another library's regular expressions, which are slower and survive."""
         ids: list[int] = []
+        # Not at the top: few texts need it, and it loads numba.
+        from talm_core.tokenizer.splitter import splitter
+
         for piece in splitter(self._pat_str).pieces(text):
             ids += self._encode_single_piece(piece)
         return np.array(ids, np.uint32)

@@ -24,8 +24,7 @@ from talm_core.storage import artifact_files, atomic
 from talm_core.storage.artifact_files import LARGE_BYTES
 from talm_core.storage.workspace import Workspace, there, user_path
 from talm_core.tokenizer import foreign
-from talm_core.tokenizer.byte_level import BYTES as HIDDEN
-from talm_core.tokenizer.byte_level import hidden
+from talm_core.tokenizer.byte_level import BYTES, hidden
 
 FILE_NAME = "tokencoder.json"
 VERSION = 1
@@ -228,16 +227,27 @@ def _check_special_tokens(
             raise _damaged(path, f"special token {text!r} shares its id", identifier)
         seen.add(identifier)
         try:
-            same = ranks.get(text.encode())
+            same = ordinary(text, ranks)
         except UnicodeEncodeError:
             raise _damaged(path, f"special token {text!r} is not valid Unicode") from None
-        if same is None and all(character in HIDDEN for character in text):
-            same = ranks.get(hidden(text))
         if same is not None:
             message = (
                 f"special token {text!r} with id {identifier} is ordinary token {same} as well"
             )
             raise _damaged(path, message, hint="rename it, such as <|name|>")
+
+
+def ordinary(special_token: str, ranks: Mapping[bytes, int]) -> int | None:
+    """The rank of a special token that is an ordinary one as well: its text is, or is how some
+    token is written in `tokenizer.json` and GGUF.
+
+    Raises:
+        UnicodeEncodeError: it has a lone surrogate.
+    """
+    same = ranks.get(special_token.encode())
+    if same is None and all(character in BYTES for character in special_token):
+        same = ranks.get(hidden(special_token))
+    return same
 
 
 def find_vocabulary(workspace: Workspace, text: str, *, key: str) -> Path:

@@ -19,7 +19,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 
 from talm_core.errors import ArtifactError, InputError, Problem, RunError, TalmError, nearest
 from talm_core.storage import artifact_files, atomic
+from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
 
 INDEX = "checkpoint.json"
@@ -129,16 +129,23 @@ def glance(directory: Path) -> Found:
     return Found()
 
 
-def best(directory: Path) -> tuple[int, float] | None:
+def best(directory: Path, *, certain: bool = False) -> tuple[int, float] | None:
     """Step and validation loss of the best checkpoint that was evaluated, unchecked; the newest of
-    equals. None where none was."""
+    equals. None where none was. One that cannot be read now is passed over.
+
+    Raises:
+        RunError: with `certain`, one cannot be read now, which may be the best.
+    """
     scores = []
     for step, path in checkpoints(directory):
         try:
             state = _index(path)["state"]
             if state["evaluated_step"] == step:
                 scores.append((float(state["evaluated"]["val_loss"]), -step))
-        except (ArtifactError, RunError, KeyError, TypeError, ValueError):
+        except RunError:
+            if certain:
+                raise
+        except (ArtifactError, KeyError, TypeError, ValueError):
             continue
     loss, step = min((score for score in scores if math.isfinite(score[0])), default=(0.0, 0))
     return (-step, loss) if step else None
@@ -229,7 +236,7 @@ def _require_own_files(path: Path) -> None:
 def _index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     try:
-        index = json.loads(artifact_files.read_bytes(file))
+        index = read_json(file)
         if not isinstance(index, dict):
             raise ValueError("it holds no JSON object")
         version = index["version"]
@@ -282,10 +289,11 @@ def write(
     keep: int,
     expected_bytes: int,
     level: int = 0,
+    told: Callable[[str], object] = lambda _: None,
 ) -> Path:
     """Publish a checkpoint: `fill` writes its files into a temporary directory. Returns the
     path; older checkpoints beyond the `keep` newest, the best one and that of the step `level` are
-    removed after.
+    removed after, and `told` is what could not be.
 
     Raises:
         RunError: the disk has too little room or refuses; what was there before is untouched.
@@ -306,7 +314,7 @@ def write(
             (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
-    _prune(directory, step, keep, level)
+    _prune(directory, step, keep, level, told)
     return path
 
 
@@ -368,19 +376,36 @@ def go_back(directory: Path, step: int, finished: int) -> None:
         raise RunError(f"{directory} cannot be changed: {error.strerror}") from None
 
 
-def _prune(directory: Path, step: int, keep: int, level: int) -> None:
-    known = checkpoints(directory)
+def _prune(
+    directory: Path, step: int, keep: int, level: int, told: Callable[[str], object]
+) -> None:
+    """Remove what is not to be kept. What the system refuses now is for the next time: the
+    checkpoint that was just written is there."""
+    try:
+        for left in atomic.deleted(directory):
+            artifact_files.remove(left)
+        known = checkpoints(directory)
+        leader = best(directory, certain=True) or (0, 0.0)
+    except (OSError, RunError) as error:
+        told(f"old checkpoints could not be looked at: {getattr(error, 'strerror', None) or error}")
+        return
     # A run that is at `step` and finds a later checkpoint could not use it when it began.
     later = [path for number, path in known if number > step]
-    leader = best(directory) or (0, 0.0)
     old = [path for number, path in known if number <= step][:-keep]
     kept = {name_of(leader[0]), name_of(level)}
     for path in later + [path for path in old if path.name not in kept]:
-        _remove(path)
+        try:
+            refused = _remove(path)
+        except OSError as error:
+            refused = [error]
+        if refused:
+            reason = refused[0].strerror or refused[0]
+            told(f"{path.name} is not needed any more and could not be removed: {reason}")
 
 
-def _remove(path: Path) -> None:
-    """Remove a checkpoint, unless somebody holds it: then it is for the next time."""
+def _remove(path: Path) -> list[OSError]:
+    """Remove a checkpoint, unless somebody holds it: then it is for the next time. Returns what
+    could not be removed."""
     descriptor = artifact_files.open_folder(path)
     try:
         # Some network file systems have no locks; there, nobody can hold one either.
@@ -388,13 +413,12 @@ def _remove(path: Path) -> None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return
+                return []
         # Renamed first: what is half removed must not look like a checkpoint.
-        aside = Path(tempfile.mkdtemp(prefix=atomic.PREFIX, dir=path.parent))
-        path.rename(aside / path.name)
+        aside = atomic.set_aside(path)
     finally:
         os.close(descriptor)
-    artifact_files.remove(aside)
+    return artifact_files.remove(aside)
 
 
 def _sha256(file: Path) -> str:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talm_core.errors import RunError
+from talm_core.errors import ArtifactError, RunError
 from talm_core.runtime.events import Checkpointed, Notice, Progress
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training import checkpoint
@@ -60,6 +60,8 @@ class CheckpointWriter:
         self._writer.submit(int)
         self._flight: _Flight | None = None
         self._amendment: dict[str, Any] = {}
+        # What stood in the way of removing old ones, in the writer's words.
+        self.troubles: list[str] = []
         # The newest that is there or on its way; 0: none.
         self.step = 0
         self.newest: Checkpointed | None = None
@@ -96,6 +98,7 @@ class CheckpointWriter:
             keep=self._keep,
             expected_bytes=self._bytes,
             level=self._level,
+            told=self.troubles.append,
         )
         self._flight = _Flight(step, time.monotonic(), written)
         self._amendment = {}
@@ -134,7 +137,11 @@ class CheckpointWriter:
         except BaseException:
             self.step = self.newest.step if self.newest else 0
             raise
-        self.newest = checkpointed(path, flight.step, time.monotonic() - flight.began)
+        try:
+            self.newest = checkpointed(path, flight.step, time.monotonic() - flight.began)
+        except OSError as error:
+            self.step = self.newest.step if self.newest else 0
+            raise RunError(f"{path.name} was written and is gone: {error.strerror}") from None
         if self._amendment:
             checkpoint.amend(path, self._amendment)
         return self.newest
@@ -165,6 +172,7 @@ class Checkpointer:
     # The config as it is kept in a checkpoint.
     toml: str
     _saved_at: float = field(default_factory=time.monotonic)
+    _troubles: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Count the minutes between two checkpoints from here."""
@@ -229,11 +237,21 @@ class Checkpointer:
         """Say what was written meanwhile."""
         try:
             event = self.writer.collect()
-        except RunError as error:
+        except (RunError, ArtifactError) as error:
             self._not_saved(error)
             return
+        finally:
+            self._tell_troubles()
         if event is not None:
             self.control.say(event)
+
+    def _tell_troubles(self) -> None:
+        """Say what stood in the way of removing old checkpoints: each once, training goes on."""
+        while self.writer.troubles:
+            message = self.writer.troubles.pop(0)
+            if message not in self._troubles:
+                self._troubles.add(message)
+                self.control.say(Notice(message=message, level="warning"))
 
     def report_last(self) -> None:
         """Wait for what is being written and say that it is there."""
@@ -244,7 +262,7 @@ class Checkpointer:
         """Add what was found out at this step to its checkpoint, if it has one."""
         try:
             self.writer.amend(self.trainer.step, state)
-        except RunError as error:
+        except (RunError, ArtifactError) as error:
             self._not_saved(error)
 
     def save_silently(self) -> None:
@@ -260,7 +278,7 @@ class Checkpointer:
         self.writer.wait()
         self.writer.collect()
 
-    def _not_saved(self, error: RunError) -> None:
+    def _not_saved(self, error: RunError | ArtifactError) -> None:
         if self.train_state.over:
             raise error
         # Training can go on; perhaps there is room again next time.

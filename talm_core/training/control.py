@@ -143,6 +143,18 @@ class Control:
         elif command is not None:
             self._sync.hear(command)
 
+    def stop_if_asked(self, why: str) -> None:
+        """Where the run was to stop, it does, and says `why` it could not save.
+
+        Raises:
+            StopRequested: it was.
+        """
+        try:
+            self._context.poll()
+        except StopRequested:
+            self._context.emit(Notice(message=why, level="error"))
+            raise
+
     def listen(self) -> None:
         """Do what was said to the first of several processes, all together.
 

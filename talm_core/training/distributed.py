@@ -24,12 +24,16 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.distributed_c10d import _get_default_store
 from torch.distributed.rendezvous import rendezvous
 
 from talm_core.errors import RunError
 from talm_core.runtime import rank
+from talm_core.runtime.context import StopRequested
+from talm_core.runtime.control import stop_reason, stop_waits
 from talm_core.runtime.driver import LOG_FILE
 from talm_core.storage import artifact_files
+from talm_core.training.liveness import Beating, Watch
 
 _STORE = "TALM_STORE"
 _PAUSE = timedelta(days=365)  # the longest a run may be paused
@@ -48,6 +52,7 @@ class World:
     local_size: int = 1
     _control: dist.ProcessGroup | None = None
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _life: Beating | Watch | None = None
 
     @property
     def is_main(self) -> bool:
@@ -92,7 +97,7 @@ class World:
             server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
             for number in range(1, self.size):
                 self._children.append(self._child(number, server.port, directory, workspace))
-            self._wait_for_children(server)
+            self._wait_for_children(server, directory)
             store = server
         elif _STORE in os.environ:
             store = TCPStore("127.0.0.1", int(os.environ[_STORE]), is_master=False)
@@ -104,6 +109,13 @@ class World:
             dist.init_process_group(backend)
         else:
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size)
+        # Of its own: a store that is waited at answers nobody else.
+        own: Store = _get_default_store().clone()  # type: ignore[attr-defined]
+        if self.is_main:
+            pids = {number: child.pid for number, child in enumerate(self._children, 1)}
+            self._life = Watch(own, self.size, directory, pids)
+        else:
+            self._life = Beating(own, self.rank)
         self._control = dist.new_group(backend="gloo", timeout=_PAUSE)
 
     def _child(
@@ -122,10 +134,12 @@ class World:
                 env=os.environ | {key: str(value) for key, value in more.items()},
             )
 
-    def _wait_for_children(self, store: TCPStore) -> None:
+    def _wait_for_children(self, store: TCPStore, directory: Path) -> None:
         deadline = time.monotonic() + _JOIN_SECONDS
         names = [f"here/{number}" for number in range(1, self.size)]
         while not store.check(names):
+            if stop_reason() is not None or stop_waits(directory):
+                raise StopRequested
             ended = self._ended()
             if ended or time.monotonic() > deadline:
                 raise RunError(f"{ended or 'not all processes began'}; see {LOG_FILE}")
@@ -139,6 +153,8 @@ class World:
                 if not failed:
                     dist.barrier(group=self._control)
                 dist.destroy_process_group()
+        if self._life is not None:
+            self._life.close()
         for child in self._children:
             assert child.stdin is not None
             try:
@@ -159,7 +175,8 @@ class World:
         deadline = time.monotonic() + 5
         while self._children and not self._ended() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        who = self._ended() or "another process of this run ended"
+        frozen = self._life.verdict if isinstance(self._life, Watch) else ""
+        who = frozen or self._ended() or "another process of this run ended"
         return RunError(
             f"{who}, and the others with it; go on from the last checkpoint by --resume"
         )

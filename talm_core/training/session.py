@@ -84,17 +84,22 @@ class Session:
             in_order = True
             raise
         except TalmError:
-            if self.loop is not None:
-                self.loop.report_last()
+            self._report_last()
             raise
         except RuntimeError as error:
             lost = self.sync.lost(error)
             if lost is None:
                 raise
-            if self.loop is not None:
-                self.loop.report_last()
+            self._report_last()
+            self.control.stop_if_asked(str(lost))
             raise lost from None
         finally:
             if self.writer is not None:
                 self.writer.close()
             self.sync.close(failed=not in_order)
+
+    def _report_last(self) -> None:
+        """Say what was written meanwhile; nothing that stands in the way hides why the run ends."""
+        if self.loop is not None:
+            with contextlib.suppress(TalmError, StopRequested):
+                self.loop.report_last()

@@ -81,8 +81,9 @@ class Overlaid:
 
     @property
     def ink(self) -> str:
-        """The colour that goes with the letter; the first is the chart's own run's."""
-        return SERIES[1 + LETTERS.index(self.letter) % (len(SERIES) - 1)]
+        """The colour that goes with the letter; the first two are those of the chart's own run and
+        its validation."""
+        return SERIES[2 + LETTERS.index(self.letter) % (len(SERIES) - 2)]
 
 
 class Curves:

@@ -7,7 +7,9 @@ line. It is laid out once as primitives, in pixels, which each format only write
 
 from __future__ import annotations
 
+import colorsys
 import csv
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from talm_core.storage import atomic
 from talm_core.system.foreign_text import plain
 from talm_tui.charts import plot, raster
 from talm_tui.charts.canvas import Layer
-from talm_tui.charts.ink import BRIGHT, MARK, RAW
+from talm_tui.charts.ink import BRIGHT, LETTERS, MARK, RAW, SERIES
 from talm_tui.charts.plot import Curve, View
 from talm_tui.shell.theme import series
 
@@ -66,14 +68,15 @@ Shape = Line | Diamond | Text
 
 
 def write(folder: Path, name: str, title: str, curves: Sequence[Curve], view: View) -> list[Path]:
-    """Write `name.svg`, `name.png` and `name.csv`; returns their paths.
+    """Write `name.svg`, `name.png` and `name.csv`, or `name-2` and so on where one of them is
+    there already; returns their paths.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shapes = list(drawing(title, curves, view))
-    paths = [folder / f"{name}{suffix}" for suffix in (".svg", ".png", ".csv")]
+    paths = _free(folder, name)
     atomic.write_text(paths[0], svg(shapes))
     with atomic.new_file(paths[1]) as temporary:
         write_png(shapes, temporary)
@@ -81,6 +84,15 @@ def write(folder: Path, name: str, title: str, curves: Sequence[Curve], view: Vi
         writer = csv.writer(file)
         writer.writerows(rows(curves))
     return paths
+
+
+def _free(folder: Path, name: str) -> list[Path]:
+    for number in itertools.count(1):
+        stem = name if number == 1 else f"{name}-{number}"
+        paths = [folder / f"{stem}{suffix}" for suffix in (".svg", ".png", ".csv")]
+        if not any(path.exists() or path.is_symlink() for path in paths):
+            return paths
+    raise AssertionError("numbers never end")
 
 
 def rows(curves: Sequence[Curve]) -> Iterator[tuple[object, ...]]:
@@ -121,7 +133,7 @@ def drawing(title: str, curves: Sequence[Curve], view: View) -> Iterator[Shape]:
     yield Line(((_LEFT, HEIGHT - _BOTTOM), (WIDTH - _RIGHT, HEIGHT - _BOTTOM)), _FAINT)
     yield Text((WIDTH - _RIGHT, HEIGHT - 12), view.x, _FAINT, "end")
     for layer in frame.layers:
-        colour = _colour(layer.ink)
+        colour = _colour(layer.ink, layer.letter)
         if layer.marker:
             yield from (
                 Diamond(place(float(x), float(y)), colour, layer.marker == "◆")
@@ -154,17 +166,25 @@ def _pieces(layer: Layer, frame: plot.Frame, columns: int) -> Iterator[list[Poin
 
 
 def _legend(curves: Sequence[Curve]) -> Iterator[Shape]:
-    named = [curve for curve in curves if not curve.marker]
-    for row, curve in enumerate(named):
+    for row, curve in enumerate(curve for curve in curves if len(curve.y)):
         y = _TOP + 18 + 20 * row
-        colour = _colour(curve.ink or BRIGHT)
+        colour = _colour(curve.ink or (MARK if curve.marker else BRIGHT), curve.letter)
         label = f"{curve.letter}  {curve.label}" if curve.letter else curve.label
-        yield Line(((WIDTH - 250, y - 5), (WIDTH - 225, y - 5)), colour, 3.0)
+        if curve.marker:
+            yield Diamond((WIDTH - 237.5, y - 5), colour, curve.marker == "◆")
+        else:
+            yield Line(((WIDTH - 250, y - 5), (WIDTH - 225, y - 5)), colour, 3.0)
         yield Text((WIDTH - 215, y), plain(label)[:24], colour)
 
 
-def _colour(ink: str) -> str:
+def _colour(ink: str, letter: str = "") -> str:
+    """The colour of a curve. Of the runs laid over another each has one of its own: beyond those
+    of the theme, hues as far from each other as can be."""
     colours = series(dark=False)
+    others = len(SERIES) - 2
+    if letter and (number := LETTERS.index(letter)) >= others:
+        rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.38, 0.6)
+        return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
     if ink == MARK:
         return colours["series-2"]
     return colours.get(ink, colours["series-1"])

@@ -65,6 +65,10 @@ class View:
     cursor: float | None = None
 
 
+_FEW, _FEW_SHARE = 3, 0.25
+"""So few values are drawn no larger than as a share of the greatest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """The drawn rows, each a list of (text, ink), and where x lies in them: the plot's first
@@ -288,6 +292,10 @@ def _vertical(layers: Sequence[Layer], view: View, lines: int) -> tuple[float, f
     far = 100.0 if view.log else 1e100
     low = min(far, max(-far, min(r[0] for r in ranges)))
     high = min(far, max(-far, max(r[1] for r in ranges)))
+    if not view.log and max(len(layer.y) for layer in layers) <= _FEW:
+        # Two evaluations that differ by a hair are no cliff.
+        air = max(0.0, _FEW_SHARE * max(abs(low), abs(high)) - (high - low)) / 2
+        low, high = low - air, high + air
     if not high - low > 1e-9 * max(abs(low), abs(high)):
         air = max(abs(low) * 0.05, 1e-6) if low else 0.5
         return low - air, high + air

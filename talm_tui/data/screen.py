@@ -193,6 +193,11 @@ class DataScreen(FormPlace):
 
         self.app.push_screen(PickScreen("Documents of which dataset?", done), take)
 
+    @property
+    def inside(self) -> bool:
+        """Whether documents are shown, or something in the form."""
+        return self.has_class("-documents") or super().inside
+
     def action_leave_field(self) -> None:
         """Back from the documents to the form; else as everywhere."""
         if self.has_class("-documents"):

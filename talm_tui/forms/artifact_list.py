@@ -13,7 +13,7 @@ from textual.visual import RenderOptions
 
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import ColumnSpec, load
-from talm_tui.widgets.cells import left, right
+from talm_tui.widgets.cells import left, name, right
 from talm_tui.widgets.format import ago, count, percent
 from talm_tui.widgets.status import colour
 from talm_tui.widgets.table import Table
@@ -55,8 +55,8 @@ class ArtifactLook:
             kept += 1
         self._widths = widths[:kept]
         self._when = _AGO if sum(self._widths) + _AGO <= room else 0
-        name = max(0, width - 2 - sum(self._widths) - self._when)
-        self._name = min(name, max(_LEAST_NAME, names))
+        most = max(0, width - 2 - sum(self._widths) - self._when)
+        self._name = min(most, max(_LEAST_NAME, names))
         return before != (self._name, self._when, self._widths)
 
     def _cells(self, texts: Sequence[str]) -> str:
@@ -77,7 +77,7 @@ class ArtifactLook:
         return Content.assemble(
             (row.status.glyph, colour(row.status.value)),
             " ",
-            left(row.name, self._name),
+            name(row.name, self._name),
             (self._cells(_figures(row)) + right(said, self._when), "$secondary"),
         )
 

@@ -202,7 +202,7 @@ class BrowseScreen(ModalScreen[tuple[str, ...] | None]):
         """Mark what is highlighted, or take the mark off, and go on to the next. In a path that
         is being typed, a space."""
         typed = self.query_one(Input)
-        if is_path(typed.value):
+        if is_path(typed.value) and not typed.value.endswith("/"):
             typed.insert_text_at_cursor(" ")
             return
         entry = self._current

@@ -8,9 +8,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from talm_core.errors import Problem
-from talm_core.runtime.render import wrapped
 from talm_core.settings.schema import Declared
-from talm_core.system.foreign_text import plain
+from talm_core.system.foreign_text import plain, wrapped
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.setting_help import whole
 from talm_tui.forms.state import FormState

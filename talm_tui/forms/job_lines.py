@@ -11,9 +11,9 @@ from textual.content import Content
 from talm_core.jobs.registry import artifact_of, spec_of
 from talm_core.runtime.events import Failed, Finished, Merged, Notice, Progress, Stopped
 from talm_core.runtime.history import History
-from talm_core.runtime.render import counts, label_of, wrapped
+from talm_core.runtime.render import counts, label_of
 from talm_core.runtime.runner import Status
-from talm_core.system.foreign_text import line, plain
+from talm_core.system.foreign_text import line, plain, wrapped
 from talm_tui.widgets.format import count, duration, size
 
 _BYTES = ("bytes", "byte", "B")

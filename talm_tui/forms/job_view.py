@@ -27,7 +27,7 @@ class JobKeys(Part):
     """The keys of the job that is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
+        Binding("K", "stop", "Stop", id="form.stop", tooltip="Stop the job shown", show=False),
         Binding(
             "l", "log", "Log", id="form.log", tooltip="What the job did, step by step", show=False
         ),
@@ -36,6 +36,18 @@ class JobKeys(Part):
     @property
     def _view(self) -> JobView:
         return self.place.query_one(JobView)
+
+    def why_not(self, action: str) -> str:
+        """Why it cannot be done."""
+        if self._view.artifact is None:
+            return "No job is shown here"
+        return "It is over" if action == "stop" else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Only where a job is shown."""
+        if not self.place.is_mounted or self._view.artifact is None:
+            return False
+        return action != "stop" or self._view.status.active
 
     def action_stop(self) -> None:
         """Ask the job that is shown to stop."""
@@ -79,6 +91,11 @@ class JobView(Static):
         self.artifact: Artifact | None = None
         self.status = Status.RUNNING
         self.display = False
+
+    @property
+    def over(self) -> bool:
+        """Whether a job is shown that works no more."""
+        return self.artifact is not None and not self.status.active
 
     def follow(self, artifact: Artifact) -> None:
         """Show the job in an artifact's directory from its beginning."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.reactive import reactive
 
-from talm_core.runtime.render import wrapped
+from talm_core.system.foreign_text import wrapped
 from talm_tui.forms.meaning import Meaning
 from talm_tui.widgets.format import memory
 from talm_tui.widgets.sheet import Sheet

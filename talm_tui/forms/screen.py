@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core.errors import Problem
+from talm_core.errors import Problem, WorkspaceError
 from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
@@ -22,6 +23,7 @@ from talm_core.settings.command_line import shell, words
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.foreign_text import line, plain
+from talm_tui.forms.artifact_keys import ArtifactKeys
 from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.checker import Checker, Findings, look
 from talm_tui.forms.command import CommandPreview, keep
@@ -75,6 +77,7 @@ class FormPlace(Place):
         *FormKeys.BINDINGS,
         Binding("f2", "command", "command", id="form.command", tooltip="Copy and save the command"),
         *JobKeys.BINDINGS,
+        *ArtifactKeys.BINDINGS,
     ]
 
     class Checked(Message):
@@ -94,12 +97,11 @@ class FormPlace(Place):
         super().__init__()
         self.state = FormState(self.MODEL)
         self._form: Form | None = None
-        self.have(FormKeys(self, lambda: self.form), JobKeys(self))
+        made = ArtifactKeys(self, self.MODEL.kind)
+        self.have(FormKeys(self, lambda: self.form), JobKeys(self), made)
         self.findings: Findings | None = None
         self._checker: Checker | None = None
         self._seen: tuple[tuple[Artifact, Status], ...] = ()
-
-    # --- what the places differ in ---------------------------------------------------------
 
     def options(self) -> dict[str, Options]:
         """What can be picked, by field: of what a setting names, what is done."""
@@ -151,9 +153,9 @@ class FormPlace(Place):
 
     def go_on(self, kind: str, key: str) -> None:
         """Open the next form with what was made here."""
-        artifact = self.query_one(JobView).artifact
-        if artifact is not None and self.query_one(JobView).status is Status.DONE:
-            self.talm.open_form(kind, **{key: artifact.name})
+        view = self.query_one(JobView)
+        if view.artifact is not None and view.status is Status.DONE:
+            self.talm.open_form(kind, **{key: view.artifact.name})
 
     # --- building --------------------------------------------------------------------------
 
@@ -257,7 +259,9 @@ class FormPlace(Place):
     def command(self, config: JobConfig | None = None) -> list[str]:
         """The words of the command that asks for `config`; none means what the form says now,
         right or wrong."""
-        usual = str(self.workspace.root) == str(Workspace().root)
+        usual = False
+        with contextlib.suppress(WorkspaceError):
+            usual = str(self.workspace.root) == str(Workspace().root)
         return words(
             self.MODEL,
             self.state.values if config is None else config.model_dump(),
@@ -304,8 +308,8 @@ class FormPlace(Place):
 
     def on_form_focused(self, event: Form.Focused) -> None:
         event.stop()
-        default = self.state.defaults.get(event.item.key) if event.item else None
-        self.query_one(SettingHelp).explain(event.item, default)
+        item = event.item
+        self.query_one(SettingHelp).explain(item, item and self.state.defaults.get(item.key))
 
     def on_form_changed(self, event: Form.Changed) -> None:
         event.stop()
@@ -364,20 +368,22 @@ class FormPlace(Place):
     def _follow_active(self) -> None:
         """Show a job of this kind that works already, from whatever terminal."""
         view = self.query_one(JobView)
-        if not self.SHOWS_JOBS:
-            return
-        if view.artifact is not None and view.status.active:
+        if not self.SHOWS_JOBS or (view.artifact is not None and not view.over):
             return
         for overview in self.overviews():
             if overview.status.active and overview.artifact != view.artifact:
                 view.follow(overview.artifact)
                 return
 
+    @property
+    def inside(self) -> bool:
+        """Whether a field has the focus, or a job that is over is shown."""
+        return self.focused is not None or self.query_one(JobView).over
+
     def action_leave_field(self) -> None:
         """Leave the field; with none focused, hide a job that is over."""
-        view = self.query_one(JobView)
-        if self.focused is None and view.artifact is not None and not view.status.active:
-            view.dismiss()
+        if self.focused is None and self.query_one(JobView).over:
+            self.query_one(JobView).dismiss()
         super().action_leave_field()
 
     def action_command(self) -> None:

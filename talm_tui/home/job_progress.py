@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from talm_core.jobs.registry import spec_of
 from talm_core.system.foreign_text import line
-from talm_tui.widgets.cells import left
+from talm_tui.widgets.cells import left, name
 from talm_tui.widgets.format import count, duration, percent, short_number, size
 from talm_tui.widgets.hint import with_keys
 from talm_tui.widgets.status import bar, colour, figure, steps
@@ -175,12 +175,12 @@ class ActiveJobs(Widget):
 
 def _job_line(job: Overview, width: int) -> Content:
     style = colour(job.status.value)
-    name = max(10, min(24, width - 70))
-    length = max(6, min(30, width - name - 57))
-    room = max(0, width - name - length - 11)
+    names = max(10, min(24, width - 70))
+    length = max(6, min(30, width - names - 57))
+    room = max(0, width - names - length - 11)
     return Content.assemble(
         (f"{job.status.glyph} ", style),
-        (left(job.name, name), "bold"),
+        (name(job.name, names), "bold"),
         " ",
         bar(job.fraction, length),
         f" {percent(job.fraction):>5}  ",

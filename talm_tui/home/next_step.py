@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from talm_core.runtime.overview import Overview
     from talm_tui.services.watcher import Snapshot
 
+RESUMABLE = ("stopped", "interrupted", "failed")
+"""How a run stands that can be gone on with."""
+
 WELCOME = (
     "Press {home.quickstart}: talm trains a tokenizer, prepares data and trains a small model on"
     " this machine, offline, in about a minute."
@@ -70,7 +73,7 @@ def _possible(snapshot: Snapshot, key: Callable[[str], str]) -> Iterator[str]:
 
 def resumable(runs: Iterable[Overview]) -> Overview | None:
     """The newest run that was stopped or whose process died."""
-    return next((run for run in runs if run.status.value in ("stopped", "interrupted")), None)
+    return next((run for run in runs if run.status.value in RESUMABLE[:2]), None)
 
 
 def steps() -> list[JobSpec]:

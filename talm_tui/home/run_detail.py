@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from talm_core.jobs.registry import spec_of
 from talm_core.jobs.spec import load
-from talm_core.runtime.render import extent, wrapped
-from talm_core.system.foreign_text import line
+from talm_core.system.foreign_text import line, wrapped
 from talm_tui.charts.outline import outline
 from talm_tui.home.job_progress import detail
 from talm_tui.host import host
@@ -44,6 +43,8 @@ class RunDetail(Widget):
         if run is self._run:
             return
         self._run = run
+        # Why it failed has a place on every screen: the list has no room for what to do about it.
+        self.set_class(run is not None and bool(run.message), "-failed")
         if run is not None:
             status = Content.styled(f"{run.status.glyph} {run.status.value}", colour(run.status))
             title = Content.assemble(line(run.name), "  ", status)
@@ -59,6 +60,14 @@ class RunDetail(Widget):
             if not new.is_same(old):
                 self.refresh(Region(0, y, self.size.width, 1))
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        return len(self._why(width))
+
+    def _why(self, width: int) -> list[Content]:
+        """Where there is no room for more: why it failed, whole."""
+        said = "" if self._run is None else line(self._run.message)
+        return [Content.styled(part, "$text-error") for part in wrapped(said, max(10, width))]
+
     def render(self) -> Content:
         self._lines = self._drawn()
         return Content("\n").join(self._lines)
@@ -67,6 +76,8 @@ class RunDetail(Widget):
         run, (width, height) = self._run, self.size
         if run is None or width < 20 or height < 1:
             return []
+        if self.screen.has_class("-short"):
+            return self._why(width)
         facts = width if width < 70 else min(60, width * 45 // 100)
         said = _facts(run, facts, host(self).key)[:height]
         if facts == width:
@@ -103,6 +114,8 @@ def _facts(run: Overview, width: int, key: Callable[[str], str]) -> list[Content
 
 def _standing(run: Overview) -> Iterator[tuple[str, str]]:
     """How far it is and how well it does."""
+    from talm_core.runtime.render import extent
+
     metrics = run.metrics
     if metrics is not None:
         left_over = f", {duration(run.eta)} left" if run.eta is not None else ""

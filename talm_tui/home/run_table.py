@@ -11,7 +11,7 @@ from textual.content import Content
 from talm_core.jobs.registry import spec_of
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.host import host
-from talm_tui.widgets.cells import left, right
+from talm_tui.widgets.cells import left, name, right
 from talm_tui.widgets.format import ago, brief_loss, brief_rate, count, duration, percent
 from talm_tui.widgets.status import colour, in_words, steps
 from talm_tui.widgets.table import Table
@@ -129,7 +129,7 @@ def _row(run: Overview, columns: Columns, key: Callable[[str], str]) -> Content:
     return Content.assemble(
         (run.status.glyph, style),
         " ",
-        left(run.name, columns.name - 1),
+        name(run.name, columns.name - 1),
         " ",
         (left(run.status.value, columns.state), style),
         numbers,

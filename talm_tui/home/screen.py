@@ -15,13 +15,14 @@ from talm_core.jobs.registry import spec_of, specs
 from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import line
 from talm_tui.home.job_progress import ActiveJobs, StageProgress, StageView
-from talm_tui.home.next_step import WELCOME, next_step, steps
+from talm_tui.home.next_step import RESUMABLE, WELCOME, next_step, resumable, steps
 from talm_tui.home.run_detail import RunDetail
 from talm_tui.home.run_table import RunTable
 from talm_tui.home.step import Step
 from talm_tui.shell.screen import Place
 from talm_tui.shell.theme import styles
 from talm_tui.widgets.hint import with_keys
+from talm_tui.widgets.table import AGO_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from talm_tui.services.watcher import Snapshot
 
 
-_AGO_SECONDS = 30
+_OF_A_RUN = ("open", "resume", "stop", "log")
 
 
 class HomeScreen(Place):
@@ -78,10 +79,10 @@ Jobs are processes of their own: they keep running when you quit, and are here w
         ),
         Binding("enter", "open", "open", id="home.open", tooltip="Show the chosen run live"),
         Binding("r", "resume", "resume", id="home.resume", tooltip="Resume the chosen run"),
-        Binding("k", "stop", "stop", id="home.stop", tooltip="Save and end the chosen run"),
+        Binding("K", "stop", "stop", id="home.stop", tooltip="Save and end the chosen run"),
         Binding("l", "log", "log", id="home.log", tooltip="The log of the chosen run"),
-        Binding("up", "move(-1)", "Run above", show=False, id="home.up"),
-        Binding("down", "move(1)", "Run below", show=False, id="home.down"),
+        Binding("up,k", "move(-1)", "Run above", show=False, id="home.up"),
+        Binding("down,j", "move(1)", "Run below", show=False, id="home.down"),
         Binding("pageup", "move(-10)", "Ten runs up", show=False, id="home.page_up"),
         Binding("pagedown", "move(10)", "Ten runs down", show=False, id="home.page_down"),
         Binding("home", "move(-1000000)", "First run", show=False, id="home.first"),
@@ -112,7 +113,7 @@ Jobs are processes of their own: they keep running when you quit, and are here w
     def on_mount(self) -> None:
         self.watch(self.app, "snapshot", self._workspace_changed)
         # When something was is another thing to say as time goes by.
-        self.set_interval(_AGO_SECONDS, self.query_one(RunTable).refresh)
+        self.set_interval(AGO_SECONDS, self.query_one(RunDetail).refresh)
 
     def on_resize(self, event: events.Resize) -> None:
         # What a run is doing matters more than the pipeline once there is no room for both.
@@ -188,14 +189,12 @@ Jobs are processes of their own: they keep running when you quit, and are here w
         return self.query_one(RunTable).row
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        if action in ("open", "resume", "stop", "log"):
-            if not self.is_mounted:
-                return False
-            run = self._target()
+        if action in _OF_A_RUN:
+            run = self._target() if self.is_mounted else None
             if run is None:
                 return False
             if action == "resume":
-                return run.status.value in ("stopped", "interrupted")
+                return self._to_resume() is not None
             if action == "stop":
                 return run.status.active
             if action == "open":
@@ -205,11 +204,36 @@ Jobs are processes of their own: they keep running when you quit, and are here w
     def _target(self) -> Overview | None:
         """What the keys act on: the chosen run, or the quick start it belongs to."""
         run = self._selected
-        snapshot = self.talm.snapshot
-        if run is None:
-            return _current(snapshot)
-        whole = snapshot.whole_of(run.artifact)
+        return _current(self.talm.snapshot) if run is None else self._whole(run)
+
+    def _whole(self, run: Overview) -> Overview:
+        """The quick start that a run belongs to, as long as that is not done."""
+        whole = self.talm.snapshot.whole_of(run.artifact)
         return run if whole is None or whole.status.value == "done" else whole
+
+    def _to_resume(self) -> Overview | None:
+        """What goes on by its key: the chosen run, else the one that the line above names."""
+        run = self._target()
+        if run is not None and run.status.value in RESUMABLE:
+            return run
+        # While something runs, that line speaks of it.
+        left = None if self.talm.snapshot.active else resumable(self.talm.snapshot.runs)
+        return None if left is None else self._whole(left)
+
+    def why_not(self, action: str) -> str:
+        """Why the chosen run cannot be opened, resumed or stopped."""
+        run = self._target()
+        if action not in _OF_A_RUN:
+            return super().why_not(action)
+        if run is None:
+            return f"There is no run yet: {self.talm.key('home.quickstart')} starts one"
+        status = "is running" if run.status.active else f"is {run.status.value}"
+        return f"{line(run.name)} {status}: there is nothing to {action}"
+
+    def action_back(self) -> None:
+        """Say how to leave."""
+        said = f"{self.talm.key('app.quit')} leaves talm; jobs that run go on"
+        self.notify(said, markup=False, timeout=4)
 
     def action_move(self, by: int) -> None:
         """Choose another run."""
@@ -261,8 +285,8 @@ Jobs are processes of their own: they keep running when you quit, and are here w
         self._asked = None
 
     def action_resume(self) -> None:
-        """Resume the chosen run."""
-        run = self._target()
+        """Resume the chosen run, else the one that the line above names."""
+        run = self._to_resume()
         if run is None or run.config is None:
             return
         self.talm.start_job(run.config, resume=spec_of(run.artifact.kind).resumable)

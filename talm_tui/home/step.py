@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from talm_core.jobs.spec import JobSpec
 from talm_tui.host import host
+from talm_tui.widgets import cells
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.status import colour, figure
 
@@ -90,5 +91,5 @@ class Step(Widget):
 def _row(glyph: str, style: str, name: str, said: str, width: int) -> Content:
     room = width - 3 - len(said)
     return Content.assemble(
-        (glyph, style), " ", left(name, room), " ", (right(said, len(said)), "$secondary")
+        (glyph, style), " ", cells.name(name, room), " ", (right(said, len(said)), "$secondary")
     )

@@ -28,6 +28,9 @@ from talm_tui.play.models import (
 )
 from talm_tui.play.request import FIELDS, Request, defaults, read
 
+_NOTHING = "nothing"
+"""What stands in the list for no comparison."""
+
 
 class ModelChoice(Vertical):
     """Fields for a model and for how to sample, and the line that says what is wrong with them."""
@@ -113,7 +116,7 @@ class ModelChoice(Vertical):
             editor.refresh()
         if self._list is not None:
             screen, editor = self._list
-            screen.offer(editor.options())
+            screen.offer(_listed(editor))
         self._chosen()
         self.check()
         self._found()
@@ -142,25 +145,29 @@ class ModelChoice(Vertical):
         return step_options(self.model)
 
     def _beside_options(self) -> list[tuple[str, str]]:
-        return beside_options(self.model, self.models)
+        return beside_options(self.model, step_of(self.picker("checkpoint").value), self.models)
 
     def _model_changed(self) -> None:
         """Steps are those of one run: with another model they say nothing."""
         self.picker("checkpoint").show_text(NEWEST)
+        self._drop_beside()
+        self._chosen()
+        self.check()
+
+    def _drop_beside(self) -> None:
+        """Compare with nothing where what was chosen cannot be compared with, such as itself."""
         beside = self.picker("beside")
         if beside.value not in dict(self._beside_options()):
             beside.show_text("")
-        self._chosen()
-        self.check()
 
     def on_pick_editor_opened(self, message: PickEditor.Opened) -> None:
         message.stop()
         editor = message.editor
         screen = PickScreen(
             {"model": "model", "checkpoint": "checkpoint", "beside": "compare with"}[editor.key],
-            editor.options(),
+            _listed(editor),
             text=message.text,
-            current=editor.value,
+            current=editor.value or _NOTHING,
             free="the path of one" if editor.key == "model" else "",
         )
 
@@ -170,7 +177,7 @@ class ModelChoice(Vertical):
                 if editor.key == "model":
                     # What was found meanwhile must not bring the earlier one back.
                     self._wanted = value
-                editor.choose(value)
+                editor.choose("" if value == _NOTHING else value)
 
         self._list = (screen, editor)
         self.app.push_screen(screen, take)
@@ -227,4 +234,11 @@ class ModelChoice(Vertical):
         if event.key == "model":
             self._wanted = event.text
             self._model_changed()
+        elif event.key == "checkpoint":
+            self._drop_beside()
         self.check()
+
+
+def _listed(editor: PickEditor) -> list[tuple[str, str]]:
+    """What a list offers, each with a name that can be seen."""
+    return [(value or _NOTHING, note) for value, note in editor.options()]

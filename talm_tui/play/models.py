@@ -78,9 +78,14 @@ def step_of(value: str) -> int | None:
     return int(number) if value.startswith(_STEP) and number.isdecimal() else None
 
 
-def beside_options(model: Playable | None, models: Iterable[Playable]) -> list[tuple[str, str]]:
-    """What a model can be compared with: nothing, another of its checkpoints, another model."""
+def beside_options(
+    model: Playable | None, step: int | None, models: Iterable[Playable]
+) -> list[tuple[str, str]]:
+    """What a model at a step (None: its newest) can be compared with: nothing, another of its
+    checkpoints, another model."""
     options = [("", "")]
     if model is not None:
-        options += [(step_value(step), f"of {model.name}") for step in model.steps]
+        chosen = model.steps[0] if step is None else step
+        others = (other for other in model.steps if other != chosen)
+        options += [(step_value(other), f"of {model.name}") for other in others]
     return options + [(other.name, other.note) for other in models if other is not model]

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from talm_core.errors import WorkspaceError
 from talm_core.jobs.export.config import ExportConfig
 from talm_core.settings.schema import build
-from talm_core.storage.workspace import there, user_path
+from talm_core.storage.workspace import new_path, there
 from talm_core.training.checkpoint import step_of
 from talm_tui.forms.picker import PickScreen
 from talm_tui.runs.export_line import ExportLine
@@ -32,7 +33,10 @@ FORMATS = (
 
 def _no_place(output: str) -> str:
     """Why nothing can be made there; empty where nothing is known against it."""
-    path = user_path(output)
+    try:
+        path = new_path(output, key="output")
+    except WorkspaceError as error:
+        return error.problems[0].message
     return "it exists already: choose another directory" if there(path.exists) else ""
 
 
@@ -78,6 +82,17 @@ class CheckpointControl(Part):
             return self.place.is_mounted and self._line.display
         run = self._run
         return run.artifact is not None and run.spec.makes_model and bool(run.files.checkpoints)
+
+    def why_not(self, action: str) -> str:
+        """Why it cannot be done with this run now."""
+        run = self._run
+        if action == "export_close":
+            return "No export is being written" if run.artifact is not None else ""
+        if run.artifact is None:
+            return ""
+        if not run.spec.makes_model:
+            return "There is no model here"
+        return f"{run.name} has no checkpoint yet"
 
     @property
     def _line(self) -> ExportLine:

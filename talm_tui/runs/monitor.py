@@ -239,7 +239,8 @@ class Monitor(Vertical):
             page = run_text.log_page(self.history, self.files.log)
         elif self.view == "config":
             names = {"": self._name} | {item.letter: item.name for item in self.others}
-            page = run_text.config_page(self.files.config, self._configs, names)
+            width = self.query_one("#run-page").scrollable_content_region.width
+            page = run_text.config_page(self.files.config, self._configs, names, width)
         elif self.view == "checkpoints":
             rows = run_text.checkpoint_rows(self.files.checkpoints, self.history)
             self.query_one(CheckpointList).show(rows)

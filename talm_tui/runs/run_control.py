@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from talm_core.errors import ArtifactError, InputError, Problem
+from talm_core.errors import ArtifactError, Problem
 from talm_core.jobs.registry import artifact_of
 from talm_core.runtime import runner
 from talm_core.runtime.events import (
@@ -23,9 +23,9 @@ from talm_core.runtime.events import (
 from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact, name_key
 from talm_tui.runs.shown_run import ShownRun
-from talm_tui.services.messages import Said
 from talm_tui.shell.dialogs import AskScreen, ConfirmScreen
 from talm_tui.shell.screen import Part, Place
+from talm_tui.shell.upkeep import Upkeep
 
 _RESUMABLE = (Status.STOPPED, Status.INTERRUPTED, Status.FAILED)
 _HEARD = {"checkpoint": Checkpoint, "sample": Sample, "every": EvaluateEvery}
@@ -37,10 +37,18 @@ class RunControl(Part):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "pause", id="runs.pause", tooltip="Pause or continue the run"),
-        Binding("k", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
+        Binding("K", "stop", "stop", id="runs.stop", tooltip="Save and end the run"),
         Binding("c", "checkpoint", "save", id="runs.checkpoint", tooltip="Write a checkpoint now"),
         Binding("g", "sample", "sample", id="runs.sample", tooltip="Generate a sample now"),
         Binding("r", "resume", "resume", id="runs.resume", tooltip="Resume the run"),
+        Binding(
+            "L",
+            "longer",
+            "Longer",
+            id="runs.longer",
+            show=False,
+            tooltip="Train a finished run longer",
+        ),
         Binding(
             "w",
             "every",
@@ -74,9 +82,7 @@ class RunControl(Part):
         """`renamed` gets a run as it was and as it is now."""
         super().__init__(place)
         self._run = run
-        self._renamed = renamed
-        self.moving: Artifact | None = None
-        """The run that is being renamed: for a moment it is nowhere."""
+        self.upkeep = Upkeep(place, renamed)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Only what can be done with this run now is offered."""
@@ -90,9 +96,34 @@ class RunControl(Part):
             return False
         if action == "resume":
             return self._run.status in _RESUMABLE
+        if action == "longer":
+            return self._run.status is Status.DONE and bool(self._run.spec.length)
         if action in ("rename", "delete"):
             return not self._run.status.active
         return True
+
+    def label_of(self, action: str) -> str:
+        """What `space` does to a run that is paused."""
+        return "continue" if action == "pause" and self._run.status is Status.PAUSED else ""
+
+    def why_not(self, action: str) -> str:
+        """Why it cannot be done with this run now."""
+        if self._run.artifact is None:
+            return ""
+        name, active = self._run.known.name, self._run.status.active
+        if action in _HEARD and _HEARD[action].__name__ not in self._run.spec.hears:
+            return f"{name} is a {artifact_of(self._run.known.kind).noun}, which has no such thing"
+        if action in ("pause", "stop", *_HEARD):
+            return f"{name} is {self._run.status.value}, it is not running"
+        if action == "resume":
+            key = self.talm.key("runs.longer")
+            longer = f": {key} trains it longer" if self._run.spec.length else ""
+            return f"{name} is running already" if active else f"{name} is done{longer}"
+        if action == "longer":
+            return f"{name} is not done: {self.talm.key('runs.resume')} goes on with it"
+        if action in ("rename", "delete") and active:
+            return f"{name} is running: {self.talm.key('runs.stop')} stops it first"
+        return ""
 
     def _send(self, command: Command) -> None:
         self.talm.send(self._run.known.directory, command)
@@ -134,6 +165,27 @@ class RunControl(Part):
             lambda config: self.talm.start_job(config, resume=resumable),
         )
 
+    def action_longer(self) -> None:
+        """Ask how many steps a finished run is to have, and train the rest."""
+        run, key = self._run.known, self._run.spec.length
+        metrics = self._run.history.last_metrics
+        done = metrics.step if metrics is not None else 0
+
+        def refused(text: str) -> str:
+            return _no_count(text) or ("" if int(text) > done else f"must be more than {done:,}")
+
+        def answered(answer: str | None) -> None:
+            if answer is not None:
+                self.look(
+                    "resume",
+                    lambda: runner.resumed_config(run.directory, {key: int(answer)}),
+                    lambda config: self.talm.start_job(config, resume=True),
+                )
+
+        detail = f"It has trained {done:,} steps. How many are there to be in all?"
+        screen = AskScreen(f"Train {run.name} longer", detail, "", refused, yes="trains it")
+        self.place.app.push_screen(screen, answered)
+
     # --- how often it evaluates --------------------------------------------------------------
 
     def action_every(self) -> None:
@@ -173,70 +225,13 @@ class RunControl(Part):
 
     def action_rename(self) -> None:
         """Ask for another name."""
-        run = self._run.known
-
-        def answered(new: str | None) -> None:
-            if new is not None:
-                self.moving = run
-                self._rename(run, new)
-
-        def refused(name: str) -> str:
-            try:
-                directory = self.talm.workspace.directory(run.kind, name)
-            except InputError as error:
-                return error.problems[0].message
-            return "exists already" if directory.exists() else ""
-
-        detail = "The directory is renamed with everything in it."
-        screen = AskScreen(f"Rename {run.name}", detail, run.name, refused, yes="renames")
-        self.place.app.push_screen(screen, answered)
-
-    def _rename(self, run: Artifact, new: str) -> None:
-        from talm_core.runtime import upkeep
-
-        workspace = self.talm.workspace
-        self.look(
-            "upkeep",
-            lambda: upkeep.rename(workspace, run.kind, run.name, new),
-            lambda directory: self._renamed(run, Artifact(run.kind, new, directory)),
-            changes=True,
-        )
+        self.upkeep.rename(self._run.known)
 
     def action_delete(self) -> None:
         """Count what it takes, ask, delete."""
-        from talm_core.runtime import upkeep
-
-        run = self._run.known
-        self.look("weigh", lambda: upkeep.size(run.directory), lambda size: self._ask(run, size))
-
-    def _ask(self, run: Artifact, size: int) -> None:
-        if run != self._run.artifact or len(self.place.app.screen_stack) > 1:
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._delete(run)
-
-        saved = len(self._run.files.checkpoints)
+        run, saved = self._run.known, len(self._run.files.checkpoints)
         parts = f"{saved} checkpoint{'s' if saved != 1 else ''}, journal and log"
-        detail = f"Frees {size / 1e6:,.1f} MB: {parts}. This cannot be undone."
-        question = ConfirmScreen(f"Delete {run.name} for good?", detail, yes="delete", no="keep")
-        self.place.app.push_screen(question, answered)
-
-    def _delete(self, run: Artifact) -> None:
-        from talm_core.runtime import upkeep
-
-        workspace = self.talm.workspace
-
-        def done(deleted: upkeep.Deleted) -> None:
-            text = f"{run.name} is deleted, {deleted.freed / 1e6:,.1f} MB are free"
-            if deleted.kept_in is not None:
-                text = f"{run.name} was a link and is removed; its data lies in {deleted.kept_in}"
-            self.place.app.post_message(Said(text))
-
-        self.look(
-            "upkeep", lambda: upkeep.delete(workspace, run.kind, run.name), done, changes=True
-        )
+        self.upkeep.delete(run, parts, lambda: run == self._run.artifact)
 
 
 def _no_count(text: str) -> str:

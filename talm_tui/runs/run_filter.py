@@ -73,6 +73,11 @@ class RunFilter(Vertical):
         """What was typed."""
         return self.query_one(Input).value
 
+    @property
+    def typing(self) -> bool:
+        """Whether somebody types what is to be listed."""
+        return self.query_one(Input).has_focus
+
     def open(self) -> None:
         """Let somebody type."""
         # Both at once: what is typed next belongs into the field already.

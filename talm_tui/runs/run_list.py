@@ -13,10 +13,12 @@ from textual.reactive import reactive
 
 from talm_core.jobs.registry import spec_of
 from talm_core.runtime.overview import Overview
+from talm_core.runtime.runner import Status
 from talm_core.storage.workspace import Artifact
 from talm_core.system.foreign_text import line
 from talm_tui.charts.sparkline import sparkline
 from talm_tui.runs.query import Heading, Query, shown, value_of
+from talm_tui.widgets import cells
 from talm_tui.widgets.cells import left, right
 from talm_tui.widgets.format import ago, elapsed, percent, short_number
 from talm_tui.widgets.status import colour, in_words, steps
@@ -118,8 +120,8 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Previous run", id="runs.previous", show=False),
-        Binding("down", "move(1)", "Next run", id="runs.next", show=False),
+        Binding("up,k", "move(-1)", "Previous run", id="runs.previous", show=False),
+        Binding("down,j", "move(1)", "Next run", id="runs.next", show=False),
         Binding("home", "move(-1000000)", "First run", show=False, id="runs.first"),
         Binding("end", "move(1000000)", "Last run", show=False, id="runs.last"),
         Binding("pageup", "page(-1)", "Page up", show=False, id="runs.page_up"),
@@ -166,13 +168,11 @@ class RunList(Table[Row], can_focus=True, inherit_bindings=False):
         letter and colour of the runs that lie in the chart."""
         chosen, look = self.chosen, self._look
         # Asked otherwise, somebody looks at the beginning of the answer.
-        follow = self.in_sight(self.cursor) and query == look.query
+        follow = query == look.query
         anew = query != look.query or dict(letters) != look.letters
         look.query, look.letters = query, dict(letters)
         cursor = -1 if chosen is None else _place_of(rows, chosen)
-        if self.put(rows, cursor, anew=anew) and follow:
-            # Others came or went above it; where somebody has scrolled away, that stays.
-            self.call_after_refresh(self.bring_into_sight)
+        self.put(rows, cursor, anew=anew, follow=follow)
 
     def choose_run(self, artifact: Artifact) -> None:
         """Put the cursor on a run, if it is there; says nothing about it."""
@@ -224,7 +224,7 @@ def _cell(run: Overview, column: Column) -> Content:
     style = ""
     match column.key:
         case "name":
-            text = left(run.name, width)
+            text = cells.name(run.name, width)
         case "status":
             text, style = left(run.status.value, width), colour(run.status.value)
         case "step":
@@ -259,4 +259,6 @@ def _step(run: Overview, width: int) -> str:
 def _end(run: Overview) -> str:
     if run.status.active and run.eta is not None:
         return f"{elapsed(run.eta)} left"
-    return ago(run.updated) if run.updated and not run.status.active else ""
+    if run.status.active:
+        return "paused" if run.status is Status.PAUSED else ""
+    return ago(run.updated) if run.updated else ""

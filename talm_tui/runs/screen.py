@@ -69,7 +69,7 @@ the smoothing.
 `{runs.table}` makes the table of runs large. `{runs.filter}` filters it by words and by what
 settings and results are: `n_layer>=4 val_loss<3`; `sort:val_loss` and `group:n_embd` belong there,
 too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}` renames a run,
-`{runs.delete}` deletes it.
+`{runs.delete}` deletes it; `{runs.longer}` trains one that is done longer.
 """
     CSS_PATH = styles("runs")
     AUTO_FOCUS = "RunList"
@@ -166,10 +166,18 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         letters = {key: (item.letter, f"${item.ink}") for key, item in overlaid.items()}
         runs = self.query_one(RunList)
         runs.show(rows, question.query_now, letters)
-        if self.run.artifact is not None and runs.chosen is None:
-            # A filter had left it out for a moment.
-            runs.choose_run(self.run.artifact)
+        self._agree(runs)
         question.say(sum(isinstance(row, Heading) is False for row in rows), len(there))
+
+    def _agree(self, runs: RunList) -> None:
+        """Monitor a run that is listed, unless somebody is still typing what is to be listed."""
+        if self.run.artifact is None or self.query_one(RunFilter).typing:
+            return
+        if self.run.artifact in runs.artifacts:
+            if runs.chosen is None:
+                runs.choose_run(self.run.artifact)
+        elif runs.artifacts and self._overview() is not None:
+            self.open(runs.artifacts[0])
 
     def _forget_missing(self) -> None:
         """The chosen run's directory is gone: choose another."""
@@ -231,16 +239,18 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self._changed()
 
     def _renamed(self, old: Artifact, new: Artifact) -> None:
-        overlaid, moving = self.charts.overlaid, self.control.moving
+        overlaid, moving = self.charts.overlaid, self.control.upkeep.moving
         if old in overlaid:
             self.charts.overlay(overlaid.keys() - {old})
         if old in (self.run.artifact, moving):
             self.open(new)
-        self.control.moving = None
+        self.control.upkeep.moving = None
 
     def on_open_run(self, message: OpenRun) -> None:
         message.stop()
         self.open(message.artifact)
+        if message.artifact not in self.query_one(RunList).artifacts:
+            self.query_one(RunFilter).clear()
 
     def _picked(self, artifact: Artifact) -> None:
         if artifact != self.run.artifact:
@@ -279,6 +289,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
     def on_run_filter_left(self, message: RunFilter.Left) -> None:
         message.stop()
         self.query_one(RunList).focus()
+        self._agree(self.query_one(RunList))
 
     # --- drawing -----------------------------------------------------------------------------
 
@@ -333,6 +344,13 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         if action in _OF_A_RUN:
             return self.run.name is not None
         return super().check_action(action, parameters)
+
+    @property
+    def inside(self) -> bool:
+        """Whether anything but the list of all runs is open."""
+        chart, question = self.query_one(Chart), self.query_one(RunFilter)
+        open_view = self.monitor.view != "chart" or chart.view.cursor is not None
+        return open_view or self.has_class("-table") or bool(question.text)
 
     def action_leave_field(self) -> None:
         """End reading values; else back to the chart; else give the focus back to the list; else

@@ -169,7 +169,8 @@ def _with_keys(text: str, key: KeyOf, *hints: str) -> Content:
     parts: list[str | tuple[str, str]] = [text]
     for hint in hints:
         action, _, word = hint.partition(" ")
-        parts += ["   ", (key(action), "bold $accent"), f" {word}"]
+        # A key and its word stay together.
+        parts += ["   ", (key(action), "bold $accent"), f"\u00a0{word}"]
     return Content.assemble(*parts)
 
 
@@ -251,18 +252,21 @@ def _log_lines(record: Record, history: History) -> list[str]:
 
 
 def config_page(
-    config: str, configs: Mapping[str, JobConfig | None], names: Mapping[str, str]
+    config: str, configs: Mapping[str, JobConfig | None], names: Mapping[str, str], width: int
 ) -> Content:
     """How the run's settings differ from those of the runs laid over it, then its config.toml.
     `configs` and `names` are by the runs' letters; the run's own is empty and comes first."""
     text = Content(plain(config).rstrip("\n") or "There is no config.")
     if len(configs) < 2:
         return text
-    return differences(configs, names) + Content("\n\n") + text
+    return differences(configs, names, width) + Content("\n\n") + text
 
 
-def differences(configs: Mapping[str, JobConfig | None], names: Mapping[str, str]) -> Content:
-    """A table of the settings in which runs differ, a run a column."""
+def differences(
+    configs: Mapping[str, JobConfig | None], names: Mapping[str, str], width: int
+) -> Content:
+    """A table of the settings in which runs differ, a run a column; where not all of them fit into
+    `width` cells, several, each with the first run."""
     heads = [f"{letter or '━'} {line(names[letter])}" for letter in configs]
     known = [config for config in configs.values() if config is not None]
     values = [config.model_dump() if config is not None else {} for config in configs.values()]
@@ -277,6 +281,19 @@ def differences(configs: Mapping[str, JobConfig | None], names: Mapping[str, str
         return Content.styled("The settings are the same.", _MUTED)
     table = [["", *heads], *rows]
     widths = [min(24, max(len(row[column]) for row in table)) for column in range(len(table[0]))]
+    parts = []
+    while len(widths) > 2:
+        # The setting and the run itself begin every part; at least one other stands beside them.
+        fit = 3
+        while fit < len(widths) and sum(widths[: fit + 1]) + 2 * fit <= width:
+            fit += 1
+        parts.append(_table([row[:fit] for row in table], widths[:fit]))
+        table = [row[:2] + row[fit:] for row in table]
+        widths = widths[:2] + widths[fit:]
+    return Content("\n\n").join(parts)
+
+
+def _table(table: Sequence[Sequence[str]], widths: Sequence[int]) -> Content:
     lines = []
     for number, row in enumerate(table):
         cells = [left(cell, width) for cell, width in zip(row, widths, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from textual import events
@@ -59,6 +60,8 @@ class KeyLine(Widget):
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if not enabled or not binding.show or self._typed(binding):
                 continue
+            if (label_of := getattr(node, "label_of", None)) and (text := label_of(binding.action)):
+                binding = replace(binding, description=text)
             if isinstance(node, App):
                 general.setdefault(binding.action, binding)
             elif not binding.system and binding.action not in own:

@@ -18,9 +18,8 @@ from talm_core.runtime import render
 from talm_core.runtime.events import Planned
 from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
-from talm_core.runtime.render import wrapped
 from talm_core.storage import artifact_files
-from talm_core.system.foreign_text import line, plain
+from talm_core.system.foreign_text import line, plain, wrapped
 from talm_tui.widgets.hint import plain_keys
 
 _TAIL_BYTES = 256 * 1024

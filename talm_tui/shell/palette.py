@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 from textual.app import App, SystemCommand
+from textual.command import Hit, Hits, Provider
 from textual.screen import Screen
 
 from talm_tui.host import host
+from talm_tui.shell.internals import bindings
 from talm_tui.shell.places import places
 
 
@@ -32,3 +34,39 @@ def commands(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
         key = f"Key {app.get_key_display(binding)}"
         run = partial(app.run_action, binding.action, node)
         yield SystemCommand(tooltip or binding.description, key, run)
+
+
+class OtherPlaces(Provider):
+    """What can be done at the places that are not shown, found by whoever searches for it."""
+
+    async def search(self, query: str) -> Hits:
+        """Go to the place, and do it there."""
+        matcher, listed = self.matcher(query), set()
+        for entry in places():
+            cls = entry.load()
+            if isinstance(self.screen, cls):
+                continue
+            for binding in bindings(cls):
+                text = binding.tooltip or binding.description
+                if not binding.id or not text or (entry.mode, binding.action) in listed:
+                    continue
+                listed.add((entry.mode, binding.action))
+                title = f"{entry.title}: {text}"
+                if (score := matcher.match(title)) > 0:
+                    run = partial(_at, self.app, entry.mode, binding.action)
+                    key = f"Key {self.app.get_key_display(binding)}"
+                    yield Hit(score, matcher.highlight(title), run, text=title, help=key)
+
+
+def _at(app: App[Any], mode: str, action: str) -> None:
+    """Do something at a place; what cannot be done there now says why."""
+    host(app).action_place(mode)
+
+    async def act() -> None:
+        place = app.screen
+        if not await app.run_action(action, place):
+            why_not = getattr(place, "why_not", None)
+            why = "" if why_not is None else why_not(action.partition("(")[0])
+            app.notify(why or "It cannot be done there now", markup=False, timeout=4)
+
+    app.call_later(act)

@@ -17,6 +17,9 @@ from talm_core.jobs.registry import spec_of, specs
 from talm_core.jobs.spec import load
 from talm_core.system.foreign_text import line
 
+HOME = "home"
+"""The mode of the place that the app begins with."""
+
 _DIGITS = 9
 _MADE = "talm_tui.forms.of_kind:screen_of"
 
@@ -75,7 +78,7 @@ def places() -> tuple[Entry, ...]:
         if spec.place is None and spec.artifact is not None
     ]
     found = (
-        Entry("home", "Home", "talm_tui.home.screen:HomeScreen"),
+        Entry(HOME, "Home", "talm_tui.home.screen:HomeScreen"),
         *placed,
         Entry("runs", "Runs", "talm_tui.runs.screen:RunsScreen"),
         Entry("play", "Play", "talm_tui.play.screen:PlayScreen"),

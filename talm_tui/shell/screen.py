@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from textual import events, on
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -15,7 +16,8 @@ from talm_tui.host import Host, host
 from talm_tui.services.messages import Trouble
 from talm_tui.shell.footer import KeyLine
 from talm_tui.shell.header import HeaderLine
-from talm_tui.shell.internals import begin_styled, styles_have_changed
+from talm_tui.shell.internals import begin_styled, bindings, styles_have_changed
+from talm_tui.shell.places import HOME
 
 T = TypeVar("T")
 
@@ -37,6 +39,14 @@ class Part:
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Whether one of its actions can be done now."""
         return True
+
+    def label_of(self, action: str) -> str:  # noqa: ARG002
+        """What one is called now; empty where it is always called the same."""
+        return ""
+
+    def why_not(self, action: str) -> str:  # noqa: ARG002
+        """Why one that cannot be done now cannot; empty where that goes without saying."""
+        return ""
 
     def look(
         self,
@@ -73,6 +83,7 @@ class Place(Screen[None]):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave_field", "Leave the field", show=False, id="place.leave"),
+        Binding("q", "back", "Back", show=False, id="place.back", tooltip="Back, at last to Home"),
     ]
 
     def __init__(self) -> None:
@@ -118,3 +129,34 @@ class Place(Screen[None]):
     def action_leave_field(self) -> None:
         """Take the focus off the field, so that digits switch places again."""
         self.set_focus(None)
+
+    @property
+    def inside(self) -> bool:
+        """Whether there is anything at this place to go back from."""
+        return self.focused is not None
+
+    def action_back(self) -> None:
+        """Leave what is open here; else go Home."""
+        if self.inside:
+            self.action_leave_field()
+        else:
+            self.talm.action_place(HOME)
+
+    def why_not(self, action: str) -> str:
+        """Why an action that cannot be done now cannot; empty where that goes without saying."""
+        part = self._parts.get(action)
+        return "" if part is None else part.why_not(action)
+
+    def label_of(self, action: str) -> str:
+        """What an action is called now; empty where it is always called the same."""
+        part = self._parts.get(action.partition("(")[0])
+        return "" if part is None else part.label_of(action)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that does nothing now says why. It comes here before it comes to the bindings."""
+        for binding in bindings(type(self)):
+            if binding.id and event.key in self.talm.keys(binding.id):
+                _, action, parameters = parse(binding.action)
+                if not self.check_action(action, parameters) and (why := self.why_not(action)):
+                    self.notify(why, markup=False, timeout=4)
+                return

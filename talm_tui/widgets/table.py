@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
+AGO_SECONDS = 30
 R = TypeVar("R")
 Shown = TypeVar("Shown", contravariant=True)
 
@@ -70,21 +71,25 @@ class Table(ScrollView, Generic[R]):
         """What is under the cursor."""
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
 
-    def put(self, rows: Sequence[R], cursor: int, *, anew: bool = False) -> bool:
-        """Show these rows, with the cursor on one of them; `anew` draws them all. Whether there
-        are more or fewer than before."""
+    def put(
+        self, rows: Sequence[R], cursor: int, *, anew: bool = False, follow: bool = True
+    ) -> None:
+        """Show these rows, with the cursor on one of them; `anew` draws them all. A cursor that was
+        in sight stays so, if it is to `follow`; where somebody has scrolled away, that stays."""
+        seen, moved = self.in_sight(self.cursor), cursor != self.cursor
         before, self.rows, self.cursor = self.rows, tuple(rows), cursor
         self.lay_out()
+        if seen and follow and (moved or len(before) != len(self.rows)):
+            self.call_after_refresh(self.bring_into_sight)
         if len(before) != len(self.rows):
             self._set_size()
             self.refresh(layout=True)
-            return True
+            return
         for index, (old, new) in enumerate(zip(before, self.rows, strict=True)):
             if old != new or anew:
                 self.refresh_line(index + 1)
         if anew:
             self.refresh_line(0)
-        return False
 
     def lay_out(self) -> None:
         """Fit the columns to what they hold and to the width."""
@@ -97,6 +102,10 @@ class Table(ScrollView, Generic[R]):
     def on_resize(self) -> None:
         self._set_size()
         self.lay_out()
+
+    def on_mount(self) -> None:
+        # When something was is another thing to say as time goes by.
+        self.set_interval(AGO_SECONDS, self.refresh)
 
     def on_focus(self) -> None:
         self.refresh_line(self.cursor + 1)

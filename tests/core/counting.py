@@ -150,7 +150,9 @@ SPECS = tuple(
         commands=(CommandSpec(config.kind, "Count.", flags=("RESUME", "DETACH")),),
         config=f"tests.core.counting:{config.__name__}",
         entry=f"tests.core.counting:{entry}",
-        artifact=ArtifactSpec(config.kind + "s", config.kind, config.title, main_file=STATE),
+        artifact=ArtifactSpec(
+            config.kind + "s", config.kind, config.title, main_file=STATE, renamable=True
+        ),
         hears=frozenset({"Checkpoint", "Sample"}) if config is CountConfig else frozenset(),
         resumable=True,
     )

@@ -451,7 +451,6 @@ _ELSEWHERE = {
     # What is no artifact's: the system, the user's own text, downloads, exports, preferences.
     "talm_core.system.cgroup": "the kernel's files",
     "talm_core.system.hardware": "the kernel's files",
-    "talm_core.cli.main": "the null device",
     "talm_core.data.hub.blocks": "downloads in corpora",
     "talm_core.jobs.dataset.fetching": "text fetched for a tokenizer, by this process",
     "talm_core.data.local.formats": "the user's own text",

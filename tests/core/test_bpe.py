@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from talm_core.system.hardware import cores
 from talm_core.tokenizer import counting, patterns
-from talm_core.tokenizer.bpe_trainer import extend, from_tokens, learn, single_bytes
+from talm_core.tokenizer.bpe_trainer import learn
 from talm_core.tokenizer.counting import count_pieces
 from talm_core.tokenizer.jit import compiled
 from talm_core.tokenizer.merging import Merger, Pieces
@@ -32,6 +32,7 @@ from talm_core.tokenizer.pieces import (
     piece_counter,
 )
 from talm_core.tokenizer.pretokenize import LONGEST_PIECE
+from talm_core.tokenizer.ranks import extend, from_tokens, single_bytes
 from talm_core.tokenizer.splitter import splitter
 
 TRICKY = (

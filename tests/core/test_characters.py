@@ -12,7 +12,7 @@ import tiktoken
 
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.bpe_encoder import FastTokenizer
-from talm_core.tokenizer.bpe_trainer import from_tokens, learn
+from talm_core.tokenizer.bpe_trainer import learn
 from talm_core.tokenizer.characters import (
     LETTER,
     NEWLINE,
@@ -24,6 +24,7 @@ from talm_core.tokenizer.characters import (
 )
 from talm_core.tokenizer.piece_table import Tokens
 from talm_core.tokenizer.pretokenize import CUTTERS
+from talm_core.tokenizer.ranks import from_tokens
 from talm_core.tokenizer.splitter import Splitter
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import Vocabulary

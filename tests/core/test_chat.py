@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from talm_core.errors import ArtifactError, ConfigError
-from talm_core.tokenizer.bpe_trainer import from_tokens, single_bytes
 from talm_core.tokenizer.chat import Chat
 from talm_core.tokenizer.hf import chat_template, without_generation, write_huggingface
+from talm_core.tokenizer.ranks import from_tokens, single_bytes
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 
 VOCABULARY = Vocabulary.load(BASE)

@@ -30,6 +30,7 @@ from talm_core.runtime.events import (
     RolledBack,
     Sampled,
     Started,
+    Stop,
     Stopped,
     Tried,
     Tuned,
@@ -39,7 +40,7 @@ from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
 from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
-from talm_core.training import checkpoint
+from talm_core.training import checkpoint, liveness
 from talm_core.training.device import check_shares
 from talm_core.training.distributed import World
 from talm_core.training.oom import shrink_micro_batch
@@ -188,6 +189,59 @@ def test_when_one_is_killed_the_others_end_and_the_run_can_go_on(workspace: Work
         if isinstance(event, Metrics):
             assert event.step == found.step + 1
             break
+
+
+def test_one_that_is_frozen_is_ended_and_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "_PATIENCE", 3)
+    config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "sample_every": 0})
+    frozen = []
+
+    def freeze_at_step_8() -> None:
+        for event in stepped_run(config, workspace):
+            if isinstance(event, Checkpointed) and event.step == 8:
+                (child,) = psutil.Process().children()
+                frozen.append(child.pid)
+                child.suspend()
+
+    with pytest.raises(RunError) as raised:
+        freeze_at_step_8()
+    assert str(raised.value) == (
+        f"process 2 of 2 (pid {frozen[0]}) was stopped (as by SIGSTOP) and was ended, and the"
+        " others with it; go on from the last checkpoint by --resume"
+    )
+    assert psutil.Process().children() == []
+    assert checkpoint.find(workspace.directory_of(config)).step >= 8
+
+
+@pytest.mark.parametrize("how", ["command", "signal"])
+def test_one_that_is_frozen_does_not_keep_a_run_from_stopping(
+    workspace: Workspace, how: str
+) -> None:
+    config = tiny_config(**SETTINGS | {"nproc": 2, "max_steps": 100_000, "sample_every": 0})
+    directory = runner.start(config, workspace)
+    events: list[Event] = []
+    frozen = 0
+    for record in runner.follow(directory):
+        events.append(record.event)
+        if isinstance(record.event, Checkpointed) and not frozen:
+            owner = lock.owner(directory)
+            assert owner is not None
+            (child,) = psutil.Process(owner.pid).children()
+            frozen = child.pid
+            child.suspend()
+            if how == "command":
+                runner.send(directory, Stop())
+            else:
+                os.kill(owner.pid, signal.SIGTERM)
+    assert events[-1] == Stopped(reason="asked to stop" if how == "command" else "SIGTERM")
+    assert events[-2] == Notice(
+        message=f"process 2 of 2 (pid {frozen}) was stopped (as by SIGSTOP) and was ended, and the"
+        " others with it; go on from the last checkpoint by --resume",
+        level="error",
+    )
+    assert runner.status(directory) is runner.Status.STOPPED
 
 
 def test_when_the_first_is_killed_the_others_end(workspace: Workspace) -> None:

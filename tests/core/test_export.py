@@ -25,6 +25,7 @@ from talm_core.model import gguf, hf, hf_config, ollama
 from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
 from talm_core.settings.schema import build
+from talm_core.storage import unfinished
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.tokenizer import Tokenizer
@@ -32,6 +33,7 @@ from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training.checkpoint import write
 from tests.core.driving import events_of, stepped
 from tests.core.test_transformer import ready
+from tests.core.test_unfinished_exports import begun
 
 RANKS = {bytes([i]): i for i in range(256)} | {b"he": 256, b"ll": 257, b"hell": 258, b" w": 259}
 VOCABULARY = Vocabulary(
@@ -371,6 +373,19 @@ def test_a_stop_leaves_nothing(workspace: Workspace) -> None:
     assert len(list((workspace.root / "exports").iterdir())) == 1
     events.close()
     assert not list((workspace.root / "exports").iterdir())
+
+
+def test_what_a_killed_one_left_is_swept_by_the_next(workspace: Workspace, tmp_path: Path) -> None:
+    """Another of the same model, to another place."""
+    checkpoint(workspace)
+    (tmp_path / "there").mkdir()
+    killed = begun(workspace.root, tmp_path / "there" / "m")
+    killed.kill()
+    killed.communicate()
+    (left,) = (tmp_path / "there").iterdir()
+    exported(workspace)
+    assert not left.exists()
+    assert not (workspace.root / unfinished.FOLDER).exists()
 
 
 def test_a_checkpoint_by_its_directory_has_its_step_in_its_name(workspace: Workspace) -> None:

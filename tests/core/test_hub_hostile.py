@@ -10,6 +10,8 @@ import os
 import random
 import resource
 import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from talm_core.data import sources
-from talm_core.data.hub import client, files
+from talm_core.data.hub import client, environment, files
 from talm_core.data.hub.network import GoneError, Patience
 from talm_core.data.resume_state import HubFile, Listing
 from talm_core.errors import CorpusError, RunError
@@ -583,6 +585,52 @@ def test_a_proxy_that_wants_a_password_says_so_at_once(
     monkeypatch.delenv("no_proxy", raising=False)
     server.faults = [Fault(407, "", 99)]
     with pytest.raises(GoneError, match="of HTTP_PROXY wants a name and a password: put them into"):
+        prepare(workspace, CONFIG, patience=Patience(pauses=(3600,)))
+
+
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    """A server's end of TLS, with a certificate of nobody's for this machine."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        names,
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+def test_a_certificate_that_is_not_trusted_is_said_with_the_variable(
+    server: HubServer, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.socket = tls(tmp_path).wrap_socket(server.socket, server_side=True)
+    monkeypatch.setenv("HF_ENDPOINT", server.url.replace("http", "https"))
+    for name in environment.CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
+    patience = Patience(pauses=(3600,))
+    told = "the certificate of 127.0.0.1 is not trusted .self-signed certificate.: name a file of"
+    with pytest.raises(GoneError, match=told):
+        prepare(workspace, CONFIG, patience=patience)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with pytest.raises(GoneError, match=r"not trusted .*: SSL_CERT_DIR may be wrong, or name a fi"):
+        prepare(workspace, CONFIG, patience=patience)
+
+
+def test_a_server_without_tls_is_said_at_once(
+    server: HubServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url.replace("http", "https"))
+    with pytest.raises(GoneError, match=r"127\.0\.0\.1 does not speak TLS: does its address begin"):
         prepare(workspace, CONFIG, patience=Patience(pauses=(3600,)))
 
 

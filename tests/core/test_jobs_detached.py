@@ -112,7 +112,13 @@ def test_a_killed_job_is_interrupted_and_can_be_resumed(workspace: Workspace) ->
     assert runner.status(directory) is Status.DONE
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+ENDING = [
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGALRM),
+]
+
+
+@pytest.mark.parametrize("number", ENDING)
 def test_signals_stop_and_save(workspace: Workspace, number: signal.Signals) -> None:
     directory = runner.start(CountConfig(name="a", steps=100_000, pause=0.01), workspace)
     until(directory, Metrics)
@@ -120,6 +126,15 @@ def test_signals_stop_and_save(workspace: Workspace, number: signal.Signals) -> 
     seen = [record.event for record in runner.follow(directory)]
     assert isinstance(seen[-2], Checkpointed)
     assert seen[-1] == Stopped(reason=number.name)
+
+
+def test_a_limit_of_processor_time_that_warns_every_second_stops_once(workspace: Workspace) -> None:
+    directory = runner.start(CountConfig(name="a", steps=100_000, pause=0.3), workspace)
+    until(directory, Metrics)
+    for _ in range(3):
+        os.kill(pid_of(directory), signal.SIGXCPU)
+    seen = [record.event for record in runner.follow(directory)]
+    assert seen[-1] == Stopped(reason="SIGXCPU")
 
 
 def test_a_signal_ends_a_pause(workspace: Workspace) -> None:

@@ -14,8 +14,9 @@ from talm_core.model import gguf, hf
 from talm_core.model.config import ModelConfig
 from talm_core.model.weights import Weights
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.bpe_trainer import from_tokens, learn
+from talm_core.tokenizer.bpe_trainer import learn
 from talm_core.tokenizer.pretokenize import LONGEST_PIECE
+from talm_core.tokenizer.ranks import from_tokens
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 from tests.core.test_transformer import ready

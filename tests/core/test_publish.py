@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -105,3 +108,44 @@ def test_a_directory_moved_aside_by_a_killed_writer_comes_back(
     atomic.sweep(tmp_path)
     assert names(tmp_path) == ["d"]
     assert names(path) == (["old"] if renames == 1 else ["new"])
+
+
+def test_what_a_killed_writer_left_is_cleared_by_the_next_and_what_is_written_is_not(
+    tmp_path: Path,
+) -> None:
+    killed = (
+        "import os, sys; from pathlib import Path; from talm_core.storage import atomic\n"
+        "with atomic.new_file(Path('a.txt')), atomic.new_directory(Path('d')): os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=True, env=_with_talm())
+    assert len(names(tmp_path)) == 2
+    other = [".tmp-0123456789abcdef", ".tmp-talm-notes"]
+    for name in other:
+        (tmp_path / name).mkdir()
+    with atomic.new_directory(tmp_path / "e") as ours:
+        (ours / "x").write_text("x")
+        assert names(tmp_path) == sorted([ours.name, *other])
+        atomic.write_text(tmp_path / "a.txt", "whole")
+        assert (ours / "x").read_text() == "x"
+    assert names(tmp_path) == sorted([*other, "a.txt", "e"])
+
+
+def _with_talm() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(atomic.__file__).parents[2])}
+
+
+def test_what_cannot_be_removed_hides_no_other_error_and_is_cleared_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refused)
+        patch.setattr(os, "replace", refused)
+        patch.setattr(os, "unlink", refused)
+        with pytest.raises(OSError, match="Read-only"):
+            atomic.write_text(tmp_path / "a.txt", "x")
+    assert len(names(tmp_path)) == 1
+    atomic.write_text(tmp_path / "b.txt", "y")
+    assert names(tmp_path) == ["b.txt"]

@@ -93,6 +93,13 @@ class TestTrainer:
             TokenizerTrainer("t", regex_pattern_string="(").train(
                 vocab_size=256, text="abc", save_dir=tmp_path
             )
+        for special in ("lo", "Ġlow"):
+            with pytest.raises(
+                ValueError, match=f"'{special}' is a token of the vocabulary as well"
+            ):
+                TokenizerTrainer("t", [special]).train(
+                    vocab_size=259, text="low lower lowest", save_dir=tmp_path
+                )
         assert list(tmp_path.iterdir()) == []
         trainer.train(vocab_size=256, text="abc", save_dir=tmp_path)
         with pytest.raises(FileExistsError, match=r"t\.json"):

@@ -10,6 +10,7 @@ import pytest
 
 from talm_core.data.reader import Documents
 from talm_core.errors import ConfigError
+from talm_core.jobs.dataset import fetching
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.job import prepare_data
 from talm_core.jobs.tokenizer.config import TokenizerConfig
@@ -135,3 +136,24 @@ def test_what_is_missing_or_means_nothing_is_told(tmp_path: Path) -> None:
         build(TokenizerConfig, {"name": "a", "corpus": "hub", "dataset": "x", "corpus_sample": "y"})
     config = TokenizerConfig(name="a", corpus="dataset", data_dir="nothing")
     assert [problem.key for problem in check(config, Workspace(tmp_path))] == ["data_dir"]
+
+
+def test_a_long_document_is_read_back_in_lines_of_some_megabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_LONG_LINE", 300)
+    monkeypatch.setattr("talm_core.data.reader._SEARCHED", 64)
+    workspace = Workspace(tmp_path / "w")
+    texts = ["".join(TEXTS), "a short one"]
+    path = workspace.directory("data", "text/d")
+    path.parent.mkdir(parents=True)
+    shards_of(path, texts, shard_size=200)
+    (tmp_path / "out").mkdir()
+    corpus = fetching.decoded(path, tmp_path / "out", lambda _: None, max_bytes=10**6)
+    lines = [document.text for document in corpus.documents()]
+    assert max(map(len, lines)) < 2_000
+    assert len(lines) > 10
+    train(workspace, corpus="dataset", data_dir="text/d")
+    monkeypatch.undo()
+    train(workspace, name="whole", corpus="dataset", data_dir="text/d")
+    assert ranks(workspace, "n") == ranks(workspace, "whole")

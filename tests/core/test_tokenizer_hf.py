@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.bpe_trainer import from_tokens, learn, single_bytes
+from talm_core.tokenizer.bpe_trainer import learn
 from talm_core.tokenizer.byte_level import byte_characters, merges
 from talm_core.tokenizer.hf import FILES, other_ids, write_huggingface
+from talm_core.tokenizer.ranks import from_tokens, single_bytes
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary
 

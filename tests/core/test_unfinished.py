@@ -14,7 +14,7 @@ import pytest
 
 from talm_core.cli.main import main
 from talm_core.data.manifest import Manifest
-from talm_core.errors import InputError
+from talm_core.errors import DoneError, InputError, WorkspaceError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.quickstart.config import QuickstartConfig
@@ -101,6 +101,17 @@ def test_a_dataset_of_which_the_last_word_was_said_is_finished(workspace: Worksp
     with pytest.raises(InputError, match="exists already"):
         open_artifact(longer, workspace, resume=False)
     assert made(workspace, data_config(workspace, max_tokens=3000)) == 3000
+
+
+def test_what_is_done_as_it_is_asked_for_is_said_to_be(workspace: Workspace) -> None:
+    """Its process may have been killed before it could say so."""
+    config = data_config(workspace)
+    made(workspace, config)
+    with pytest.raises(DoneError):
+        open_artifact(config, workspace, resume=False)
+    with pytest.raises(WorkspaceError) as raised:
+        open_artifact(data_config(workspace, max_tokens=900), workspace, resume=False)
+    assert not isinstance(raised.value, DoneError)
 
 
 # --- fresh or not is known under the lock ----------------------------------------------------
@@ -336,3 +347,42 @@ def test_a_deletion_that_is_broken_off_says_what_is_left(
     workspace = tiny_workspace(tmp_path)
     run_events(tiny_config(max_steps=2, eval_every=0, sample_every=0), workspace)
     assert not left.exists()
+
+
+def test_a_quick_start_whose_later_part_is_refused_goes_on_by_the_same_command(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{i}: the sum of {i % 7} and {i % 5}\n" for i in range(900)))
+    settings = {"name": "q", "text_file": (str(text),), "preset": "nano", "max_steps": 2}
+    config = build(QuickstartConfig, settings)
+    write_text = atomic.write_text
+
+    def full(path: Path, text: str) -> None:
+        if path.parent == workspace.directory("data", "text/q"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write_text", full)
+        with pytest.raises(InputError, match="cannot be written: No space left on device"):
+            run_events(config, workspace)
+    assert workspace.directory("tokenizer", "q").is_dir()
+    assert not workspace.directory("data", "text/q").exists()
+    tokenizer = workspace.directory("tokenizer", "q") / "tokencoder.json"
+    before = tokenizer.stat().st_mtime_ns
+    assert isinstance(run_events(config, workspace, resume=True)[-1], Finished)
+    assert tokenizer.stat().st_mtime_ns == before
+
+
+def test_a_command_that_names_an_artifact_sweeps_it(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    config = tiny_config(max_steps=2, eval_every=0, sample_every=0)
+    run_events(config, workspace)
+    directory = workspace.directory_of(config)
+    (directory / ".tmp-deleted-0123" / "checkpoint-000001").mkdir(parents=True)
+    with pytest.raises(InputError, match="exists already"):
+        run_events(config, workspace)
+    (directory / ".tmp-talm-0123.toml").touch()
+    renamed = upkeep.rename(workspace, "pretrain", config.artifact, "n")
+    assert [path.name for path in renamed.glob(".*")] == []

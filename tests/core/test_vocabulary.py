@@ -17,7 +17,7 @@ from talm_core.errors import ArtifactError
 from talm_core.jobs.tokenizer.config import SPECIAL_TOKENS
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
-from talm_core.tokenizer.bpe_trainer import single_bytes
+from talm_core.tokenizer.ranks import single_bytes
 from talm_core.tokenizer.vocabulary import BASE, Vocabulary, find_vocabulary, readable
 
 

@@ -94,6 +94,7 @@ def test_from_nothing_to_a_sample(talm: Talm, texts: Path) -> None:
     second = talm("quickstart", "-n", "quickstart", *words)
     assert second.code == 2
     assert "name = 'quickstart': exists already (choose another name; flag --name)" in second.err
+    assert "quickstart is done as it is asked for here: nothing is left to do" in second.err
 
 
 @pytest.mark.slow

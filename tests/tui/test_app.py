@@ -89,7 +89,7 @@ def test_digits_typed_into_a_field_stay_there(workspace: Workspace) -> None:
 
 def test_a_place_waits_while_a_question_is_open(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
-        await pilot.press("k", "3")
+        await pilot.press("K", "3")
         assert app.current_mode == "home"
         await pilot.press("n")
 

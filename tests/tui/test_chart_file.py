@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 from textual.pilot import Pilot
 
-from talm_core.storage.workspace import Workspace
+from talm_core.runtime.history import History
+from talm_core.storage.workspace import Artifact, Workspace
 from talm_tui.app import TalmApp
 from talm_tui.charts import export as chart_file
+from talm_tui.charts.curves import Overlaid
 from talm_tui.charts.export import Diamond, Line, Text
+from talm_tui.charts.ink import BRIGHT, LETTERS, MARK
 from talm_tui.charts.plot import Curve, View
 from tests.tui.app_pilot import play, said, until
 from tests.tui.test_runs import enter
@@ -64,11 +67,36 @@ def test_the_picture_has_the_curves_where_their_values_are() -> None:
     heights = [y for _, y in (*own[0].points, *own[1].points)]
     assert heights[0] == min(heights)
     diamonds = [s for s in shapes if isinstance(s, Diamond)]
-    assert len(diamonds) == 3
+    # Three values, and one in the legend.
+    assert len(diamonds) == 4
     assert all(s.filled for s in diamonds)
     words = [s.words for s in shapes if isinstance(s, Text)]
     assert words[0] == "nano: loss"
-    assert {"nano", "a  <other>", "step", "400", "4"} <= set(words)
+    assert {"nano", "validation", "a  <other>", "step", "400", "4"} <= set(words)
+
+
+def test_an_earlier_chart_stays(tmp_path: Path) -> None:
+    first, second, third = (
+        chart_file.write(tmp_path, "nano-loss", "nano", curves(), View()) for _ in range(3)
+    )
+    assert [path.name for path in second] == [
+        "nano-loss-2.svg",
+        "nano-loss-2.png",
+        "nano-loss-2.csv",
+    ]
+    assert third[0].name == "nano-loss-3.svg"
+    assert all(path.exists() for path in (*first, *second, *third))
+
+
+def test_no_two_runs_share_a_colour() -> None:
+    history = History()
+    others = [
+        Overlaid(Artifact("pretrain", f"r{index}", Path("r")), letter, history)
+        for index, letter in enumerate(LETTERS)
+    ]
+    colours = [chart_file._colour(other.ink, other.letter) for other in others]
+    own = [chart_file._colour(BRIGHT), chart_file._colour(MARK)]
+    assert len({*own, *colours}) == 2 + len(LETTERS)
 
 
 def test_the_svg_is_sound_and_what_is_dim_is_dim() -> None:

@@ -145,3 +145,11 @@ def test_spark_fits_and_ends_with_the_newest() -> None:
     assert rows == ["⣠⠴⠚⠉"]
     assert plot.spark(array("d"), 5, 2) == ["     ", "     "]
     assert len(plot.spark(array("d", [NAN, 1.0]), 9, 2)) == 2
+
+
+def test_two_values_that_hardly_differ_are_no_cliff() -> None:
+    frame = plot.frame([curve([2.90, 2.88], marker="◆")], View(beta=0), 20)
+    assert frame.bottom < 2.6
+    assert frame.top > 3.1
+    steep = plot.frame([curve([8.0, 3.0], marker="◆")], View(beta=0), 20)
+    assert (steep.bottom, steep.top) == (3.0, 8.0)

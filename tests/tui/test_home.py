@@ -71,7 +71,7 @@ def test_boxes_and_runs(workspace: Workspace) -> None:
         for row in (
             "● code-8k 8,192 tokens",
             "● base 4,096 tokens",
-            "● stdlib 3.3 M tokens",
+            "● stdlib/all 3.3 M tokens",
             "◐ text/book stopped 12 %",
             "▶ nano 412/900 46 %",
         ):
@@ -160,12 +160,12 @@ def test_keys_fit_the_chosen_run(workspace: Workspace) -> None:
         def footer() -> str:
             return screen_text(app).splitlines()[-1]
 
-        assert "k stop" in footer()
+        assert "K stop" in footer()
         assert "r resume" not in footer()
         await pilot.press("down")
         await pilot.pause()
         assert "r resume" in footer()
-        assert "k stop" not in footer()
+        assert "K stop" not in footer()
         assert "s quick start" in footer()
 
     play(workspace, story)
@@ -202,13 +202,13 @@ def test_stop_asks_first(workspace: Workspace) -> None:
     app = Recorded(workspace)
 
     async def story(_: TalmApp, pilot: Pilot[None]) -> None:
-        await pilot.press("k")
+        await pilot.press("K")
         assert isinstance(app.screen, ConfirmScreen)
         assert "Stop nano?" in screen_text(app)
         await pilot.press("escape")
         assert isinstance(app.screen, HomeScreen)
         assert app.asked == []
-        await pilot.press("k", "y")
+        await pilot.press("K", "y")
         await pilot.pause()
         assert app.asked == [("nano", Stop())]
 
@@ -303,7 +303,7 @@ def test_the_log_tells_each_step_and_goes_on(workspace: Workspace) -> None:
 def test_a_log_of_nothing_says_so(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         app.open_log(workspace.root / "nowhere")
-        await until(pilot, lambda: "has said nothing yet" in screen_text(app))
+        await until(pilot, lambda: "Nothing logged yet" in screen_text(app))
 
     play(workspace, story)
 
@@ -477,7 +477,7 @@ def test_names_with_markup_and_escapes_are_text(empty_workspace: Workspace) -> N
         assert "✕ [red]x" in text
         assert "[bold]no good" in text
         assert "\x1b" not in text
-        await pilot.press("r", "k", "enter")
+        await pilot.press("r", "K", "enter")
 
     play(empty_workspace, story)
 
@@ -497,7 +497,7 @@ def test_the_workspace_may_vanish(workspace: Workspace) -> None:
         shutil.rmtree(workspace.root)
         app.refresh_workspace()
         await until(pilot, lambda: app.snapshot.empty)
-        await pilot.press("l", "r", "k", "enter", "down")
+        await pilot.press("l", "r", "K", "enter", "down")
         await until(pilot, lambda: "Press s" in screen_text(app))
         await asyncio.sleep(0)
 
@@ -544,7 +544,7 @@ def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> Non
             "validation  2.963 nats/token, 2.315 bits/byte",
             "learns from stdlib/all",
             "settings    max_steps 900",
-            "k  stop",
+            "K  stop",
         ):
             assert text in detail(app)
         # The chart goes from the first value to the last, its axis from the first step.
@@ -560,9 +560,14 @@ def test_the_chosen_run_is_told_where_there_is_room(workspace: Workspace) -> Non
         await pilot.press("end")
         await until(pilot, lambda: "not finite at step 17" in detail(app))
         await pilot.resize_terminal(80, 24)
+        # Why it failed is told even there, and nothing else.
+        await until(pilot, lambda: detail(app).startswith("not finite at step 17"))
+        await pilot.press("home")
         await until(pilot, lambda: not shown.display)
+        await pilot.press("end")
         await pilot.resize_terminal(60, 40)
         await until(pilot, lambda: shown.display and shown.size.width < 60)
+        await until(pilot, lambda: "step        17" in detail(app))
         assert "step        17 of 2,000" in detail(app).splitlines()[0], "no room for a chart"
 
     play(workspace, story, size=(120, 40))
@@ -585,3 +590,24 @@ def test_pages_of_runs(workspace: Workspace) -> None:
         assert "nano" in screen_text(app)
 
     play(workspace, story)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+def test_why_a_run_failed_is_told_to_its_end(workspace: Workspace, size: tuple[int, int]) -> None:
+    long = (
+        "not finite at step 17, learning rate 3.0e-2. " + "It was lowered twice. " * 5 + "Lower it."
+    )
+    config = PretrainConfig(model_name="broken", data_dir="stdlib/all")
+    canned.artifact(workspace, config, [Failed(message=long)], end=canned.NOW - 5)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        while table.row is None or table.row.name != "broken":
+            await pilot.press("down")
+        await pilot.pause()
+        words = " ".join(screen_text(app).replace("│", " ").split())
+        assert "Lower it." in words
+        await pilot.press("home")
+        await until(pilot, lambda: "Lower it." not in screen_text(app))
+
+    play(workspace, story, size=size)

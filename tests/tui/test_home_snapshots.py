@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -46,7 +47,9 @@ def test_home_during_quick_start(
         )
 
 
-def test_log(snap_compare: Any, workspace: Workspace) -> None:
+def test_log(snap_compare: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     log = workspace.folder("pretrain") / "try-2" / "log.txt"
     log.write_text("\n".join(f"line {number} of the log" for number in range(12)))
 
@@ -58,11 +61,13 @@ def test_log(snap_compare: Any, workspace: Workspace) -> None:
         await pilot.pause()
 
     assert snap_compare(TalmApp(workspace), terminal_size=(80, 24), run_before=open_log)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_question(snap_compare: Any, workspace: Workspace) -> None:
     async def ask(pilot: Pilot[None]) -> None:
         await looked(pilot)
-        await pilot.press("k")
+        await pilot.press("K")
 
     assert snap_compare(TalmApp(workspace), terminal_size=(80, 24), run_before=ask)

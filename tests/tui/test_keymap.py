@@ -111,7 +111,7 @@ def test_keys_can_be_swapped_and_a_refusal_does_not_take_others_along() -> None:
     swapped = {"home.quickstart": "r", "home.resume": "s"}
     assert keymap.check(Keymap(swapped)) == Keymap(swapped)
     # The second takes a key that is not free, so the first cannot have the second's.
-    chained = keymap.check(Keymap({"runs.pause": "k", "runs.stop": "c", "home.log": "o"}))
+    chained = keymap.check(Keymap({"runs.pause": "K", "runs.stop": "c", "home.log": "o"}))
     assert chained.keys == {"home.log": "o"}
     assert [problem.split(":")[0] for problem in chained.problems] == ["runs.stop", "runs.pause"]
 
@@ -179,9 +179,9 @@ def test_lists_and_dialogs_name_the_keys_that_work(workspace: Workspace) -> None
         runs = screen_text(app)
         assert "f6  resume" in runs
         assert "f7  log" in runs
-        await pilot.press("k")
+        await pilot.press("K")
         await until(pilot, lambda: "j  stop" in screen_text(app))
-        assert "f9  let it run" in screen_text(app)
+        assert "f9  keep running" in screen_text(app)
         await pilot.press("f9", "f7")
         await until(pilot, lambda: "f10  close" in screen_text(app))
         await pilot.press("f10", "4")

@@ -66,7 +66,7 @@ def test_its_form_is_a_place_that_starts_it(empty_workspace: Workspace) -> None:
         try:
             await until(pilot, lambda: "rolling" in screen_text(app))
             assert runner.status(directory) is runner.Status.RUNNING
-            await pilot.press("k")
+            await pilot.press("K")
             await until(pilot, lambda: "Stop dice?" in screen_text(app))
             await pilot.press("y")
             await until(pilot, lambda: runner.status(directory) is runner.Status.STOPPED)

@@ -100,7 +100,7 @@ def test_tables_say_what_tells_artifacts_apart() -> None:
         DataConfig(tokenizer_path="mine"), Status.STOPPED, fraction=0.12, summary={"documents": 3}
     )
     row = table("data", [data], 80, 9)[1].plain
-    assert row.split() == ["◐", "stdlib", "stopped", "12", "%", "mine", "3", "2", "h", "ago"]
+    assert row.split() == ["◐", "stdlib/all", "stopped", "12", "%", "mine", "3", "2", "h", "ago"]
     run = item(
         PretrainConfig(model_name="nano", data_dir="d"),
         Status.RUNNING,

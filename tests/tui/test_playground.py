@@ -189,7 +189,8 @@ def test_a_small_paste_can_be_edited(empty_workspace: Workspace) -> None:
 
 
 def test_any_tokenizer_can_be_chosen(workspace: Workspace) -> None:
-    # The canned one has no file: what is wrong with it is told.
+    # What is wrong with one that has no file is told.
+    (workspace.directory("tokenizer", "code-8k") / "tokencoder.json").unlink()
     vocabulary = Vocabulary("mine", r"\S+|\s+", {bytes([b]): b for b in range(256)}, {})
     config = TokenizerConfig(name="mine", vocab_size=256)
     finished = Finished(seconds=1, summary={"vocab_size": 256})

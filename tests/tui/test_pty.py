@@ -76,7 +76,7 @@ def test_a_hang_up_leaves_the_job_alive(empty_workspace: Workspace) -> None:
         with talm_tui(workspace.root) as terminal:
             terminal.wait("Quick start: quickstart")
             terminal.wait("‖ quickstart")
-            terminal.press("k")
+            terminal.press("K")
             terminal.wait("Stop quickstart?")
             terminal.press("y")
             terminal.wait("r  go on")

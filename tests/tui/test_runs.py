@@ -218,7 +218,7 @@ def test_without_a_run_it_says_what_to_do(empty_workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("5")
         await until(pilot, lambda: "There is no run yet" in screen_text(app))
-        await pilot.press("space", "k", "r", "p", "c", "g", "v", "l", "plus", "i", "left", "comma")
+        await pilot.press("space", "K", "r", "p", "c", "g", "v", "l", "plus", "i", "left", "comma")
         assert said(app) == []
 
     play(empty_workspace, story)
@@ -384,12 +384,12 @@ def test_stop_asks_first(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await enter(app, pilot)
-        await pilot.press("k")
+        await pilot.press("K")
         await until(pilot, lambda: "Stop nano?" in screen_text(app))
         await pilot.press("n")
         await pilot.pause()
         assert commands(nano) == []
-        await pilot.press("k")
+        await pilot.press("K")
         await until(pilot, lambda: "Stop nano?" in screen_text(app))
         await pilot.press("y")
         await until(pilot, lambda: commands(nano))

@@ -79,7 +79,7 @@ def test_the_cursor_stays_in_sight_while_runs_are_found(workspace: Workspace) ->
 # --- the table -------------------------------------------------------------------------------
 
 
-def test_a_filter_leaves_some_runs_and_the_monitor_where_it_is(workspace: Workspace) -> None:
+def test_a_filter_leaves_some_runs_and_the_monitor_agrees(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("slash", *"try")
@@ -92,8 +92,10 @@ def test_a_filter_leaves_some_runs_and_the_monitor_where_it_is(workspace: Worksp
         assert "zoom" not in last
         assert "filter" not in last
         assert screen.chosen == "nano"
-        await pilot.press("enter", "down")
-        assert screen.chosen == "try-3"
+        # What is monitored is listed, as soon as what is listed has been said.
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.chosen == "try-3")
+        assert under_cursor(screen) == "try-3"
         await type_filter(pilot, "val_loss<2.8")
         assert table(screen) == ["talm-1"]
         await type_filter(pilot, "n_layrs>2")
@@ -427,6 +429,31 @@ def test_a_run_is_deleted_after_a_question_that_says_what_it_frees(workspace: Wo
 
     play(workspace, story)
     assert not old.exists()
+
+
+def test_of_a_link_the_question_says_where_the_data_stays(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    old, disk = workspace.directory("pretrain", "talm-1"), tmp_path / "disk"
+    old.rename(disk)
+    old.symlink_to(disk)
+
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        screen.open(run(workspace, "talm-1"))
+        await until(pilot, lambda: screen.run.over)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        shown = screen_text(app)
+        assert "It is a link, which alone is removed: the data stays in" in shown
+        assert "Frees" not in shown
+        await pilot.press("y")
+        text = f"talm-1 was a link and is removed; its data lies in {disk}"
+        await until(pilot, lambda: text in said(app))
+
+    play(workspace, story)
+    assert not old.is_symlink()
+    assert (disk / "config.toml").is_file()
 
 
 def test_a_branch_is_set_up_in_the_form(workspace: Workspace) -> None:

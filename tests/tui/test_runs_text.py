@@ -71,7 +71,8 @@ def key(action: str) -> str:
 
 
 def headline(status: Status, *events: Event, width: int = 110) -> str:
-    return run_text.headline("nano", status, history(*events), width, canned.NOW, key).plain
+    said = run_text.headline("nano", status, history(*events), width, canned.NOW, key).plain
+    return said.replace("\u00a0", " ")
 
 
 def test_a_running_run() -> None:

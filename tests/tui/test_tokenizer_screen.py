@@ -87,7 +87,7 @@ def test_a_job_that_runs_already_is_shown_and_can_be_stopped(
         assert text.startswith("▶ running  Tokenizer other  k  stop")
         assert " 40%" in text
         assert '"␣return" "self" "␣re"' in text
-        await pilot.press("k")
+        await pilot.press("K")
         commands = directory / "commands"
         await until(pilot, lambda: commands.is_dir() and list(commands.glob("*.json")))
         (command,) = commands.glob("*.json")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -207,6 +206,8 @@ class Stream:
                     yield _Chunk(part, at + skip, self._fetched(texts[skip:]), share)
                 at += len(texts)
         except ChangedError:
+            if row:
+                raise self._another(file) from None
             message = f"{self._of(file)} changed while it was read, although the commit is the same"
             raise RunError(f"{message}: run the same again to read it anew") from None
         except (pa.ArrowException, OSError) as error:
@@ -245,7 +246,8 @@ class Stream:
                     now = self._hub.etag(self.listing, before)
                     if now not in ("", before.etag):
                         # The others may be as old.
-                        shutil.rmtree(self._folder, ignore_errors=True)
+                        for path in self._folder.iterdir():
+                            path.unlink(missing_ok=True)
                         raise self._another(before)
                 self._compared.add(part)
             return fetch(start, stop)

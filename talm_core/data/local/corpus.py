@@ -379,8 +379,8 @@ def _topic(entry: Entry) -> Iterator[Document]:
 def corpus_problems(
     source: str, paths: tuple[str, ...], key: str, **reading: Any
 ) -> Iterator[Problem]:
-    """Problems of a corpus, told under the setting `key` that named it; `reading` as `open_corpus`
-    takes it."""
+    """Problems of a corpus, told under the setting `key` that named it, each with the file that it
+    is about; `reading` as `open_corpus` takes it."""
     for problem in problems_of(lambda: open_corpus(source, paths=paths, **reading)):
         yield Problem(key, problem.message, problem.value or problem.key, problem.hint)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,12 +22,14 @@ from talm_core.jobs.dataset import texts
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.events import Event, Progress
 from talm_core.storage.atomic import PREFIX
+from talm_core.tokenizer.patterns import CUT
 
 if TYPE_CHECKING:
     from talm_core.data.hub.network import Network, Patience
     from talm_core.data.hub.parquet import Stream
 
 _YIELD_SECONDS = 0.1
+_LONG_LINE = 1 << 22
 
 
 def fetched(
@@ -89,7 +91,7 @@ def decoded(
     began = said = time.monotonic()
     done = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for begins, text in documents.parts("train"):
+        for begins, text in _in_lines(documents.parts("train")):
             if begins:
                 file.write('"}\n{"text": "' if done else '{"text": "')
             file.write(json.dumps(text, ensure_ascii=False)[1:-1])
@@ -110,6 +112,20 @@ def decoded(
             raise CorpusError(Problem("data_dir", "has no text in its training part"))
         file.write('"}\n')
     return open_corpus("text", paths=[str(path)])
+
+
+def _in_lines(parts: Iterable[tuple[bool, str]]) -> Iterator[tuple[bool, str]]:
+    """Parts of documents, of which a long one begins anew where every pattern ends a piece, so that
+    no line holds too much. Counting its pieces that makes no difference."""
+    length = 0
+    for begins, text in parts:
+        length = 0 if begins else length
+        found = CUT.search(text) if length > _LONG_LINE else None
+        if found is not None:
+            yield False, text[: found.start()]
+            begins, text, length = True, text[found.start() :], 0
+        yield begins, text
+        length += len(text)
 
 
 def _write(

@@ -21,8 +21,8 @@ from talm_core.model.weight_files import weight_files
 from talm_core.model.weights import Weights
 from talm_core.runtime.context import JobContext
 from talm_core.runtime.events import Event, Finished, Notice, Progress, Started
-from talm_core.storage import atomic
-from talm_core.storage.workspace import Workspace, user_path
+from talm_core.storage import artifact_files, atomic, unfinished
+from talm_core.storage.workspace import Workspace, new_path
 from talm_core.tokenizer.hf import huggingface_files, other_ids
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, file_of
 from talm_core.training import checkpoint
@@ -61,13 +61,15 @@ def export(ctx: JobContext, config: ExportConfig) -> None:
     target = _target(config, workspace, source)
     ctx.emit(Started(job=config.kind, name=source.name))
     try:
+        unfinished.sweep(workspace.root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with checkpoint.held(source.path), atomic.new_directory(target) as directory:
+        new = unfinished.new_directory(workspace.root, target)
+        with checkpoint.held(source.path), new as directory:
             if config.format == "gguf":
                 summary = _gguf(config, source, directory, ctx.report)
             else:
                 summary = _huggingface(source, directory, ctx.report)
-            if target.exists():
+            if artifact_files.occupied(target):
                 raise _exists(target)
     except OSError as error:
         reason = error.strerror or error
@@ -92,11 +94,11 @@ def _source(config: ExportConfig, workspace: Workspace) -> _Source:
 
 def _target(config: ExportConfig, workspace: Workspace, source: _Source) -> Path:
     if config.output is not None:
-        target = user_path(config.output).absolute()
+        target = new_path(config.output, key="output")
     else:
         kind = f"gguf-{config.outtype}" if config.format == "gguf" else config.format
         target = workspace.root / "exports" / f"{source.name}-{kind}"
-    if target.exists():
+    if artifact_files.occupied(target):
         raise _exists(target)
     return target
 

@@ -104,6 +104,7 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
             picks="tokenizer",
             more="It must be the dataset's own: its identity is compared before the run starts.",
             advanced=True,
+            resume=True,
         ),
     ] = None
     init_from: Annotated[
@@ -117,6 +118,8 @@ class PretrainConfig(ModelTrainingConfig, JobConfig):
             " one, or a directory. Its shape and tokenizer must be the run's own; the optimizer and"
             " the data's order begin anew.",
             advanced=True,
+            names="model",
+            resume=True,
         ),
     ] = None
 

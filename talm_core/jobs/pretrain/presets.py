@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from talm_core.errors import ConfigError, Problem, WorkspaceError, nearest
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.recipes import BUILT_IN, NOT_PRESET, Preset
 from talm_core.settings.schema import build, settings_of
+from talm_core.settings.toml import parsed
 from talm_core.storage.atomic import write_text
 from talm_core.storage.workspace import Workspace
 
@@ -194,17 +194,15 @@ def _parsed(path: Path) -> dict[str, Any]:
             raise ConfigError(Problem(str(path), "is no regular file"))
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(Problem(str(path), "is too large for a preset"))
-        # Editors on Windows put a mark in front, or write UTF-16, which begins with one.
+        # Editors on Windows write UTF-16, which begins with a mark, or put one before UTF-8.
         content = path.read_bytes()
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = content.decode("utf-16" if marked else "utf-8-sig")
-        return tomllib.loads(text.replace("\r\n", "\n"))
+        text = content.decode("utf-16" if marked else "utf-8")
+        return parsed(text.replace("\r\n", "\n"), where=str(path))
     except ConfigError:
         raise
     except UnicodeDecodeError:
         raise ConfigError(Problem(str(path), "is not UTF-8")) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(Problem(str(path), f"is not valid TOML: {error}")) from None
     except OSError as error:
         raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
 

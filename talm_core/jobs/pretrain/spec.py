@@ -57,5 +57,6 @@ SPEC = JobSpec(
     cells="talm_core.jobs.pretrain.show:cells",
     saved="talm_core.training.checkpoint:config_of",
     afterwards="talm_core.jobs.pretrain.show:afterwards",
+    length="max_steps",
     goes_on=("train-model", "-n"),
 )

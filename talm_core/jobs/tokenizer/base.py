@@ -12,8 +12,9 @@ from pathlib import Path
 
 from talm_core.data.local.corpus import open_corpus
 from talm_core.jobs.tokenizer.config import TokenizerConfig
-from talm_core.tokenizer.bpe_trainer import from_tokens, learn
+from talm_core.tokenizer.bpe_trainer import learn
 from talm_core.tokenizer.patterns import DEFAULT
+from talm_core.tokenizer.ranks import from_tokens
 from talm_core.tokenizer.vocabulary import BASE
 
 

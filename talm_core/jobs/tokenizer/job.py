@@ -6,15 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus, reading_of
-from talm_core.data.reader import Documents
 from talm_core.data.sources import SOURCES
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.fetching import decoded, fetched
 from talm_core.jobs.dataset.texts import CORPORA, tell
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import Reading, Sample, beginning, corpus_name
@@ -26,10 +25,12 @@ from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.tokenizer import patterns
 from talm_core.tokenizer.hf import huggingface_files
-from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, readable
+from talm_core.tokenizer.ranks import SINGLE_BYTES, extend, from_tokens, single_bytes
+from talm_core.tokenizer.small import SmallMerger, beginning_of, small_pieces
+from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, ordinary, readable
 
 if TYPE_CHECKING:
-    from talm_core.tokenizer.merging import Pieces
+    from talm_core.tokenizer.merging import Merger
 
 _TICK_SECONDS = 0.1
 _NEWEST = 12
@@ -77,13 +78,11 @@ def _train(ctx: JobContext, config: TokenizerConfig) -> dict[str, Any]:
     """Learn, and write what was learned; returns what is summed up of it."""
     workspace, report = ctx.workspace, ctx.report
     corpus = _open(ctx, config)
-    _prepare(config, corpus, report)
     if not corpus.counted and (config.val_fraction or config.unreadable_files == "leave_out"):
         _measure(corpus, report)
     tell(corpus, report)
     reading = Reading(config.max_bytes)
-    pieces = _count(config, corpus, reading, report)
-    tokens = _merge(config, pieces, report)
+    tokens = _merge(config, _merger(config, corpus, reading, report), report)
     vocabulary = _vocabulary(config, tokens)
     if len(vocabulary.ranks) < config.vocab_size:
         message = (
@@ -108,6 +107,9 @@ def _open(ctx: JobContext, config: TokenizerConfig) -> Corpus:
     """The corpus; what comes from the network is fetched, what is prepared decoded."""
     source = SOURCES.get(config.corpus)
     if config.fetched:
+        # Not at the top: local text does without the network, and without shards.
+        from talm_core.jobs.dataset.fetching import decoded, fetched
+
         workspace, directory = ctx.workspace, ctx.directory
         directory.mkdir(parents=True, exist_ok=True)
         atomic.sweep(directory)
@@ -166,11 +168,12 @@ def _measure(corpus: Corpus, report: Callable[[Event], None]) -> None:
             report(rate.progress("counting", min(done, total), total, "bytes"))
 
 
-def _count(
+def _merger(
     config: TokenizerConfig, corpus: Corpus, reading: Reading, report: Callable[[Event], None]
-) -> Pieces:
-    from talm_core.tokenizer.counting import count_pieces
-
+) -> Merger | SmallMerger:
+    """What merges the text, which is read and counted: in plain Python where there is so little of
+    it that this takes less time than to load the compiled loops."""
+    pattern, merges = patterns.NAMED[config.pattern], config.vocab_size - SINGLE_BYTES
     rate, done = _Rate(), 0
 
     def progress() -> Progress:
@@ -189,21 +192,30 @@ def _count(
 
     report(progress())
     parts = reading.learned(divided_parts(corpus, config.val_fraction), lambda: counted(0))
-    pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
-    report(rate.progress("reading", done, done, "bytes"))
-    return pieces
-
-
-def _merge(config: TokenizerConfig, pieces: Pieces, report: Callable[[Event], None]) -> list[bytes]:
-    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
-    from talm_core.tokenizer.bpe_trainer import extend, single_bytes
+    first = list(beginning_of(parts))
+    found = small_pieces(first, parts, pattern, counted)
+    if found is not None:
+        report(rate.progress("reading", done, done, "bytes"))
+        return SmallMerger(found, merges)
+    _prepare(config, corpus, report)
+    # Not at the top: they load numba.
+    from talm_core.tokenizer.counting import count_pieces
     from talm_core.tokenizer.merging import Merger
 
+    done = 0
+    pieces = count_pieces(chain(first, parts), pattern, counted=counted)
+    report(rate.progress("reading", done, done, "bytes"))
+    return Merger(pieces, merges)
+
+
+def _merge(
+    config: TokenizerConfig, merger: Merger | SmallMerger, report: Callable[[Event], None]
+) -> list[bytes]:
+    """Merge; returns the bytes of every id, bytes that came out twice still twice."""
     tokens = single_bytes()
     first, goal = len(tokens), config.vocab_size - len(tokens)
     told = first
     rate = _Rate()
-    merger = Merger(pieces, goal)
     whole = merger.tokens
     report(rate.progress("merging", 0, goal, "merges"))
     for merges in merger.run():
@@ -232,15 +244,13 @@ def _vocabulary(config: TokenizerConfig, tokens: list[bytes]) -> Vocabulary:
     """Raises:
     ConfigError: a special token is also a token that was learned.
     """
-    from talm_core.tokenizer.bpe_trainer import from_tokens
-
     pattern = patterns.NAMED[config.pattern]
     vocabulary = from_tokens(config.name, pattern, tokens, config.special_tokens)
     hint = "choose one that no text has, such as <|name|>"
     problems = [
         Problem("special_tokens", "is also a token that was learned from the text", text, hint)
         for text in config.special_tokens
-        if text.encode() in vocabulary.ranks
+        if ordinary(text, vocabulary.ranks) is not None
     ]
     if problems:
         raise ConfigError(*problems)
@@ -253,6 +263,8 @@ def _sample(
     """What the tokenizer is measured on: of a dataset its validation part, if there is one."""
     name = corpus_name(config) if config.fetched else corpus.name
     if not config.text_file and config.corpus == "dataset":
+        from talm_core.data.reader import Documents
+
         dataset = workspace.locate("data", str(config.data_dir), key="data_dir")
         if texts := beginning(text for _, text in Documents(dataset).parts("val")):
             return Sample(about=f"held out of {name}", seen=False, texts=texts)
