@@ -29,9 +29,9 @@ from talm_core.model.operators import (
     swiglu,
 )
 
-# At the first step, of the token that was just read, where all others' are about 0. With 3 the first
-# loss is at most 0.12 nats above ln V from 64 to 2,048 dimensions and from 260 to 32,000 tokens, and
-# a run ends as low as with 2 (docs/benchmarks.md).
+# At the first step, of the token that was just read, where all others' are about 0. With 3 the
+# first loss is at most 0.12 nats above ln V from 64 to 2,048 dimensions and from 260 to 32,000
+# tokens, and runs end as low as with 2 (docs/benchmarks.md).
 _FIRST_LOGIT = 3.0
 
 

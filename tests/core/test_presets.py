@@ -215,9 +215,9 @@ def test_a_quick_start_takes_what_its_preset_says_unless_it_is_told(tmp_path: Pa
 
 @pytest.mark.parametrize("name", [*BUILT_IN, *(f"d{depth}" for depth in range(1, 13))])
 def test_the_first_loss_of_every_preset_is_that_of_a_uniform_guess(
-    name: str, workspace: Workspace
+    name: str, tmp_path: Path
 ) -> None:
-    preset = find_preset(workspace, name)
+    preset = find_preset(Workspace(tmp_path), name)
     vocab_size = preset.vocab_size + 4
     shape = ModelConfig.of(config_of(preset.values), vocab_size)
     # Every layer begins as the identity: one is as good as all.
