@@ -29,6 +29,11 @@ from talm_core.model.operators import (
     swiglu,
 )
 
+# At the first step, of the token that was just read, where all others' are about 0. With 3 the
+# first loss is at most 0.12 nats above ln V from 64 to 2,048 dimensions and from 260 to 32,000
+# tokens, and runs end as low as with 2 (docs/benchmarks.md).
+_FIRST_LOGIT = 3.0
+
 
 class Cache:
     """Keys and values of the tokens a model has read, so that each is computed once."""
@@ -174,13 +179,16 @@ class Transformer(nn.Module):
         flows through it, whatever the width; the usual constant 0.02 is that only near C = 2,500
         and starves a small model: with it in a 128-wide embedding, AdamW at a rate of 0.01 was
         0.45 nats behind after 400 steps. What a layer adds to the residual starts at zero, so
-        every layer begins as the identity and depth costs no stability. An output layer of its
-        own starts at 0.02, for a first guess that is uniform; tied to the embedding, the first
-        loss is half a nat above ln(V), which ten steps make up for.
+        every layer begins as the identity and depth costs no stability. The first guess is to be
+        uniform: an output layer of its own starts at 0.02. Tied to the embedding, a token's own
+        logit would be its hidden state's length, √C, and the first loss as high: the model would be
+        certain that every token repeats. The last norm's gain makes that length `_FIRST_LOGIT`.
         """
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
-            if parameter.ndim < 2:
+            if name == "norm" and self.config.tie_embeddings:
+                parameter.fill_(min(1.0, _FIRST_LOGIT / math.sqrt(self.config.n_embd)))
+            elif parameter.ndim < 2:
                 parameter.fill_(1.0)
             elif name.endswith(("attention_out", "down")):
                 parameter.zero_()

@@ -125,8 +125,7 @@ def choose(config: ModelTrainingConfig, *, sharers: int = 1) -> Machine:
         ConfigError: a device that is not here.
     """
     device = choose_device(config.device)
-    bf16 = _gains_by_bf16(device)
-    precision = precision_of(config, device, bf16=bf16)
+    precision = precision_of(config, device, bf16=_gains_by_bf16(device))
     compiled = config.compile == "on" or (
         config.compile == "auto" and device == "cuda" and config.max_steps >= _COMPILE_STEPS
     )
@@ -137,7 +136,7 @@ def choose(config: ModelTrainingConfig, *, sharers: int = 1) -> Machine:
         compiled,
         config.threads or max(1, cores() // sharers),
         attention="batched" if batched else "auto",
-        newton_schulz="bf16" if bf16 and config.precision != "fp32" else "fp32",
+        newton_schulz=precision,
     )
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from talm_core.jobs.pretrain.recipes import BUILT_IN, PRESETTABLE
 from talm_core.jobs.quickstart.config import QuickstartConfig
 from talm_core.jobs.quickstart.job import stages
 from talm_core.jobs.tokenizer.config import TokenizerConfig
+from talm_core.model.transformer import ModelConfig, Transformer
 from talm_core.settings.schema import build, settings_of
 from talm_core.storage.workspace import Workspace
 
@@ -207,3 +211,19 @@ def test_a_quick_start_takes_what_its_preset_says_unless_it_is_told(tmp_path: Pa
     assert told == (300, 2.0, ("x",))
     save_preset(Workspace(tmp_path), "mine", {"minutes": 0.5})
     assert made(preset="mine")[1] == 0.5
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, *(f"d{depth}" for depth in range(1, 13))])
+def test_the_first_loss_of_every_preset_is_that_of_a_uniform_guess(
+    name: str, tmp_path: Path
+) -> None:
+    preset = find_preset(Workspace(tmp_path), name)
+    vocab_size = preset.vocab_size + 4
+    shape = ModelConfig.of(config_of(preset.values), vocab_size)
+    # Every layer begins as the identity: one is as good as all.
+    model = Transformer(replace(shape, n_layer=1, context_len=64))
+    model.initialise(1)
+    tokens = torch.randint(vocab_size, (4, 65), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        loss = model.loss(tokens[:, :-1], tokens[:, 1:]).item()
+    assert abs(loss - math.log(vocab_size)) <= 0.15
