@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus, reading_of
 from talm_core.data.reader import Documents
 from talm_core.data.sources import SOURCES
+from talm_core.data.special_text import WrittenTokens, told, without_tokens
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.fetching import decoded, fetched
@@ -189,8 +190,12 @@ def _count(
 
     report(progress())
     parts = reading.learned(divided_parts(corpus, config.val_fraction), lambda: counted(0))
+    written = WrittenTokens(config.special_tokens, config.special_text)
+    parts = without_tokens(parts, written)
     pieces = count_pieces(parts, patterns.NAMED[config.pattern], counted=counted)
     report(rate.progress("reading", done, done, "bytes"))
+    if special := told(written.counts, config.special_text):
+        report(Notice(message=special))
     return pieces
 
 
