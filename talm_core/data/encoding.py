@@ -37,17 +37,16 @@ _WAIT_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Batch:
-    """Texts that are encoded together. `places` are the file and row of each document that begins
-    here; a text that does not begin its document goes on with the one of the batch before."""
+    """Texts that are encoded together, each with the special token before it, if there is one.
+    `places` are the file and row of each document that begins here, None for one that its text
+    says begins; a text that does not begin its document goes on with that of the batch before."""
 
-    texts: list[tuple[bool, str]] = field(default_factory=list)
-    places: list[tuple[int, int]] = field(default_factory=list)
+    texts: list[tuple[int | None, str]] = field(default_factory=list)
+    places: list[tuple[int, int] | None] = field(default_factory=list)
     characters: int = 0
 
-    def add(self, document: Located, text: str, *, begins: bool) -> None:
-        self.texts.append((begins, text))
-        if begins:
-            self.places.append((document.part, document.row))
+    def add(self, before: int | None, text: str) -> None:
+        self.texts.append((before, text))
         # Empty-handed documents cost something, too.
         self.characters += len(text) + 20
 
@@ -56,7 +55,7 @@ class Batch:
 class Encoded:
     """A batch's token ids. `places` are the batch's."""
 
-    places: list[tuple[int, int]]
+    places: list[tuple[int, int] | None]
     tokens: Tokens
 
 
@@ -68,7 +67,6 @@ class Encoder:
         self.dtype = dtype_for(vocabulary.n_vocab)
         self._own = threading.local()
         self._end_of_text_id = vocabulary.end_of_text
-        self._end_of_text = np.array([vocabulary.end_of_text], self.dtype)
         self._readiness = Readiness(vocabulary)
         self._cuttable = vocabulary.pattern in CUTTABLE
 
@@ -85,13 +83,13 @@ class Encoder:
         """The batch's ids, an end-of-text token before each document's."""
         tokenizer = self._tokenizer
         if (fast := self._readiness.tokenizer(tokenizer)) is not None:
-            before = [self._end_of_text_id if begins else None for begins, _ in batch.texts]
+            before = [token for token, _ in batch.texts]
             ids = fast.ids([text for _, text in batch.texts], before)
             return Encoded(batch.places, ids.astype(self.dtype))
         parts: list[Tokens] = []
-        for begins, text in batch.texts:
-            if begins:
-                parts.append(self._end_of_text)
+        for token, text in batch.texts:
+            if token is not None:
+                parts.append(np.array([token], self.dtype))
             parts.append(tokenizer.ids(text).astype(self.dtype))
         return Encoded(batch.places, np.concatenate(parts))
 
@@ -103,8 +101,11 @@ class Encoder:
             if piece is None:
                 yield None
                 continue
-            document, begins, text = piece
-            batch.add(document, text, begins=begins)
+            document, before, text = piece
+            batch.add(before, text)
+            if before == self._end_of_text_id:
+                place = (document.part, document.row)
+                batch.places.append(place if document.begins else None)
             if batch.characters >= BATCH_CHARACTERS:
                 yield batch
                 batch = Batch()
@@ -113,26 +114,29 @@ class Encoder:
 
     def _pieces(
         self, documents: Iterable[Located | None]
-    ) -> Iterator[tuple[Located, bool, str] | None]:
-        """Documents, long ones cut into texts, each with whether it begins its document. What is
-        left of one waits until it is known whether it goes on."""
+    ) -> Iterator[tuple[Located, int | None, str] | None]:
+        """Documents, long ones cut into texts, each with the special token before it. What is left
+        of one waits until it is known whether it goes on."""
         current: Located | None = None
-        begins, rest = True, ""
+        before: int | None = None
+        rest = ""
         for document in documents:
             if document is None:
                 yield None
                 continue
-            if document.begins:
-                if current is not None and (begins or rest):
-                    yield current, begins, rest
-                begins, rest = True, ""
-            current, text, start = document, rest + document.text, 0
+            token = self._end_of_text_id if document.begins else document.special
+            if token is not None:
+                if current is not None and (before is not None or rest):
+                    yield current, before, rest
+                current, before, rest = document, token, ""
+            assert current is not None, "the first part begins a document"
+            text, start = rest + document.text, 0
             while (stop := self._place_to_cut(text, start)) is not None:
-                yield document, begins, text[start:stop]
-                begins, start = False, stop
+                yield current, before, text[start:stop]
+                before, start = None, stop
             rest = text[start:]
-        if current is not None and (begins or rest):
-            yield current, begins, rest
+        if current is not None and (before is not None or rest):
+            yield current, before, rest
 
     def _place_to_cut(self, text: str, start: int) -> int | None:
         """Where a text ends that begins at `start`; None: all of the rest is short enough, or

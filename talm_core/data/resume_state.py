@@ -37,12 +37,14 @@ Count = Annotated[int, Field(ge=0)]
 @dataclass(frozen=True, slots=True)
 class Located:
     """A document, or the next of its text where it does not begin here, and where it is: the
-    number of its file, and of its row there."""
+    number of its file, and of its row there. `special` is the id of a token that was written out
+    before it."""
 
     part: int
     row: int
     text: str
     begins: bool = True
+    special: int | None = None
 
 
 MOST_BYTES = 1 << 40
@@ -267,14 +269,18 @@ class Place:
         self._begins: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._places: Sequence[tuple[int, int]] = ()
 
-    def enter(self, tokens: Tokens, places: Sequence[tuple[int, int]], end_of_text: int) -> None:
-        """Go to the end of the next batch, in which documents of these places begin."""
+    def enter(
+        self, tokens: Tokens, places: Sequence[tuple[int, int] | None], end_of_text: int
+    ) -> None:
+        """Go to the end of the next batch, in which documents of these places begin; None is one
+        that begins where its text says so, within the one before."""
         if len(self._begins):
             self._place, self._start = self._places[-1], int(self._begins[-1])
         # End-of-text tokens stand before documents and nowhere else.
-        self._begins = np.flatnonzero(tokens == end_of_text) + self.end
-        self._places = places
-        assert len(self._begins) == len(places)
+        begins = np.flatnonzero(tokens == end_of_text) + self.end
+        assert len(begins) == len(places)
+        self._begins = begins[[place is not None for place in places]] if places else begins
+        self._places = [place for place in places if place is not None]
         self.end += len(tokens)
 
     def of(self, tokens: int) -> Cursor:

@@ -121,6 +121,6 @@ def test_the_careful_way_gives_the_same_ids() -> None:
 
 def test_an_empty_batch_member_is_no_error() -> None:
     batch = Batch()
-    batch.add(Located(0, 0, ""), "", begins=True)
+    batch.add(BASE_VOCABULARY.end_of_text, "")
     encoded = ENCODERS[DEFAULT].encode(batch)
     assert np.array_equal(encoded.tokens, [BASE_VOCABULARY.end_of_text])

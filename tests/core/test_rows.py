@@ -264,7 +264,10 @@ def test_what_is_not_what_its_mark_says_is_told(tmp_path: Path) -> None:
     ("data", "said"),
     [
         ("without a mark\n".encode("utf-16-le") * 9, "looks like UTF-16 without a byte order mark"),
-        (gzip.compress(b"x" * 99, mtime=0), "is a gzip archive, not text (give its name the ending .gz"),
+        (
+            gzip.compress(b"x" * 99, mtime=0),
+            "is a gzip archive, not text (give its name the ending .gz",
+        ),
         (b"PK\x03\x04\0\0", "is a zip archive, or a document of an office program, not text"),
         (b"%PDF-1.7 only letters", "is a PDF, not text (save its text)"),
         (b"\x89PNG\0\0", "is a binary file, not text"),

@@ -136,6 +136,16 @@ class DataConfig(JobConfig):
             only_with=("source", ("text",)),
         ),
     ] = "stop"
+    special_text: Annotated[
+        Literal["text", "tokens"],
+        Setting(
+            "Source",
+            "What to do with special tokens written in the text, such as <|endoftext|>.",
+            more="text takes them as ordinary characters, and says how many there are; tokens as"
+            " what they mean: <|endoftext|> ends a document.",
+            advanced=True,
+        ),
+    ] = "text"
     keep_downloads: Annotated[
         bool,
         Setting(

@@ -17,13 +17,13 @@ keeps what it has, and its manifest, which grows with each shard.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talm_core.data import division
+from talm_core.data import division, special_text
 from talm_core.data import split as data_split
 from talm_core.data.disk_space import Expected, Room, disk_errors, expected
 from talm_core.data.encoding import Encoded, Encoder
@@ -32,6 +32,7 @@ from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.data.progress import Tally
 from talm_core.data.resume_state import Cursor, Located, Place, Position
 from talm_core.data.shards import ShardWriter, dtype_for, open_shard
+from talm_core.data.special_text import Piece, WrittenTokens
 from talm_core.data.split import PARTS
 from talm_core.data.tokenizer_coverage import Coverage
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
@@ -121,6 +122,8 @@ class Preparation:
         self._texts.discard()
         ctx.report(self._progress(complete=True))
         self._coverage.report(ctx.report, complete=True)
+        if special := special_text.told(self._special.counts, config.special_text):
+            ctx.report(Notice(message=special))
         if left_out := manifest.left_out:
             noun = "row" if left_out == 1 else "rows"
             ctx.report(Notice(message=f"{left_out:,} {noun} without a text left out"))
@@ -208,6 +211,11 @@ class Preparation:
         try:
             self._encoder = Encoder(self._vocabulary)
             self._coverage = Coverage(self._vocabulary)
+            end = self._end_of_text
+            special = self._vocabulary.special_tokens.items()
+            names = sorted(name for name, number in special if number != end)
+            first = [name for name, number in special if number == end]
+            self._special = WrittenTokens(first + names, self._config.special_text)
             self._remembers = self._large
             shards = self._write_streamed() if self._streamed else self._write_divided()
             manifest = self._publish(shards)
@@ -432,8 +440,24 @@ class Preparation:
     def _encoded(
         self, documents: Iterable[Located | None]
     ) -> Generator[Encoded | None, None, None]:
-        documents = self._coverage.over(documents)
+        documents = self._written(self._coverage.over(documents))
         return self._encoder.run(self._encoder.batches(documents), threads=self._threads)
+
+    def _written(self, documents: Iterable[Located | None]) -> Iterator[Located | None]:
+        """The documents, with special tokens that are written out in them as the config says."""
+        ids, before = self._vocabulary.special_tokens, None
+        for document in documents:
+            if document is None:
+                yield None
+                continue
+            if document.begins and before is not None:
+                yield from _pieces(before, self._special.finish(), ids)
+            yield from _pieces(
+                document, self._special.feed(document.text, begins=document.begins), ids
+            )
+            before = document
+        if before is not None:
+            yield from _pieces(before, self._special.finish(), ids)
 
     @property
     def _tokens(self) -> int:
@@ -459,6 +483,14 @@ class Preparation:
         return Finished(seconds=self._tally.seconds, summary=summary)
 
 
+def _pieces(
+    document: Located, pieces: Iterable[Piece], ids: Mapping[str, int]
+) -> Iterator[Located]:
+    for begins, token, text in pieces:
+        special = None if token is None else ids[token]
+        yield Located(document.part, document.row, text, begins, special)
+
+
 def _few(manifest: Manifest, config: DataConfig) -> str:
     """That a loss on so little says next to nothing."""
     count = manifest.val_tokens
@@ -478,4 +510,4 @@ def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[s
         "val_tokens": str(config.val_tokens),
         "val_fraction": str(config.val_fraction),
         "tokenizer_path": vocabulary.identity,
-    }
+    } | ({} if config.special_text == "text" else {"special_text": config.special_text})

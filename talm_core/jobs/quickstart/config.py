@@ -59,6 +59,16 @@ class QuickstartConfig(JobConfig):
             advanced=True,
         ),
     ] = "stop"
+    special_text: Annotated[
+        Literal["text", "tokens"],
+        Setting(
+            "Run",
+            "What to do with special tokens written in the text, such as <|endoftext|>.",
+            more="text takes them as ordinary characters, and says how many there are; tokens as"
+            " what they mean: <|endoftext|> ends a document.",
+            advanced=True,
+        ),
+    ] = "text"
     vocab_size: Annotated[
         int | None,
         Field(ge=256, le=1_000_000),

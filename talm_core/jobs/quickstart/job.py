@@ -43,12 +43,14 @@ def stages(config: QuickstartConfig, workspace: Workspace) -> tuple[JobConfig, .
             "text_file": config.text_file,
             # The tokenizer must not have seen the text the model is judged by.
             "val_fraction": config.val_fraction,
+            "special_text": config.special_text,
             **reading,
         },
     )
     data: dict[str, Any] = {
         "tokenizer_path": config.name,
         "val_fraction": config.val_fraction,
+        "special_text": config.special_text,
     }
     if config.text_file:
         data |= {"source": "text", "path": config.text_file, "ds_sample": sample} | reading

@@ -173,6 +173,16 @@ class TokenizerConfig(JobConfig):
             advanced=True,
         ),
     ] = "stop"
+    special_text: Annotated[
+        Literal["text", "tokens"],
+        Setting(
+            "Corpus",
+            "What to do with special tokens written in the text, such as <|endoftext|>.",
+            more="text takes them as ordinary characters, and says how many there are; tokens as"
+            " what they mean: <|endoftext|> ends a document.",
+            advanced=True,
+        ),
+    ] = "text"
     max_bytes: Annotated[
         int | None,
         Field(ge=1),

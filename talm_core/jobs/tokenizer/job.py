@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus, reading_of
 from talm_core.data.sources import SOURCES
+from talm_core.data.special_text import WrittenTokens, told, without_tokens
 from talm_core.errors import ConfigError, Problem
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.jobs.dataset.texts import CORPORA, tell
@@ -192,10 +193,13 @@ def _merger(
 
     report(progress())
     parts = reading.learned(divided_parts(corpus, config.val_fraction), lambda: counted(0))
+    written = WrittenTokens(config.special_tokens, config.special_text)
+    parts = without_tokens(parts, written)
     first = list(beginning_of(parts))
     found = small_pieces(first, parts, pattern, counted)
     if found is not None:
         report(rate.progress("reading", done, done, "bytes"))
+        _tell_written(config, written, report)
         return SmallMerger(found, merges)
     _prepare(config, corpus, report)
     # Not at the top: they load numba.
@@ -205,7 +209,16 @@ def _merger(
     done = 0
     pieces = count_pieces(chain(first, parts), pattern, counted=counted)
     report(rate.progress("reading", done, done, "bytes"))
+    _tell_written(config, written, report)
     return Merger(pieces, merges)
+
+
+def _tell_written(
+    config: TokenizerConfig, written: WrittenTokens, report: Callable[[Event], None]
+) -> None:
+    """Say which special tokens were written out in the text, and what they were taken for."""
+    if special := told(written.counts, config.special_text):
+        report(Notice(message=special))
 
 
 def _merge(
