@@ -11,7 +11,6 @@ Nothing here loads torch: who lists checkpoints must not wait for it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -24,13 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talm_core.errors import ArtifactError, InputError, Problem, RunError, TalmError, nearest
+from talm_core.errors import ArtifactError, InputError, Problem, RunError, nearest
 from talm_core.storage import artifact_files, atomic
-from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
+from talm_core.training import checkpoint_index
+from talm_core.training.checkpoint_index import INDEX, VERSION
 
-INDEX = "checkpoint.json"
-VERSION = 1
 _NAME = re.compile(r"checkpoint-([0-9]{6,})")
 _BLOCK = 1024 * 1024
 
@@ -123,7 +121,7 @@ def glance(directory: Path) -> Found:
     """What the newest checkpoint whose index can be read says, without a look at its tensors."""
     for step, path in reversed(checkpoints(directory)):
         try:
-            return Found(path, step, dict(_index(path)["state"]))
+            return Found(path, step, dict(checkpoint_index.read(path)["state"]))
         except (ArtifactError, KeyError, TypeError, ValueError):
             continue
     return Found()
@@ -139,7 +137,7 @@ def best(directory: Path, *, certain: bool = False) -> tuple[int, float] | None:
     scores = []
     for step, path in checkpoints(directory):
         try:
-            state = _index(path)["state"]
+            state = checkpoint_index.read(path)["state"]
             if state["evaluated_step"] == step:
                 scores.append((float(state["evaluated"]["val_loss"]), -step))
         except RunError:
@@ -156,7 +154,7 @@ def config_of(directory: Path) -> str | None:
     there is none."""
     for _, path in reversed(checkpoints(directory)):
         try:
-            text = _index(path)["state"].get("config")
+            text = checkpoint_index.read(path)["state"].get("config")
         except (ArtifactError, AttributeError):
             continue
         return text if isinstance(text, str) else None
@@ -169,7 +167,7 @@ def verify(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: something is missing, damaged, or from a newer talm.
     """
-    index = _index(path)
+    index = checkpoint_index.read(path)
     _require_own_files(path)
     for name, entry in index["files"].items():
         file = path / name
@@ -178,7 +176,7 @@ def verify(path: Path) -> dict[str, Any]:
         try:
             found = _sha256(file)
         except OSError as error:
-            raise _unreadable(file, error) from None
+            raise checkpoint_index.unreadable(file, error) from None
         if found != entry["sha256"]:
             raise ArtifactError(Problem(str(file), "is damaged: its checksum differs"))
     state: dict[str, Any] = index["state"]
@@ -233,53 +231,6 @@ def _require_own_files(path: Path) -> None:
         raise ArtifactError(*problems)
 
 
-def _index(path: Path) -> dict[str, Any]:
-    file = path / INDEX
-    try:
-        index = read_json(file)
-        if not isinstance(index, dict):
-            raise ValueError("it holds no JSON object")
-        version = index["version"]
-        if version == VERSION:
-            if index.pop("checksum") != _checksum(index):
-                raise ValueError("its checksum differs")
-            for name, entry in index["files"].items():
-                # What is read from outside must not lead out of the directory.
-                if Path(name).name != name or set(entry) != {"bytes", "sha256"}:
-                    raise ValueError(f"{name!r} is no file entry")
-            if not isinstance(index["state"], dict):
-                raise ValueError("its state is no JSON object")
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        hint = "delete this checkpoint; a run goes on from the one before"
-        raise ArtifactError(Problem(str(file), f"is damaged: {_why(error)}", hint=hint)) from None
-    if version != VERSION:
-        message = f"this talm reads version {VERSION} of checkpoints"
-        raise ArtifactError(Problem(str(file), message, version, "update talm"))
-    return index
-
-
-def _why(error: Exception) -> str:
-    """What is wrong in words that are not the interpreter's."""
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    if isinstance(error, TypeError | AttributeError):
-        return "an entry is of the wrong kind"
-    return str(error)
-
-
-# What says nothing of a file: with more descriptors, memory or rights it can be read.
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES)
-
-
-def _unreadable(file: Path, error: OSError) -> TalmError:
-    """A checkpoint that only cannot be read now must not be passed over for an older one."""
-    if error.errno in _PASSING:
-        return RunError(f"{file} cannot be read now: {error.strerror}")
-    return ArtifactError(Problem(str(file), f"cannot be read: {error.strerror}"))
-
-
 def write(
     directory: Path,
     step: int,
@@ -311,7 +262,7 @@ def write(
                 for file in sorted(temporary.iterdir())
             }
             index = {"version": VERSION, "step": step, "files": files, "state": state}
-            (temporary / INDEX).write_text(_sealed(index), encoding="utf-8")
+            (temporary / INDEX).write_text(checkpoint_index.sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
     _prune(directory, step, keep, level, told)
@@ -326,16 +277,12 @@ def amend(path: Path, state: dict[str, Any]) -> None:
         ArtifactError: its index is missing or damaged.
         RunError: the disk refuses; the state is as it was.
     """
-    index = _index(path)
+    index = checkpoint_index.read(path)
     index["state"] = index["state"] | state
     try:
-        atomic.write_text(path / INDEX, _sealed(index))
+        atomic.write_text(path / INDEX, checkpoint_index.sealed(index))
     except OSError as error:
         raise _unwritten(path, error) from None
-
-
-def _sealed(index: dict[str, Any]) -> str:
-    return json.dumps(index | {"checksum": _checksum(index)}, indent=1) + "\n"
 
 
 def _unwritten(path: Path, error: Exception) -> RunError:
@@ -427,7 +374,3 @@ def _sha256(file: Path) -> str:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _checksum(index: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()

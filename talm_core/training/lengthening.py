@@ -17,7 +17,8 @@ from typing import Any
 from talm_core.errors import ArtifactError, ConfigError
 from talm_core.settings.toml import loads
 from talm_core.training import checkpoint
-from talm_core.training.checkpoint import INDEX, Found
+from talm_core.training.checkpoint import Found
+from talm_core.training.checkpoint_index import INDEX
 from talm_core.training.config import ScheduleConfig
 from talm_core.training.lr_schedule import LRSchedule
 

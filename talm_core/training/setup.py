@@ -20,6 +20,7 @@ from talm_core.settings.toml import loads
 from talm_core.storage import artifact_files
 from talm_core.tokenizer.vocabulary import Vocabulary
 from talm_core.training import autotune, checkpoint
+from talm_core.training.checkpoint_index import INDEX
 from talm_core.training.checkpointer import Checkpointer, CheckpointWriter
 from talm_core.training.config import ModelTrainingConfig
 from talm_core.training.device import (
@@ -186,7 +187,7 @@ class Setup:
         """Take the weights of another run's checkpoint."""
         with checkpoint.held(path):
             # One of another program has no checksums.
-            if artifact_files.occupied(path / checkpoint.INDEX):
+            if artifact_files.occupied(path / INDEX):
                 checkpoint.verify(path)
             trainer.begin_with(path)
         self.say(Notice(message=f"begins with the weights of {name}"))
@@ -215,7 +216,7 @@ def _kept_machine(found: checkpoint.Found) -> Machine:
     try:
         return Machine(**found.state["machine"])
     except (KeyError, TypeError):
-        where = str((found.path or Path()) / checkpoint.INDEX)
+        where = str((found.path or Path()) / INDEX)
         message = "does not say what the run computed on, or as another talm does"
         hint = "go on with the talm that wrote it, or begin a run with its weights: init_from"
         raise ArtifactError(Problem(where, message, hint=hint)) from None
@@ -237,7 +238,7 @@ def changes(before: str, config: JobConfig) -> dict[str, tuple[object, object]]:
     """Settings that are not free to differ from those `before`, as TOML, and do: what they were
     and what they are. Nothing where what was cannot be read."""
     with contextlib.suppress(ConfigError):
-        old = loads(before, where=checkpoint.INDEX)
+        old = loads(before, where=INDEX)
         if isinstance(old, type(config)):
             return {
                 item.key: (getattr(old, item.key), getattr(config, item.key))

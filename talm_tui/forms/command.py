@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from textual.content import Content
 
+from talm_core.errors import WorkspaceError
 from talm_core.jobs.registry import spec_of
-from talm_core.settings.command_line import shell
+from talm_core.settings.command_line import shell, words
+from talm_core.settings.schema import JobConfig
 from talm_core.storage import atomic
 from talm_core.storage.workspace import Workspace
 from talm_core.system.foreign_text import plain
 from talm_tui.widgets.hint import plain_keys
 from talm_tui.widgets.sheet import Sheet
+
+
+def words_of(
+    model: type[JobConfig],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None,
+    *,
+    preset: str | None,
+    workspace: Workspace,
+) -> list[str]:
+    """The words of the command for these values, with those of a preset as `defaults`; the
+    workspace is named where it is not the usual one."""
+    usual = False
+    with contextlib.suppress(WorkspaceError):
+        usual = str(workspace.root) == str(Workspace().root)
+    root = None if usual else str(workspace.root)
+    return words(model, values, defaults, preset=preset, workspace=root)
 
 
 def keep(command: str, workspace: Workspace, kind: str, artifact: str | None) -> Path:

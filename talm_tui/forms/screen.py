@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -14,19 +13,19 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from talm_core.errors import Problem, WorkspaceError
+from talm_core.errors import Problem
 from talm_core.jobs.registry import artifact_kinds
 from talm_core.runtime.overview import Overview
 from talm_core.runtime.preflight import settle
 from talm_core.runtime.runner import Status
-from talm_core.settings.command_line import shell, words
+from talm_core.settings.command_line import shell
 from talm_core.settings.schema import JobConfig
 from talm_core.storage.workspace import Artifact, Workspace
 from talm_core.system.foreign_text import line, plain
 from talm_tui.forms.artifact_keys import ArtifactKeys
 from talm_tui.forms.artifact_list import ArtifactList
 from talm_tui.forms.checker import Checker, Findings, look
-from talm_tui.forms.command import CommandPreview, keep
+from talm_tui.forms.command import CommandPreview, keep, words_of
 from talm_tui.forms.editing import FormKeys
 from talm_tui.forms.field import FLAT, NARROW, counts, unplaced
 from talm_tui.forms.form import Form, Options
@@ -259,15 +258,12 @@ class FormPlace(Place):
     def command(self, config: JobConfig | None = None) -> list[str]:
         """The words of the command that asks for `config`; none means what the form says now,
         right or wrong."""
-        usual = False
-        with contextlib.suppress(WorkspaceError):
-            usual = str(self.workspace.root) == str(Workspace().root)
-        return words(
+        return words_of(
             self.MODEL,
             self.state.values if config is None else config.model_dump(),
             self.state.defaults if self.state.preset else None,
             preset=self.state.preset,
-            workspace=None if usual else str(self.workspace.root),
+            workspace=self.workspace,
         )
 
     def taken(self) -> Iterable[Problem]:
@@ -333,13 +329,17 @@ class FormPlace(Place):
         problems = self.state.problems
         config = self.state.config
         if problems or config is None:
-            self.judge()
-            wrong = next((p.key for p in problems if p.key in self.state.by_key), None)
-            if wrong is not None:
-                self.form.go_to(wrong)
-            self.app.bell()
+            self._refuse(problems)
             return
         self.talm.start_job(config)
+
+    def _refuse(self, problems: Iterable[Problem]) -> None:
+        """Show what is wrong, and go to the first field that is."""
+        self.judge()
+        wrong = next((p.key for p in problems if p.key in self.state.by_key), None)
+        if wrong is not None:
+            self.form.go_to(wrong)
+        self.app.bell()
 
     def on_job_started(self, event: JobStarted) -> None:
         event.stop()
@@ -359,11 +359,7 @@ class FormPlace(Place):
     def on_job_refused(self, event: JobRefused) -> None:
         event.stop()
         self.state.tell("start", event.problems)
-        self.judge()
-        wrong = next((p.key for p in event.problems if p.key in self.state.by_key), None)
-        if wrong is not None:
-            self.form.go_to(wrong)
-        self.app.bell()
+        self._refuse(event.problems)
 
     def _follow_active(self) -> None:
         """Show a job of this kind that works already, from whatever terminal."""

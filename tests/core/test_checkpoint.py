@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talm_core.errors import ArtifactError, RunError
-from talm_core.training import checkpoint
+from talm_core.training import checkpoint, checkpoint_index
 
 
 def fill(directory: Path) -> None:
@@ -67,7 +67,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def sealed(index: dict[str, Any]) -> str:
     """An index as somebody would write it who also knows the checksum."""
     index = {"version": 1} | index
-    return json.dumps(index | {"checksum": checkpoint._checksum(index)})
+    return json.dumps(index | {"checksum": checkpoint_index.checksum(index)})
 
 
 class Damage(NamedTuple):
@@ -142,7 +142,7 @@ def test_an_index_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     index.pop("checksum")
     index["files"]["../outside"] = {"bytes": 1, "sha256": ""}
     (path / "checkpoint.json").write_text(
-        json.dumps(index | {"checksum": checkpoint._checksum(index)})
+        json.dumps(index | {"checksum": checkpoint_index.checksum(index)})
     )
     with pytest.raises(ArtifactError, match="is no file entry"):
         checkpoint.verify(path)

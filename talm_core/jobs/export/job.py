@@ -26,6 +26,7 @@ from talm_core.storage.workspace import Workspace, new_path
 from talm_core.tokenizer.hf import huggingface_files, other_ids
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, file_of
 from talm_core.training import checkpoint
+from talm_core.training.checkpoint_index import INDEX
 
 _BLOCK = 8 * 1024 * 1024
 _TELL_SECONDS = 0.1
@@ -81,7 +82,7 @@ def export(ctx: JobContext, config: ExportConfig) -> None:
 
 def _source(config: ExportConfig, workspace: Workspace) -> _Source:
     path = find_checkpoint(workspace, config.model)
-    if (path / checkpoint.INDEX).is_file():
+    if (path / INDEX).is_file():
         checkpoint.verify(path)
     number = path.name.removeprefix("checkpoint-")
     if number == path.name or not number.isdecimal():

@@ -19,7 +19,8 @@ from talm_core.errors import ArtifactError, ConfigError, InputError, Problem
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.settings.toml import loads
 from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary
-from talm_core.training.checkpoint import INDEX, Found
+from talm_core.training.checkpoint import Found
+from talm_core.training.checkpoint_index import INDEX
 from talm_core.training.train_state import DATA
 
 _Shards = tuple[tuple[int, str], ...]
