@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from talm_core.data.local.corpus import byte_length
+from talm_core.data.local.parts import byte_length
 from talm_core.data.resume_state import Located
 from talm_core.runtime.events import Event, Notice
 from talm_core.tokenizer.hf import other_ids

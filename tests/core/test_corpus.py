@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from talm_core.data.local import search
-from talm_core.data.local.corpus import Document, open_corpus
+from talm_core.data.local.corpus import open_corpus
+from talm_core.data.local.document_file import Document
 from talm_core.errors import CorpusError
 
 

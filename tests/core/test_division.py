@@ -158,7 +158,7 @@ def test_a_text_is_cut_between_characters(
     text = "é1😀2€3456789" * 3
     data = b"\xef\xbb\xbf" + text.encode()
     (tmp_path / f"one.md{suffix}").write_bytes(gzip.compress(data) if suffix else data)
-    monkeypatch.setattr("talm_core.data.local.formats.PART_BYTES", size)
+    monkeypatch.setattr("talm_core.data.local.document_file.PART_BYTES", size)
     length = len(text.encode())
     for percent in range(1, 51):
         cut = length - max(1, round(percent / 100 * length))
@@ -191,7 +191,7 @@ def test_without_a_fraction_everything_is_for_training(tmp_path: Path) -> None:
 def test_only_what_is_wanted_of_a_plain_file_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talm_core.data.local.formats.PART_BYTES", 1_000)
+    monkeypatch.setattr("talm_core.data.local.document_file.PART_BYTES", 1_000)
     (tmp_path / "a.txt").write_text("a" * MEGABYTE)
     corpus = open_corpus("text", paths=[str(tmp_path)])
     first = next(corpus.parts(corpus.rule(0.1), held_out=True))

@@ -18,9 +18,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.data.local import formats
+from talm_core.data.local import document_file
 from talm_core.data.local.corpus import open_corpus
-from talm_core.data.local.formats import DocumentFile, EncodingErrors, Format, Reading
+from talm_core.data.local.document_file import DocumentFile
+from talm_core.data.local.formats import EncodingErrors, Format, Reading
 from talm_core.errors import CorpusError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -101,7 +102,7 @@ def test_parts_are_cut_between_characters(
     path = tmp_path_factory.mktemp("parts") / f"a{suffix}"
     path.write_bytes(PACKED[suffix](text.encode()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "PART_BYTES", size)
+        patch.setattr(document_file, "PART_BYTES", size)
         parts = list(DocumentFile(path, "a", Format.of(path.name)).parts())
     assert "".join(parts) == text.removeprefix("\ufeff")
     assert all(len(part.encode()) <= size + 3 for part in parts)
@@ -110,12 +111,12 @@ def test_parts_are_cut_between_characters(
 @pytest.mark.parametrize("suffix", PACKED)
 def test_what_is_not_utf8_is_named_with_its_byte_or_replaced(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"latin.txt{suffix}"
-    path.write_bytes(PACKED[suffix](b"x" * formats.PART_BYTES + b"gr\xfcn"))
-    at = formats.PART_BYTES + 2
+    path.write_bytes(PACKED[suffix](b"x" * document_file.PART_BYTES + b"gr\xfcn"))
+    at = document_file.PART_BYTES + 2
     unpacked = " unpacked" if suffix else ""
     assert problem(path).startswith(f"is not UTF-8:{unpacked} byte {at:,} is 0xfc (convert")
     ((_, text),) = read(path, errors="replace")
-    assert text == "x" * formats.PART_BYTES + "gr\ufffdn"
+    assert text == "x" * document_file.PART_BYTES + "gr\ufffdn"
     path.write_bytes(PACKED[suffix]("abc€".encode()[:-1]))
     assert "byte 3 is 0xe2" in problem(path)
     assert read(path, errors="replace") == [(path.name, "abc\ufffd")]
@@ -205,7 +206,7 @@ def test_lines_that_are_not_unicode_may_be_replaced(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "LONGEST_LINE", 100)
+    monkeypatch.setattr(document_file, "LONGEST_LINE", 100)
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines([{"text": "x" * 80}, {"text": "x" * 90}]))
     assert problem(path) == "line 2 has more than 100 bytes"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talm_core.data.local import formats, json_rows
+from talm_core.data.local import document_file, json_rows
 from talm_core.data.local.corpus import Corpus, open_corpus
 from talm_core.data.local.json_rows import NotJsonError
 from talm_core.data.text_column import holds_text, text_bytes
@@ -388,7 +388,7 @@ def test_columns_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 
 def test_lines_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "LONGEST_LINE", 100)
+    monkeypatch.setattr(document_file, "LONGEST_LINE", 100)
     path = tmp_path / "a.csv"
     path.write_text("text\n" + "x" * 200 + "\n")
     assert refusal(path).startswith("line 2 has more than 100 bytes")

@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_goes_on_within_a_document_of_many(
 ) -> None:
     monkeypatch.setattr(progress, "YIELD_SECONDS", 0.0)
     monkeypatch.setattr("talm_core.data.encoding.BATCH_CHARACTERS", 700)
-    monkeypatch.setattr("talm_core.data.local.formats.PART_BYTES", 900)
+    monkeypatch.setattr("talm_core.data.local.document_file.PART_BYTES", 900)
     workspace = Workspace(tmp_path / "w")
     path = tmp_path / "d"
     path.mkdir()

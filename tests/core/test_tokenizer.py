@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import regex
 
-from talm_core.data.local.formats import PART_BYTES, DocumentFile
+from talm_core.data.local.document_file import PART_BYTES, DocumentFile
 from talm_core.errors import ArtifactError, ConfigError, CorpusError, RunError
 from talm_core.jobs.tokenizer import job
 from talm_core.jobs.tokenizer.base import make

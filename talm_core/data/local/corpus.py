@@ -3,14 +3,14 @@
 A corpus is a list of documents in an order that depends only on what they are called, never on
 the machine or the directory they lie in. It is looked at in full when it is opened (`library`,
 `search`), and read one document at a time afterwards; how documents come out of a file is
-`formats`' matter.
+`document_file`'s matter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,15 +18,10 @@ from typing import Any, Protocol
 from talm_core.data import division
 from talm_core.data.division import Division, LastDocuments, Rule
 from talm_core.data.gaps import Gaps
+from talm_core.data.local.document_file import Document, DocumentFile
 from talm_core.data.local.entries import Entry
-from talm_core.data.local.formats import Document as Document
-from talm_core.data.local.formats import (
-    DocumentFile,
-    EncodingErrors,
-    Reading,
-    UnreadableFiles,
-    shown,
-)
+from talm_core.data.local.formats import EncodingErrors, Reading, UnreadableFiles, shown
+from talm_core.data.local.parts import Part, both_sides, byte_length, cut_at, length, one_side
 from talm_core.data.local.search import search, some
 from talm_core.data.local.stdlib import library
 from talm_core.errors import CorpusError, Problem, nearest, problems_of
@@ -39,17 +34,6 @@ class _Count:
     rows: int
     texts: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some text of a document: the number of that, whether it begins it or goes on with the part
-    before, and whether it is for validation."""
-
-    number: int
-    begins: bool
-    text: str
-    held_out: bool = False
 
 
 class Corpus:
@@ -200,15 +184,15 @@ class Corpus:
                             self.gaps.add(0, number)
                         number += 1
                         continue
-                    cut = None if rule is None else rule.cut(_length(text, rule))
+                    cut = None if rule is None else rule.cut(length(text, rule))
                     if number >= start:
-                        yield from _one_side(number, _sides([text], cut, rule), held_out)
+                        yield from one_side(number, both_sides([text], cut, rule), held_out)
                     number += 1
             else:
                 cut = None if rule is None else rule.cut(self._size(entry, count, rule))
                 if number >= start:
                     sides = self._sides(entry, cut, rule, held_out)
-                    yield from _one_side(number, sides, held_out)
+                    yield from one_side(number, sides, held_out)
                 number += 1
             self._read, self._current = self._read + entry.size, None
 
@@ -232,12 +216,12 @@ class Corpus:
             return iter(())
         if held_out and cut and entry.exact(self._reading) and not (rule and rule.in_characters):
             return ((True, text) for text in self._whole(entry, cut))
-        return _sides(self._whole(entry), cut, rule)
+        return both_sides(self._whole(entry), cut, rule)
 
     def _whole(self, entry: Entry, skip: int = 0) -> Iterator[str]:
         """The text of an entry's one document in parts, without its first bytes."""
         if entry.path is None:
-            return iter([_cut(entry.text, skip, None)[1]])
+            return iter([cut_at(entry.text, skip, None)[1]])
         return _not_empty(entry.path, self._file(entry).parts(skip))
 
     def _file(self, entry: Entry) -> DocumentFile:
@@ -261,11 +245,6 @@ class Corpus:
                 del how["unreadable_files"]
             digest.update(json.dumps(how).encode())
         return digest.hexdigest()
-
-
-def byte_length(text: str) -> int:
-    """How many bytes a text is in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def open_corpus(
@@ -305,52 +284,6 @@ def divided_parts(corpus: Corpus, val_fraction: float) -> Iterator[tuple[bool, s
     on its side, and whether data preparation with this fraction puts it into validation."""
     for part in corpus.parts(corpus.rule(val_fraction) if val_fraction else None):
         yield part.begins, part.text, part.held_out
-
-
-def _sides(texts: Iterable[str], cut: int | None, rule: Rule | None) -> Iterator[tuple[bool, str]]:
-    """The text of a document in parts, each with whether it comes behind a cut. A character that
-    the cut falls into comes before it; no cut is one behind everything."""
-    place = 0
-    for text in texts:
-        size = _length(text, rule)
-        if cut is None or place + size <= cut:
-            yield False, text
-        elif place >= cut:
-            yield True, text
-        else:
-            before, behind = _cut(text, cut - place, rule)
-            yield False, before
-            if behind:
-                yield True, behind
-        place += size
-
-
-def _one_side(
-    number: int, sides: Iterable[tuple[bool, str]], wanted: bool | None
-) -> Iterator[Part]:
-    """A document's parts on one side, or on both; the first on each begins it."""
-    begun = {False: False, True: False}
-    for held_out, text in sides:
-        if wanted is None or held_out is wanted:
-            yield Part(number, not begun[held_out], text, held_out)
-            begun[held_out] = True
-        elif wanted:
-            yield Part(number, False, "", True)
-        else:
-            return
-
-
-def _cut(text: str, at: int, rule: Rule | None) -> tuple[str, str]:
-    if rule is not None and rule.in_characters:
-        return text[:at], text[at:]
-    data = text.encode()
-    while at < len(data) and data[at] & 0xC0 == 0x80:
-        at += 1
-    return data[:at].decode(), data[at:].decode()
-
-
-def _length(text: str, rule: Rule | None) -> int:
-    return len(text) if rule is not None and rule.in_characters else byte_length(text)
 
 
 def _texts(entry: Entry, file: DocumentFile) -> Iterator[tuple[bool, str | None]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from talm_core.data.local.formats import DocumentFile, Format, Reading
+from talm_core.data.local.document_file import DocumentFile
+from talm_core.data.local.formats import Format, Reading
 
 _TEXT = Format("text")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from talm_core.data.local import json_rows
-from talm_core.data.local.formats import DocumentFile, Kind, Reading
+from talm_core.data.local.document_file import DocumentFile
+from talm_core.data.local.formats import Kind, Reading
 from talm_core.data.local.json_rows import NotJsonError
 from talm_core.errors import CorpusError, nearest
 

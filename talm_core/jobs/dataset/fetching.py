@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from talm_core.data.disk_space import Expected, Room
-from talm_core.data.local.corpus import Corpus, byte_length, open_corpus
+from talm_core.data.local.corpus import Corpus, open_corpus
+from talm_core.data.local.parts import byte_length
 from talm_core.data.reader import Documents
 from talm_core.data.sources import SOURCES, FileSource
 from talm_core.errors import CorpusError, Problem, RunError

@@ -10,7 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talm_core.data.local.corpus import Corpus, byte_length, divided_parts, open_corpus, reading_of
+from talm_core.data.local.corpus import Corpus, divided_parts, open_corpus, reading_of
+from talm_core.data.local.parts import byte_length
 from talm_core.data.sources import SOURCES
 from talm_core.data.special_text import WrittenTokens, told, without_tokens
 from talm_core.errors import ConfigError, Problem

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from talm_core.data.local.corpus import byte_length
+from talm_core.data.local.parts import byte_length
 from talm_core.jobs.tokenizer.config import TokenizerConfig
 from talm_core.jobs.tokenizer.sample import sample
 from talm_core.tokenizer import patterns, scripts

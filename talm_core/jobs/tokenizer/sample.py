@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from talm_core.data.local.corpus import byte_length, divided_parts, open_corpus, reading_of
+from talm_core.data.local.corpus import divided_parts, open_corpus, reading_of
+from talm_core.data.local.parts import byte_length
 from talm_core.errors import ArtifactError, InputError, Problem
 from talm_core.jobs.tokenizer.config import MOST_READ, TokenizerConfig
 from talm_core.storage import artifact_files, atomic
