@@ -17,29 +17,29 @@ keeps what it has, and its manifest, which grows with each shard.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talm_core.data import division, special_text
 from talm_core.data import split as data_split
-from talm_core.data.disk_space import Expected, Room, disk_errors, expected
-from talm_core.data.encoding import Encoded, Encoder
+from talm_core.data.disk_space import Room, disk_errors
+from talm_core.data.encoding import Encoded
 from talm_core.data.manifest import FILE_NAME as MANIFEST
 from talm_core.data.manifest import Manifest, Shard, Split, TokenizerInfo
 from talm_core.data.progress import Tally
 from talm_core.data.resume_state import Cursor, Located, Place, Position
 from talm_core.data.shards import ShardWriter, dtype_for, open_shard
-from talm_core.data.special_text import Piece, WrittenTokens
 from talm_core.data.split import PARTS
-from talm_core.data.tokenizer_coverage import Coverage
-from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem, RunError
+from talm_core.errors import ArtifactError, ConfigError, CorpusError, InputError, Problem
 from talm_core.jobs.dataset.config import DataConfig
-from talm_core.jobs.dataset.texts import CORPORA, Texts
+from talm_core.jobs.dataset.extent import Extent
+from talm_core.jobs.dataset.remarks import remarks
+from talm_core.jobs.dataset.texts import CORPORA, Texts, made_of
+from talm_core.jobs.dataset.token_reader import TokenReader
 from talm_core.runtime.context import JobContext
-from talm_core.runtime.events import Finished, Notice, Progress, Started
+from talm_core.runtime.events import Finished, Started
 from talm_core.storage.atomic import sweep
 from talm_core.storage.workspace import Workspace
 from talm_core.system.hardware import cores
@@ -47,9 +47,6 @@ from talm_core.tokenizer.vocabulary import FILE_NAME, Vocabulary, find_vocabular
 
 if TYPE_CHECKING:
     from talm_core.data.hub.network import Patience
-
-_ENDLESS = 1 << 62
-_FEW_TOKENS = 4_096
 
 
 def prepare_data(ctx: JobContext, config: DataConfig) -> None:
@@ -87,7 +84,7 @@ class Preparation:
         self._vocabulary = Vocabulary.load(
             find_vocabulary(workspace, config.tokenizer_path, key="tokenizer_path")
         )
-        self._made_of = _made_of(config, self._texts, self._vocabulary)
+        self._made_of = made_of(config, self._texts, self._vocabulary)
         self._end_of_text = self._vocabulary.end_of_text
         self._dtype = dtype_for(self._vocabulary.n_vocab)
         self._size = config.shard_size
@@ -114,27 +111,20 @@ class Preparation:
         try:
             with disk_errors(directory):
                 self._open()
-                self._room.check(self._expected())
-                ctx.report(self._progress())
+                self._room.check(self._extent.expected())
+                ctx.report(self._extent.progress())
                 manifest = self._write_all()
         finally:
             self._texts.close()
         self._texts.discard()
-        ctx.report(self._progress(complete=True))
-        self._coverage.report(ctx.report, complete=True)
-        if special := special_text.told(self._special.counts, config.special_text):
-            ctx.report(Notice(message=special))
-        if left_out := manifest.left_out:
-            noun = "row" if left_out == 1 else "rows"
-            ctx.report(Notice(message=f"{left_out:,} {noun} without a text left out"))
-        if manifest.val_tokens < min(_FEW_TOKENS, config.shard_size):
-            ctx.report(Notice(message=_few(manifest, config), level="warning"))
+        ctx.report(self._extent.progress(complete=True))
+        self._reader.report(ctx.report, complete=True)
+        for notice in remarks(manifest, config):
+            ctx.report(notice)
         ctx.emit(self._finished(manifest))
 
-    # --- how much there is -------------------------------------------------------------------
-
     def _open(self) -> None:
-        """Open the source, and reckon limits from how much there is."""
+        """Open the source, and reckon from it how much there is to write."""
         texts, tally, position = self._texts, self._tally, self._position
         connecting, due = tally.connecting, tally.due
         if texts.corpus is not None:
@@ -142,60 +132,9 @@ class Preparation:
         texts.open(position.listing, self._report, connecting=connecting, due=due)
         if texts.stream is not None:
             position.listing = texts.stream.listing
-        self._most_tokens = _ENDLESS
-        if (corpus := texts.corpus) is not None:
-            # A token is at least a byte, and each document has one in front, both parts of one that
-            # is divided.
-            divided = 1 if position.division == 1 else len(corpus)
-            self._most_tokens = corpus.total_bytes + len(corpus) + divided
-        wanted = self._config.max_tokens
-        self._limit = min(wanted or self._most_tokens, self._most_tokens)
-        if tally.before and (self._limit < tally.there or not self._large):
-            hint = f"give more than {tally.there:,}, or choose a dir_prefix"
-            message = f"the dataset has {tally.there:,} tokens already"
-            raise ConfigError(Problem("max_tokens", message, wanted, hint))
-
-    def _expected(self) -> Expected:
-        """What is going to be written."""
-        texts, there = self._texts, self._tally.there
-        missing = 0
-        if texts.stream is not None and self._config.keep_downloads:
-            missing = texts.stream.missing_bytes
-        # Where that may turn out to be little, it may have to be written twice.
-        again = 2 * self._size if self._streamed and not there else 0
-        documents = None if texts.corpus is None else len(texts.corpus)
-        return expected(
-            texts.likely_bytes(0), documents, self._limit, there=there, again=again, missing=missing
-        )
-
-    def _ended_early(self, gone: RunError) -> RunError:
-        """That the network is gone, and how far what is on this machine reaches."""
-        tokens, val_tokens = self._tally.tokens, self._config.val_tokens or 1
-        if tokens <= val_tokens or not self._config.keep_downloads:
-            return gone
-        here = f"what is on this machine reaches for {tokens:,} tokens"
-        return RunError(f"{gone}; {here}, which max_tokens = {tokens} asks for")
+        self._extent = Extent(self._config, texts, position, tally)
 
     # --- writing -----------------------------------------------------------------------------
-
-    @property
-    def _large(self) -> bool:
-        """Whether complete shards are remembered, so that a run that was interrupted goes on after
-        them, and a dataset can be made longer without making it anew."""
-        return (
-            self._texts.stream is not None
-            or self._config.val_tokens is not None
-            or self._limit >= 2 * self._size
-        )
-
-    @property
-    def _streamed(self) -> bool:
-        """Whether validation is what comes first, rather than what the text is divided by."""
-        return self._large and (
-            self._texts.stream is not None
-            or self._config.val_tokens is not None
-            or self._position.division == 1
-        )
 
     def _write_all(self) -> Manifest:
         """Write everything. What nothing can go on with is removed when it fails."""
@@ -209,15 +148,11 @@ class Preparation:
         position.sweep()
         complete = False
         try:
-            self._encoder = Encoder(self._vocabulary)
-            self._coverage = Coverage(self._vocabulary)
-            end = self._end_of_text
-            special = self._vocabulary.special_tokens.items()
-            names = sorted(name for name, number in special if number != end)
-            first = [name for name, number in special if number == end]
-            self._special = WrittenTokens(first + names, self._config.special_text)
-            self._remembers = self._large
-            shards = self._write_streamed() if self._streamed else self._write_divided()
+            self._reader = TokenReader(
+                self._vocabulary, self._config.special_text, threads=self._threads
+            )
+            self._remembers = self._extent.large
+            shards = self._write_streamed() if self._extent.streamed else self._write_divided()
             manifest = self._publish(shards)
             complete = True
         except InputError:
@@ -268,10 +203,10 @@ class Preparation:
             number = 1 + sum(shard.split == split for shard in shards)
             with self._writer(data_split.names(split, number)) as writer:
                 self._write_again(tail, writer)
-                self._write(documents, writer, place, self._goal(split))
+                self._write(documents, writer, place, self._extent.goal(split))
             shards += writer.shards
             end = self._cursor(place)
-            if self._tokens < self._limit:
+            if self._tokens < self._extent.limit:
                 self._left_out = self._texts.left_out
             if self._remembers and split == "train":
                 self._remember_end(shards, end)
@@ -286,14 +221,6 @@ class Preparation:
             position.forget()
         return shards
 
-    def _goal(self, split: Split) -> int:
-        """How many tokens the dataset has at most when a part of it is written."""
-        limit = self._limit
-        if split == "train" or limit >= self._most_tokens:
-            return limit
-        share = min(round(limit * self._config.val_fraction), division.MOST_TOKENS)
-        return min(max(1, share), limit - 1)
-
     def _write(
         self,
         documents: Iterable[Located | None],
@@ -302,7 +229,7 @@ class Preparation:
         limit: int,
     ) -> None:
         """Write documents from a place on until the dataset has `limit` tokens."""
-        with closing(self._encoded(documents)) as stream:
+        with closing(self._reader.encoded(documents)) as stream:
             for encoded in stream:
                 if encoded is not None:
                     self._append(encoded, writer, place, limit)
@@ -332,11 +259,11 @@ class Preparation:
         documents = self._texts.documents(cursor)
         with self._writer(names) as writer:
             self._write_again(tail, writer)
-            self._write(documents, writer, place, self._limit)
+            self._write(documents, writer, place, self._extent.limit)
             end = self._cursor(place)
-            if self._tokens < self._limit:
+            if self._tokens < self._extent.limit:
                 if self._texts.gone is not None:
-                    raise self._ended_early(self._texts.gone)
+                    raise self._extent.ended_early(self._texts.gone)
                 self._left_out = self._texts.left_out
         self._check_halves()
         shards = before + writer.shards
@@ -409,7 +336,7 @@ class Preparation:
             position.clear()
             tally.writers.clear()
             tally.before.clear()
-            self._limit = self._most_tokens
+            self._extent.take_all()
             self._remembers = False
             return self._write_divided()
         # Files that are replaced stay readable while they are mapped.
@@ -437,28 +364,6 @@ class Preparation:
         self._tally.writers.append(writer)
         return writer
 
-    def _encoded(
-        self, documents: Iterable[Located | None]
-    ) -> Generator[Encoded | None, None, None]:
-        documents = self._written(self._coverage.over(documents))
-        return self._encoder.run(self._encoder.batches(documents), threads=self._threads)
-
-    def _written(self, documents: Iterable[Located | None]) -> Iterator[Located | None]:
-        """The documents, with special tokens that are written out in them as the config says."""
-        ids, before = self._vocabulary.special_tokens, None
-        for document in documents:
-            if document is None:
-                yield None
-                continue
-            if document.begins and before is not None:
-                yield from _pieces(before, self._special.finish(), ids)
-            yield from _pieces(
-                document, self._special.feed(document.text, begins=document.begins), ids
-            )
-            before = document
-        if before is not None:
-            yield from _pieces(before, self._special.finish(), ids)
-
     @property
     def _tokens(self) -> int:
         return self._tally.tokens
@@ -466,48 +371,11 @@ class Preparation:
     def _tell(self) -> None:
         """Say what is to be said now, if it is time."""
         self._texts.report(self._report)
-        self._coverage.report(self._report)
+        self._reader.report(self._report)
         if self._tally.due():
             self._room.look()
-            self._report(self._progress())
-
-    def _progress(self, *, complete: bool = False) -> Progress:
-        tokens, done = self._tally.tokens, self._tally.text_bytes
-        total = done if complete else self._texts.likely_bytes(done)
-        if tokens and self._limit < self._most_tokens:
-            total = min(total, done * self._limit // tokens)
-        return self._tally.progress(total, retries=self._texts.retries)
+            self._report(self._extent.progress())
 
     def _finished(self, manifest: Manifest) -> Finished:
         summary: dict[str, Any] = manifest.summary() | {"directory": self._relative}
         return Finished(seconds=self._tally.seconds, summary=summary)
-
-
-def _pieces(
-    document: Located, pieces: Iterable[Piece], ids: Mapping[str, int]
-) -> Iterator[Located]:
-    for begins, token, text in pieces:
-        special = None if token is None else ids[token]
-        yield Located(document.part, document.row, text, begins, special)
-
-
-def _few(manifest: Manifest, config: DataConfig) -> str:
-    """That a loss on so little says next to nothing."""
-    count = manifest.val_tokens
-    noun = "token" if count == 1 else "tokens"
-    message = f"validation has only {count:,} {noun}: its loss will vary by chance"
-    if config.val_tokens is not None:
-        return f"{message}; set a larger val_tokens"
-    return f"{message}; use more text, or a larger val_fraction than {config.val_fraction:g}"
-
-
-def _made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[str, str]:
-    """What must be the same for the shards of another run to be this run's."""
-    return {
-        "source": f"{config.source}/{config.sample}",
-        "text": texts.identity,
-        "shard_size": str(config.shard_size),
-        "val_tokens": str(config.val_tokens),
-        "val_fraction": str(config.val_fraction),
-        "tokenizer_path": vocabulary.identity,
-    } | ({} if config.special_text == "text" else {"special_text": config.special_text})

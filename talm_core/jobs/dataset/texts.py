@@ -15,6 +15,7 @@ from talm_core.errors import RunError
 from talm_core.jobs.dataset.config import DataConfig
 from talm_core.runtime.events import Event, Notice, Progress
 from talm_core.storage.atomic import new_file
+from talm_core.tokenizer.vocabulary import Vocabulary
 
 # What reaches for the network is loaded where it is used: half a second that local text saves.
 if TYPE_CHECKING:
@@ -149,6 +150,18 @@ class Texts:
         """Remove what was downloaded and is not to be kept."""
         if self.stream is not None:
             self.stream.discard()
+
+
+def made_of(config: DataConfig, texts: Texts, vocabulary: Vocabulary) -> dict[str, str]:
+    """What must be the same for the shards of another run to be this run's."""
+    return {
+        "source": f"{config.source}/{config.sample}",
+        "text": texts.identity,
+        "shard_size": str(config.shard_size),
+        "val_tokens": str(config.val_tokens),
+        "val_fraction": str(config.val_fraction),
+        "tokenizer_path": vocabulary.identity,
+    } | ({} if config.special_text == "text" else {"special_text": config.special_text})
 
 
 def _count(corpus: Corpus, due: Callable[[], bool], report: Callable[[Event], None]) -> None:
