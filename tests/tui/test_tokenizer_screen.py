@@ -84,7 +84,7 @@ def test_a_job_that_runs_already_is_shown_and_can_be_stopped(
         await until(pilot, lambda: "merging" in text_of(place, "#job"))
         assert view.artifact == Artifact("tokenizer", "other", directory)
         text = text_of(place, "#job")
-        assert text.startswith("▶ running  Tokenizer other  k  stop")
+        assert text.startswith("▶ running  Tokenizer other  K  stop")
         assert " 40%" in text
         assert '"␣return" "self" "␣re"' in text
         await pilot.press("K")
