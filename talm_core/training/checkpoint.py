@@ -29,7 +29,7 @@ from talm_core.storage import artifact_files, atomic
 from talm_core.storage.own_json import read_json
 from talm_core.storage.workspace import Workspace
 
-INDEX = "checkpoint.json"
+INDEX = artifact_files.CHECKPOINT
 VERSION = 1
 _NAME = re.compile(r"checkpoint-([0-9]{6,})")
 _BLOCK = 1024 * 1024
