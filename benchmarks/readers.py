@@ -4,9 +4,11 @@
 
 Exports a small model whose tokens show where pieces begin and end, installs each reader in its
 pinned version in a virtual environment of its own below a temporary folder, and has it encode every
-character of Unicode between a letter and a letter, and before a digit, and some thousand mixed
-texts. Prints the table of docs/export.md. Needs a registry; takes some minutes and, for a reader
-that brings torch along, some GB.
+character of Unicode between two letters and before a digit, every one behind an apostrophe, and
+some thousand mixed texts. Prints what docs/export.md has in its table: characters with the edition
+of Unicode that brought them, as `unicodedata2` says, how many mixed texts differ, and how many of
+these have none of the characters. Needs a registry; takes some minutes and, for a reader that
+brings torch along, some GB.
 """
 
 from __future__ import annotations
@@ -108,6 +110,17 @@ def answer(ids):
 
 TORCH = ("torch==2.13.0", "numpy")
 
+EDITIONS = ("15.0.0", "15.1.0", "16.0.0", "17.0.0")
+"""Of Unicode, as releases of `unicodedata2`."""
+
+_ASSIGNED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import unicodedata2
+codes = [c for c in range(0x110000) if unicodedata2.category(chr(c)) != "Cn"]
+print(json.dumps([unicodedata2.unidata_version, codes]))
+"""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -199,8 +212,38 @@ def told(reader: Reader, python: str, directory: Path) -> tuple[list[list[int] |
     return found, ""
 
 
+def editions(python: str, directory: Path) -> list[tuple[str, frozenset[int]]]:
+    """Each edition with the code points that are assigned in it, the oldest first; this Python's
+    own is one of them."""
+    here = (code for code in range(0x110000) if unicodedata.category(chr(code)) != "Cn")
+    found = {unicodedata.unidata_version: frozenset(here)}
+    for edition in EDITIONS:
+        place = directory / edition
+        wanted = ["--only-binary", ":all:", "--target", place, f"unicodedata2=={edition}"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+        said = subprocess.run([python, "-c", _ASSIGNED, place], check=True, capture_output=True)
+        name, codes = json.loads(said.stdout)
+        found[str(name)] = frozenset(codes)
+    return sorted(found.items(), key=lambda item: [*map(int, item[0].split("."))])
+
+
+def by_edition(wrong: Sequence[str], known: Sequence[tuple[str, frozenset[int]]]) -> str:
+    """Characters by the edition of Unicode that brought them."""
+    first: dict[str, list[str]] = {}
+    for character in wrong:
+        names = [name for name, codes in known if ord(character) in codes]
+        if not names:
+            edition = f"in none up to {known[-1][0]}"
+        elif names[0] == known[0][0]:
+            edition = f"in {names[0]} or before"
+        else:
+            edition = f"new in {names[0]}"
+        first.setdefault(edition, []).append(character)
+    return "; ".join(f"{len(of):,} {name} ({ranges(of)})" for name, of in first.items()) or "none"
+
+
 def ranges(wrong: Sequence[str]) -> str:
-    """Characters as ranges of code points and what Unicode here calls the first."""
+    """Characters as ranges of code points."""
     runs: list[list[int]] = []
     for code in map(ord, wrong):
         if runs and code == runs[-1][1] + 1:
@@ -218,11 +261,15 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the readers' Python")
     given = parser.parse_args()
     every = characters()
-    texts = [f"a{c}b{c}1" for c in every] + [*mixed()]
+    probes = ("a{0}b{0}1", "a'{0}b")
+    texts = [probe.format(c) for probe in probes for c in every] + [*mixed()]
     tokenizer = Tokenizer.from_vocabulary(revealing())
     expected = [tokenizer.encode_ordinary(text) for text in texts]
-    print(f"{len(every):,} characters (Python's Unicode {unicodedata.unidata_version}), {MIXED:,}")
-    print("| reader | characters with other ids | mixed texts with other ids |\n|---|---|---|")
+    print(f"{len(every):,} characters, {MIXED:,} mixed texts")
+    print("| reader | between letters | only behind an apostrophe | mixed, unexplained |")
+    print("|---|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="unicode-") as folder:
+        known = editions(given.python, Path(folder))
     for reader in READERS:
         if given.only and not any(reader.name.startswith(name) for name in given.only):
             continue
@@ -231,15 +278,21 @@ def main() -> None:
             made(directory, texts)
             found, why = told(reader, given.python, directory)
         if why:
-            print(f"| {reader.name} | could not be tried: {why} | |", flush=True)
+            print(f"| {reader.name} | could not be tried: {why} | | |", flush=True)
             continue
-        same = [
+        good = [
             theirs is None or theirs == ours for ours, theirs in zip(expected, found, strict=True)
         ]
-        wrong = [c for c, good in zip(every, same, strict=False) if not good]
-        others = same[len(every) :].count(False)
-        which = f"{len(wrong):,}: {ranges(wrong)}" if wrong else "none"
-        print(f"| {reader.name} | {which} | {others:,} of {MIXED:,} |", flush=True)
+        count = len(every)
+        between = [c for c, same in zip(every, good, strict=False) if not same]
+        behind = [c for c, same in zip(every, good[count:], strict=False) if not same]
+        behind = sorted({*behind} - {*between})
+        mixtures = zip(texts[2 * count :], good[2 * count :], strict=True)
+        others = [text for text, same in mixtures if not same]
+        blamed = (*between, *(f"'{c}" for c in behind))
+        left = sum(not any(part in text for part in blamed) for text in others)
+        cells = (by_edition(between, known), by_edition(behind, known), f"{len(others)}, {left}")
+        print(f"| {reader.name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Any
 
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.config import ModelConfig
-from talm_core.storage.artifact_files import LARGE_BYTES, SMALL_BYTES
+from talm_core.storage import artifact_files
+from talm_core.storage.artifact_files import LARGE_BYTES, SMALL_BYTES, UnsafeFileError
 from talm_core.tokenizer.hf import is_own_template, without_generation
 from talm_core.tokenizer.vocabulary import MOST_IDS, Vocabulary
 
@@ -155,7 +156,7 @@ def template_of(directory: Path, vocabulary: Vocabulary | None) -> str:
     file = directory / TEMPLATE
     path = directory / TOKENIZER_CONFIG
     template = _of_list(_object(path, most=LARGE_BYTES).get("chat_template"))
-    if file.is_file():
+    if artifact_files.occupied(file):
         path = file
         try:
             template = _content(file, SMALL_BYTES).decode("utf-8")
@@ -202,7 +203,7 @@ def sampling(directory: Path) -> dict[str, object]:
 
 def _object(path: Path, *, required: bool = False, most: int = SMALL_BYTES) -> dict[str, Any]:
     """The JSON object in a file; empty where there is none and none is required."""
-    if not required and not path.exists():
+    if not required and not artifact_files.occupied(path):
         return {}
     try:
         values = json.loads(_content(path, most))
@@ -217,10 +218,10 @@ def _object(path: Path, *, required: bool = False, most: int = SMALL_BYTES) -> d
 
 def _content(path: Path, most: int) -> bytes:
     try:
-        if path.exists() and not path.is_file():
-            raise ArtifactError(Problem(str(path), "cannot be read: it is no regular file"))
-        with path.open("rb") as file:
+        with artifact_files.reading_model(path) as file:
             content = file.read(most + 1)
+    except UnsafeFileError as error:
+        raise ArtifactError(Problem(str(path), str(error.strerror))) from None
     except OSError as error:
         raise ArtifactError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     if len(content) > most:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from talm_core.errors import ArtifactError, Problem
 from talm_core.model.weight_files import SHARDS, weight_files
+from talm_core.storage import artifact_files
+from talm_core.storage.artifact_files import UnsafeFileError
 
 _TYPES = ("F64", "F32", "F16", "BF16")
 
@@ -35,7 +37,9 @@ class Weights:
             if file.name == SHARDS:
                 continue
             try:
-                opened: Any = safe_open(file, framework="pt")
+                opened: Any = safe_open(artifact_files.model_file(file), framework="pt")
+            except UnsafeFileError as error:
+                raise ArtifactError(Problem(str(file), str(error.strerror))) from None
             except (OSError, SafetensorError) as error:
                 raise ArtifactError(Problem(str(file), f"cannot be read: {error}")) from None
             self._of |= dict.fromkeys(opened.keys(), (file, opened))

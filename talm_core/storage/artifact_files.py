@@ -32,6 +32,9 @@ FILES = (
 
 FOLDERS = ("commands",)
 
+CHECKPOINT = "checkpoint.json"
+"""Lies in every model's directory that talm wrote."""
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MEND = "remove it, or put the file itself there"
 
@@ -204,6 +207,42 @@ def _read(file: IO[bytes], path: Path, most: int) -> bytes:
     return file.read()
 
 
+def model_file(path: Path) -> Path:
+    """The same path, once it is known to be a file of a model, or nothing. Of a checkpoint talm
+    wrote it is one of the artifact's own. Of a model another program wrote, a link to a file does
+    as well: people link to downloads, and the Hub's cache is made of links.
+
+    Raises:
+        UnsafeFileError: a pipe, a device, a folder, or in a checkpoint of talm's a link.
+    """
+    if occupied(path.parent / CHECKPOINT):
+        return require(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return path
+    if said := _no_file(path, status):
+        raise UnsafeFileError(path, said)
+    return path
+
+
+def reading_model(path: Path) -> IO[bytes]:
+    """A file of a model, see `model_file`, open to be read.
+
+    Raises:
+        UnsafeFileError: as `model_file`.
+        OSError: what the system says.
+    """
+    if occupied(path.parent / CHECKPOINT):
+        return reading(path)
+    model_file(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if said := _no_file(path, os.fstat(descriptor)):
+        os.close(descriptor)
+        raise UnsafeFileError(path, said)
+    return os.fdopen(descriptor, "rb")
+
+
 class Folder:
     """A folder of an artifact, held open: what is done in it is done there, whatever takes its
     name meanwhile."""
@@ -298,14 +337,20 @@ def size(directory: Path) -> int:
 
 
 def _wrong(path: Path, status: os.stat_result) -> str:
-    if not stat.S_ISREG(status.st_mode):
-        return f"is {_kind(path, status)}, not a regular file: {_MEND}"
+    if said := _no_file(path, status):
+        return said
     if status.st_nlink > 1:
         # Writing to it would change a file elsewhere, which may be anybody's.
         return f"has {status.st_nlink - 1} more name (a hard link): put a copy of it there"
     if status.st_uid != os.geteuid() and status.st_uid != _owner_of(path.parent):
         return f"belongs to another user ({status.st_uid}): put a copy of it there"
     return ""
+
+
+def _no_file(path: Path, status: os.stat_result) -> str:
+    if stat.S_ISREG(status.st_mode):
+        return ""
+    return f"is {_kind(path, status)}, not a regular file: {_MEND}"
 
 
 def _owner_of(directory: Path) -> int:

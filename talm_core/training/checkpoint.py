@@ -265,7 +265,7 @@ def write(
             (temporary / INDEX).write_text(checkpoint_index.sealed(index), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise _unwritten(path, error) from None
-    _prune(directory, step, keep, level, told)
+    prune(directory, step, keep=keep, level=level, told=told)
     return path
 
 
@@ -323,11 +323,11 @@ def go_back(directory: Path, step: int, finished: int) -> None:
         raise RunError(f"{directory} cannot be changed: {error.strerror}") from None
 
 
-def _prune(
-    directory: Path, step: int, keep: int, level: int, told: Callable[[str], object]
+def prune(
+    directory: Path, step: int, *, keep: int, level: int, told: Callable[[str], object]
 ) -> None:
-    """Remove what is not to be kept. What the system refuses now is for the next time: the
-    checkpoint that was just written is there."""
+    """Remove what is not to be kept beside the checkpoint of `step`, the newest, see `write`. What
+    the system refuses now is for the next time: that checkpoint is there."""
     try:
         for left in atomic.deleted(directory):
             artifact_files.remove(left)

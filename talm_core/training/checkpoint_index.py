@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from talm_core.errors import ArtifactError, Problem, RunError, TalmError
+from talm_core.storage import artifact_files
 from talm_core.storage.own_json import read_json
 
-INDEX = "checkpoint.json"
+INDEX = artifact_files.CHECKPOINT
 VERSION = 1
 
 # What says nothing of a file: with more descriptors, memory or rights it can be read.

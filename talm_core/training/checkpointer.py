@@ -65,10 +65,11 @@ class CheckpointWriter:
         # The newest that is there or on its way; 0: none.
         self.step = 0
         self.newest: Checkpointed | None = None
+        self._found = False
 
     def has(self, step: int, path: Path) -> None:
         """Take note of a checkpoint that was there before."""
-        self.step, self.newest = step, checkpointed(path, step)
+        self.step, self.newest, self._found = step, checkpointed(path, step), True
 
     @property
     def busy(self) -> bool:
@@ -101,8 +102,21 @@ class CheckpointWriter:
             told=self.troubles.append,
         )
         self._flight = _Flight(step, time.monotonic(), written)
+        self._found = False
         self._amendment = {}
         self.step = step
+
+    def prune(self) -> None:
+        """Remove what is not to be kept beside the newest, where that was there before: who wrote
+        it may have been ended in between."""
+        if self._active and self._found and self.newest is not None:
+            checkpoint.prune(
+                self._directory,
+                self.newest.step,
+                keep=self._keep,
+                level=self._level,
+                told=self.troubles.append,
+            )
 
     def amend(self, step: int, state: dict[str, Any]) -> None:
         """Change the state of the newest checkpoint, now or as soon as it is there; another
@@ -244,6 +258,11 @@ class Checkpointer:
             self._tell_troubles()
         if event is not None:
             self.control.say(event)
+
+    def prune(self) -> None:
+        """Remove what is not to be kept and is still there, at the end of a run."""
+        self.writer.prune()
+        self._tell_troubles()
 
     def _tell_troubles(self) -> None:
         """Say what stood in the way of removing old checkpoints: each once, training goes on."""

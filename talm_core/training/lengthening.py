@@ -75,8 +75,7 @@ def lengthening(directory: Path, found: Found, config: ScheduleConfig) -> Length
     text = f"trained longer: step {step:,} was the last, now it has {length}"
     before = _config_in(found.state)
     old = new if before is None else LRSchedule.of(before)
-    # But for the length, all of the schedule must be as it was.
-    alike = before is not None and old == replace(new, max_steps=old.max_steps, seconds=old.seconds)
+    alike = before is not None and _differ_in_length_alone(old, new)
     level = min(old.level_steps, new.level_steps) if alike else 0
     if level >= step:
         text += "; each step has the learning rate of a run that long, and gives its weights"
@@ -103,15 +102,26 @@ def _going_on(found: Found, finished: int, text: str) -> Lengthening:
 
 
 def _newest(directory: Path, most: int, schedule: LRSchedule) -> Found | None:
-    """The newest valid checkpoint of at most so many steps that were taken with this schedule."""
+    """The newest valid checkpoint of at most so many steps that were taken with this schedule, or
+    with one that differs in what has not counted yet: a run that was ended while it was being made
+    longer has noted its new length there."""
     for step, path in reversed(checkpoint.checkpoints(directory)):
         if 0 < step <= most:
             with contextlib.suppress(ArtifactError):
                 state = checkpoint.verify(path)
                 config = _config_in(state)
-                if config is not None and LRSchedule.of(config) == schedule:
+                taken = None if config is None else LRSchedule.of(config)
+                if (
+                    taken is not None
+                    and _differ_in_length_alone(taken, schedule)
+                    and step <= taken.level_steps
+                ):
                     return Found(path, step, state)
     return None
+
+
+def _differ_in_length_alone(one: LRSchedule, other: LRSchedule) -> bool:
+    return one == replace(other, max_steps=one.max_steps, seconds=one.seconds)
 
 
 def _is_longer(config: ScheduleConfig, found: Found) -> bool:

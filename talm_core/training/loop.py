@@ -75,6 +75,7 @@ class TrainLoop:
         self.clock.stop()
         self.do_due()
         self.checkpointer.finish_writing()
+        self.checkpointer.prune()
 
     def step(self) -> None:
         """One optimizer step, and what is due after it."""

@@ -397,6 +397,64 @@ def test_a_checkpoint_of_odd_files_is_used_by_nobody(
                 find(workspace, f"tiny/{newest.name}")
 
 
+def _read_model(directory: Path) -> None:
+    """Whatever reads a model's files, without anybody having looked at them before."""
+    from talm_core.model import hf_config
+    from talm_core.model.weights import Weights
+
+    hf_config.read_config(directory)
+    hf_config.sampling(directory)
+    hf_config.template_of(directory, None)
+    Weights(directory)
+
+
+MODEL_FILES = (
+    *("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"),
+    *("model.safetensors", "model.safetensors.index.json"),
+)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "socket"])
+@pytest.mark.parametrize("name", MODEL_FILES)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_models_files_are_no_pipes(
+    trained: Workspace, tmp_path: Path, name: str, kind: str, own: bool
+) -> None:
+    model = tmp_path / "model"
+    newest = max(trained.directory("pretrain", "tiny").glob("checkpoint-*"))
+    shutil.copytree(newest, model)
+    if name == "model.safetensors.index.json":
+        (model / "model.safetensors").unlink()
+    if not own:
+        (model / "checkpoint.json").unlink()
+    put(kind, model / name)
+    said = "a symbolic link to /dev/zero" if own and kind == "device" else f"a {kind}"
+    with pytest.raises(ArtifactError, match=f"is {said}, not a regular file") as raised:
+        _read_model(model)
+    assert raised.value.problems[0].key == str(model / name)
+
+
+@pytest.mark.parametrize("name", MODEL_FILES[:5])
+def test_a_models_files_are_links_where_talm_did_not_write_them(
+    trained: Workspace, tmp_path: Path, name: str
+) -> None:
+    model = tmp_path / "model"
+    newest = max(trained.directory("pretrain", "tiny").glob("checkpoint-*"))
+    shutil.copytree(newest, model)
+    blob = tmp_path / "blob"
+    if (model / name).exists():
+        (model / name).rename(blob)
+    else:
+        blob.write_text("{{ messages }}")
+    (model / name).symlink_to(blob)
+    with pytest.raises(ArtifactError, match=f"is a symbolic link to {blob}") as raised:
+        _read_model(model)
+    assert raised.value.problems[0].key == str(model / name)
+    # As a download of the Hub's cache: files are links to what they hold.
+    (model / "checkpoint.json").unlink()
+    _read_model(model)
+
+
 def test_a_linked_checkpoint_is_none(trained: Workspace, tmp_path: Path) -> None:
     from talm_core.training import checkpoint
 
@@ -462,11 +520,9 @@ _ELSEWHERE = {
     "talm_core.storage.artifact_files": "the module itself",
     "talm_core.tokenizer.bpe_trainer": "the user's own text",
     "talm_core.tokenizer.vocabulary": "a tokenizer's file that the user names",
+    "talm_core.model.weights": "a model's weights, by a path `artifact_files` has looked at",
     # Models, of ours or of others: `checkpoint.require_own` and `verify` have looked before.
     "talm_core.jobs.export.job": "a model's files, looked at before",
-    "talm_core.model.hf_config": "a model's files, looked at before",
-    "talm_core.model.weight_files": "a model's files, looked at before",
-    "talm_core.model.weights": "a model's files, looked at before",
     "talm_core.training.trainer": "a checkpoint's files, looked at before",
     "talm_tui.charts.export": "a chart that is written",
     "talm_tui.services.child_process": "a temporary file of its own",

@@ -187,3 +187,15 @@ def test_time_brings_checkpoints_too(tmp_path: Path) -> None:
     config = tiny_config(checkpoint_every=0, checkpoint_minutes=1e-9, eval_every=0, max_steps=4)
     events = events_of(pretrain, config, tiny_workspace(tmp_path))
     assert [e.step for e in events if isinstance(e, Checkpointed)] == [1, 2, 3, 4]
+
+
+def test_what_a_killed_run_did_not_come_to_remove_is_removed_at_the_end(tmp_path: Path) -> None:
+    workspace = tiny_workspace(tmp_path)
+    directory = workspace.directory("pretrain", "tiny")
+    settings: dict[str, Any] = {"max_steps": 6, "checkpoint_every": 2, "eval_every": 0}
+    settings |= {"warmup_steps": 1, "sample_every": 0}
+    events_of(pretrain, tiny_config(**settings, keep_checkpoints=3), workspace)
+    assert [step for step, _ in checkpoint.checkpoints(directory)] == [2, 4, 6]
+    # As it is where the last one was there, and the older ones still were.
+    events_of(pretrain, tiny_config(**settings, keep_checkpoints=2), workspace)
+    assert [step for step, _ in checkpoint.checkpoints(directory)] == [4, 6]

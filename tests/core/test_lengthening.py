@@ -16,6 +16,7 @@ from talm_core.runtime.history import History
 from talm_core.runtime.journal import JournalReader
 from talm_core.runtime.opening import FINISHED_FILE
 from talm_core.runtime.runner import Status, status
+from talm_core.settings.toml import dumps
 from talm_core.storage.workspace import Workspace
 from talm_core.training import checkpoint
 from talm_core.training.lr_schedule import LRSchedule
@@ -169,4 +170,17 @@ def test_one_that_is_stopped_on_the_way_goes_on(workspace: Workspace, event: typ
     assert status(workspace.directory("pretrain", "tiny")) is Status.STOPPED
     events = run_events(longer, workspace, resume=True)
     assert not (workspace.directory("pretrain", "tiny") / FINISHED_FILE).exists()
+    assert_as_if_begun_so(workspace, events, max_steps=16, **wsd)
+
+
+def test_one_that_is_killed_before_it_has_gone_back_goes_back(workspace: Workspace) -> None:
+    wsd: dict[str, Any] = {"lr_schedule": "wsd", "decay_ratio": 0.4}
+    train(workspace, max_steps=10, **wsd)
+    # The checkpoint that is gone on from has noted the new length, and is not the newest yet.
+    directory = workspace.directory("pretrain", "tiny")
+    longer = {"config": dumps(tiny_config(max_steps=16, **wsd))}
+    checkpoint.amend(directory / checkpoint.name_of(7), longer)
+    events = train(workspace, resume=True, max_steps=16, **wsd)
+    assert [e.resumed_from for e in events if isinstance(e, Started)] == [7]
+    assert (directory / "finished-000010/model.safetensors").is_file()
     assert_as_if_begun_so(workspace, events, max_steps=16, **wsd)

@@ -48,6 +48,7 @@ _HUB_STREAMED: Words = (*_HUB, "--shard-size", "1000")
 _MODEL: Words = ("train-model", "-n", "m", "-d", "text/text", "--preset", PRESET)
 _OTHER: Words = ("train-model", "-n", "o", *_MODEL[3:], "--max-steps", "2", "--warmup-steps", "1")
 _GO_ON: Words = ("train-model", "-n", "m", "--resume")
+_LONGER: Words = (*_GO_ON, "--max-steps", "18")
 _MADE = (_TOKENIZER, _DATA)
 _TUNED = ("autotune.json",)
 # What was asked; the name of the directory is what counts.
@@ -83,6 +84,13 @@ CASES = (
     ),
     Case("pretrain", "pretrain", _MODEL, _MADE),
     Case("pretrain resumed", "pretrain", _GO_ON, (*_MADE, _MODEL), ended=0.5),
+    Case("pretrain trained longer", "pretrain", _LONGER, (*_MADE, _MODEL)),
+    Case(
+        "pretrain with wsd trained longer",
+        "pretrain",
+        _LONGER,
+        (*_MADE, (*_MODEL, "--lr-schedule", "wsd")),
+    ),
     Case(
         "pretrain with autotune",
         "pretrain",
