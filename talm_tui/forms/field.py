@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
@@ -13,6 +16,7 @@ from talm_core.system.foreign_text import plain, wrapped
 from talm_tui.forms.editors import ChoiceEditor, PickEditor, TextEditor
 from talm_tui.forms.setting_help import whole
 from talm_tui.forms.state import FormState
+from talm_tui.forms.text import TextError, parse
 
 NARROW = 100
 """Columns of the screen below which a form does without what is only nice to have."""
@@ -24,9 +28,33 @@ Editor = TextEditor | ChoiceEditor | PickEditor
 
 
 def reason(problem: Problem) -> str:
-    """What is wrong in one sentence; the value stands in the field above it."""
+    """What is wrong in one sentence, for where the value stands beside it."""
     hint = f": {problem.hint}" if problem.hint else ""
     return plain(f"{problem.message}{hint}")
+
+
+def named(problem: Problem, item: Declared, text: str) -> str:
+    """What is wrong with a field of this text, in one sentence. Where it is about something else
+    than what stands there, such as a file in the folder that does, it begins with that."""
+    other = problem.value
+    if not isinstance(other, str) or other in _given(item, text):
+        return reason(problem)
+    return f"{plain(other)}: {reason(problem)}"
+
+
+def _given(item: Declared, text: str) -> set[str]:
+    """All that a field's text names, as it stands there and as a job makes a path of it."""
+    try:
+        value = parse(item, text)
+    except TextError:
+        value = None
+    values = value if isinstance(value, tuple) else (value,)
+    words = {text, *(word for word in values if isinstance(word, str))}
+    for word in tuple(words):
+        # Nobody of that name has a home: then it is no path.
+        with contextlib.suppress(RuntimeError):
+            words.add(Path(word).expanduser().absolute().as_posix())
+    return words
 
 
 def counts(state: FormState) -> Content:
@@ -45,8 +73,13 @@ def counts(state: FormState) -> Content:
 def unplaced(state: FormState) -> Content:
     """What is wrong and belongs to no field, a line each."""
     others = [problem for problem in state.problems if problem.key not in state.by_key]
-    lines = [f"✕ {plain(problem.key)}: {reason(problem)}" for problem in others]
+    lines = [f"✕ {plain(problem.key)}{_of(problem)}: {reason(problem)}" for problem in others]
     return Content.styled("\n".join(lines), "$text-error")
+
+
+def _of(problem: Problem) -> str:
+    """The value of what has no field in which it stands."""
+    return "" if problem.value is None else f" = {plain(repr(problem.value))}"
 
 
 class Field(Widget):
@@ -77,7 +110,7 @@ class Field(Widget):
     def _reasons(self, width: int) -> list[str]:
         if self.problem is None or width < 10:
             return []
-        lines = wrapped(reason(self.problem), width - 6) or [""]
+        lines = wrapped(named(self.problem, self.item, self.editor.value), width - 6) or [""]
         return [f"  ✕ {lines[0]}", *(f"    {line}" for line in lines[1:])]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002

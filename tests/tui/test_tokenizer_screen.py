@@ -145,18 +145,42 @@ def test_a_refusal_lands_under_its_field(empty_workspace: Workspace) -> None:
                 config,
                 (
                     Problem("name", "exists already", "stdlib-4k", "choose another name"),
-                    Problem("workspace", "cannot be written: [bold]full"),
+                    Problem("workspace", "cannot be written: [bold]full", "/there"),
                 ),
             )
         )
         await until(pilot, lambda: field(place, "name").problem)
         assert "exists already: choose another name" in str(field(place, "name").render())
-        assert "workspace: cannot be written: [bold]full" in text_of(place, "#form-note")
+        said = "workspace = '/there': cannot be written: [bold]full"
+        assert said in text_of(place, "#form-note")
         await until(pilot, lambda: getattr(place.focused, "key", None) == "name")
         await type_into(pilot, place, "name", "free")
         assert field(place, "name").problem is None
 
     run_at(empty_workspace, "tokenizer", steps)
+
+
+def test_which_of_the_files_is_wrong_is_said_under_its_field(
+    empty_workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "corpus" / ("a-folder-with-a-long-name-" * 3)
+    folder.mkdir(parents=True)
+    (folder / "good.jsonl").write_text('{"text": "one"}\n')
+    (folder / "bad.jsonl").write_text("no row\n")
+
+    async def steps(pilot: Pilot[None], place: FormPlace) -> None:
+        await type_into(pilot, place, "text_file", str(tmp_path / "corpus"))
+        await until(pilot, lambda: field(place, "text_file").problem)
+        lines = str(field(place, "text_file").render()).splitlines()
+        assert max(map(len, lines)) <= 80
+        said = "".join(line.strip(" ✕") for line in lines[1:])
+        assert f"{folder}/bad.jsonl:" in said
+        # What stands in the field itself is not said again.
+        await type_into(pilot, place, "text_file", str(tmp_path / "nothing"))
+        await until(pilot, lambda: "does not exist" in str(field(place, "text_file").render()))
+        assert "nothing" not in str(field(place, "text_file").render())
+
+    run_at(empty_workspace, "tokenizer", steps, size=(80, 40))
 
 
 def test_names_follow_the_corpus_until_one_is_typed(
