@@ -520,7 +520,6 @@ _ELSEWHERE = {
     "talm_core.storage.artifact_files": "the module itself",
     "talm_core.tokenizer.bpe_trainer": "the user's own text",
     "talm_core.tokenizer.vocabulary": "a tokenizer's file that the user names",
-    "talm_core.model.weights": "a model's weights, by a path `artifact_files` has looked at",
     # Models, of ours or of others: `checkpoint.require_own` and `verify` have looked before.
     "talm_core.jobs.export.job": "a model's files, looked at before",
     "talm_core.training.trainer": "a checkpoint's files, looked at before",

@@ -53,9 +53,9 @@ def test_the_original_flags_are_kept() -> None:
     assert flags(TokenizerConfig, "name") == ("-n", "--name")
     assert flags(TokenizerConfig, "vocab_size") == ("-vs", "--vocab-size")
     assert flags(DataConfig, "tokenizer_path") == ("-t", "--tokenizer-path")
-    assert flags(DataConfig, "ds_sample") == ("--ds-sample",)
+    assert flags(DataConfig, "ds_sample") == ("--name", "--ds-sample")
     assert flags(DataConfig, "dir_prefix") == ("--dir-prefix",)
-    assert flags(PretrainConfig, "model_name") == ("-n", "--model-name")
+    assert flags(PretrainConfig, "model_name") == ("-n", "--name", "--model-name")
     assert flags(PretrainConfig, "data_dir") == ("-d", "--data-dir")
     assert flags(PretrainConfig, "seed") == ("-s", "--seed")
 

@@ -212,10 +212,10 @@ def test_other_files_are_named(tmp_path: Path, name: str, content: bytes, said: 
 @pytest.mark.parametrize(
     ("special", "said"),
     [
-        ({"the": 290}, r"'the', id 290, is ordinary token \d+ as well"),
+        ({"the": 290}, r"'the' with id 290 is ordinary token \d+ as well"),
         # The characters that stand for the bytes of " the".
-        ({"Ġthe": 290}, r"'Ġthe', id 290, is ordinary token \d+ as well"),
-        ({"a": 290}, "'a', id 290, is ordinary token 97 as well"),
+        ({"Ġthe": 290}, r"'Ġthe' with id 290 is ordinary token \d+ as well"),
+        ({"a": 290}, "'a' with id 290 is ordinary token 97 as well"),
         ({"<|x|>": SIZE - 1}, "has no id of its own"),
         ({"<|x|>": MOST_IDS}, "has no id of its own"),
         ({"<|x|>": 290, "<|y|>": 290}, "shares its id"),

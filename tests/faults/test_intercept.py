@@ -32,8 +32,8 @@ def test_every_kind_of_job_and_every_one_to_come_has_a_case() -> None:
 def test_every_call_that_changes_a_file_is_seen(laid: Laid) -> None:
     calls = laid.out(DICE).calls
     of_journal = [call.what for call in calls if call.path == JOURNAL]
-    # Started, three rolls, Finished.
-    assert of_journal == ["create", *["write"] * 5]
+    # Started, two events of each of three rolls, Finished.
+    assert of_journal == ["create", *["write"] * 8]
     (renamed,) = [call for call in calls if call.what == "rename"]
     assert (renamed.path, renamed.there) == (CONFIG, False)
     at = calls.index(renamed)
@@ -73,7 +73,7 @@ def read(warm: Warm, name: str) -> bytes:
 def test_a_call_is_refused_once_or_from_then_on(warm: Warm, laid: Laid) -> None:
     broken = laid.out(DICE)
     # What is refused once is written with the next event.
-    for lasting, lines in ((False, 5), (True, 1)):
+    for lasting, lines in ((False, 8), (True, 1)):
         fault = Fault("refused", ("write",), errno.ENOSPC, lasting=lasting)
         at = writes_before_journal(broken) + 2
         assert broken.attempt(fault, at, go_on=False) == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from talm_core.data.manifest import Manifest
-from talm_core.errors import InputError, Problem, problems_of
+from talm_core.errors import ConfigError, InputError, Problem, problems_of
 from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.jobs.pretrain.data_identity import compare
 from talm_core.jobs.pretrain.fitting import fitted
@@ -63,6 +63,11 @@ def _changed(
     if "init_from" in values and begun_with.startswith(f"{values['init_from']}/"):
         # A model's name meant its newest checkpoint when the run began.
         values["init_from"] = begun_with
+    if str(values.get("init_from", begun_with)) != begun_with:
+        # Free to differ, for models are renamed; but no other weights are begun with any more.
+        message = f"the run was started with {stored.init_from!r}"
+        hint = "leave it out, or begin another run"
+        raise ConfigError(Problem("init_from", message, values["init_from"], hint))
     if preset is None:
         return values
     recipe = find_preset(workspace, preset).values
