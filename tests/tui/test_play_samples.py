@@ -224,7 +224,7 @@ def test_the_texts_are_saved(models: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)
         await pilot.press("ctrl+s")
-        assert "Nothing is written yet" in said(app)[-1]
+        assert "Nothing is generated yet" in said(app)[-1]
         screen.query_one("#edit-samples", TextEditor).value = "2"
         await pilot.press("ctrl+r")
         await until(pilot, lambda: idle(screen))

@@ -105,7 +105,7 @@ def test_every_place_by_keys(models: Workspace, env: dict[str, str]) -> None:
         seen(terminal, "try-3  ◐ interrupted")
         visit(terminal, "6")
         terminal.press("f3")
-        seen(terminal, "No prompt was used yet")
+        seen(terminal, "No prompts yet")
         visit(terminal, "1")
         seen(terminal, "Recent runs")
         leave(terminal)

@@ -199,7 +199,7 @@ def test_up_and_down_choose_the_run(workspace: Workspace) -> None:
         screen = await enter(app, pilot)
         expected = {
             "try-3": "◐ interrupted  at step 300 of 2,000: its process died, saved at 300",
-            "talm-1": "● done  2,000 steps in 1:40, validation loss 2.700   p play",
+            "talm-1": "● done  2,000 steps in 1:40, validation loss 2.700   p\xa0play",
             "try-2": "✕ failed  at step 17 of 2,000: not finite at step 17, learning rate 3.0e-2",
         }
         for name, words in expected.items():
@@ -476,7 +476,7 @@ def test_a_run_that_dies_and_one_that_goes_on(workspace: Workspace) -> None:
             say(try_3, Failed(message="disk full"))
         await until(pilot, lambda: screen.run.status is Status.FAILED)
         await drawn(pilot, screen)
-        assert "at step 310 of 2,000: disk full   l log   r resume" in head(app)
+        assert "at step 310 of 2,000: disk full   l\xa0log   r\xa0resume" in head(app)
         steps = list(screen.run.history.metrics["step"])
         assert steps == sorted(set(steps))
 
@@ -623,13 +623,13 @@ def test_a_sketch_is_shown_until_the_whole_is_there(workspace: Workspace) -> Non
             await drawn(pilot, screen)
             return str(screen.query_one(Chart).border_title)
 
-        assert "sketch" in await tell(few, sketch=True)
-        assert "sketch" in await tell(many[:200])
+        assert "preview" in await tell(few, sketch=True)
+        assert "preview" in await tell(many[:200])
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413, 50)]
         screen.charts.action_export()
         await pilot.pause()
         assert said(app) == ["The run is still loading: try again in a moment"]
-        assert "sketch" not in await tell(many[200:], whole=True)
+        assert "preview" not in await tell(many[200:], whole=True)
         assert [*screen.run.history.metrics["step"]] == [*range(1, 413)]
         await tell([Record(canned.NOW, canned.metrics(413, 900))])
         assert screen.run.history.step == 413
