@@ -171,7 +171,7 @@ def test_the_log_page_has_every_step_and_then_what_was_printed() -> None:
     assert page.plain.splitlines() == [
         "14:13:20  pretrain nano",
         "14:13:20  loading 75 %, 3 of 4",
-        "14:13:20  step 10 of 900, loss 3.400, lr 2.1e-03, 41 k tok/s",
+        "14:13:20  step 10 of 900, loss 3.410, lr 2.1e-03, 41 k tok/s",
         "14:13:20  warning: [b]low[/b] disk",
         "14:13:20  step 10: saved checkpoint-000010, 16 MB",
         "14:13:20  failed: full:",
