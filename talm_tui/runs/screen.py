@@ -171,12 +171,12 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def _agree(self, runs: RunList) -> None:
         """Monitor a run that is listed, unless somebody is still typing what is to be listed."""
-        if self.run.artifact is None or self.query_one(RunFilter).typing:
+        if self.run.artifact is None:
             return
         if self.run.artifact in runs.artifacts:
             if runs.chosen is None:
                 runs.choose_run(self.run.artifact)
-        elif runs.artifacts and self._overview() is not None:
+        elif runs.artifacts and self._overview() and not self.query_one(RunFilter).typing:
             self.open(runs.artifacts[0])
 
     def _forget_missing(self) -> None:
