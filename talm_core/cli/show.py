@@ -118,7 +118,7 @@ def _plain(item: Overview) -> dict[str, Any]:
         "directory": str(item.artifact.directory),
         "step": metrics.step if metrics else None,
         "max_steps": metrics.max_steps if metrics else None,
-        "loss": _finite(metrics.loss_ema) if metrics else None,
+        "loss": _finite(metrics.loss) if metrics else None,
         "val_loss": _finite(item.val_loss),
         "bits_per_byte": _finite(item.bits_per_byte),
         "fraction": item.fraction,

@@ -136,7 +136,8 @@ class JobSpec:
     - `saved(directory)` gives the config that was last saved with the work, as TOML, or None;
     - `afterwards(config, workspace)` gives the words of the command that makes use of the result.
 
-    `length` is the setting of which more makes a finished artifact longer, empty where none does.
+    `length` is the setting of which more makes a finished artifact longer, empty where none does;
+    `limit` another one that may have ended it before that, and is lifted when it is made longer.
 
     `goes_on` are the words before a name that go on with a job that was stopped, empty where the
     same command again does it; `begins_anew` where nothing is kept. `unit` is what its
@@ -174,6 +175,7 @@ class JobSpec:
     goes_on: tuple[str, ...] = ()
     begins_anew: bool = False
     length: str = ""
+    limit: str = ""
     unit: str = "step"
 
     @property

@@ -76,6 +76,15 @@ def size(number: float) -> str:
     return f"{number:,.3g} TB"
 
 
+def memory(number: float) -> str:
+    """Memory in the units it is sold and measured in: 512 B · 31 KiB · 412 MiB · 5.62 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(number) < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:,.3g} TiB"
+
+
 def duration(seconds: float) -> str:
     """0.4 s · 12 s · 3 min 20 s · 2 h 5 min · 3 d 4 h."""
     if seconds < 10:
@@ -171,7 +180,7 @@ def metrics_line(event: Metrics, planned: Planned | None = None) -> str:
     """`step 300 of 900, loss 3.214, learning rate 2.9e-03, 41.2 k tokens/s, 20 s left`."""
     parts = [
         extent(Extent.of(event, planned)),
-        f"loss {event.loss_ema:.3f}",
+        f"loss {event.loss:.3f}",
         f"learning rate {event.learning_rate:.2e}",
         f"{count(event.tokens_per_second)} tokens/s",
     ]
@@ -192,7 +201,7 @@ def metrics_in_short(event: Metrics, val_loss: float | None, planned: Planned | 
     found = Extent.of(event, planned)
     parts = [
         extent(found) if found.by_time else f"{event.step:,} of {event.max_steps:,}",
-        f"loss {event.loss_ema:.3f}",
+        f"loss {event.loss:.3f}",
         val,
         f"{count(event.tokens_per_second)} tok/s",
         left(event.eta) + ends(event.eta),
@@ -252,12 +261,19 @@ def summary_line(seconds: float, summary: Mapping[str, object]) -> str:
     return ", ".join([f"done in {duration(seconds)}", *told])
 
 
-_LABELS = {"vocab_size": "vocabulary", "n_vocab": "with special tokens"}
+_LABELS = {
+    "vocab_size": "vocabulary",
+    "n_vocab": "with special tokens",
+    "elapsed": "seconds of training",
+}
 
 
 def label_of(key: str) -> str:
-    """What a number of a summary is called for people."""
-    return _LABELS.get(key, key.replace("_", " "))
+    """What a number of a summary is called for people, also behind the name of a stage."""
+    for ending, label in _LABELS.items():
+        if key == ending or key.endswith(f"_{ending}"):
+            return key.removesuffix(ending).replace("_", " ") + label
+    return key.replace("_", " ")
 
 
 def facts(summary: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -343,7 +359,7 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
 def _step_line(event: Metrics, planned: Planned | None) -> str:
     """A step in a log: short, and without what was left of the run then."""
     return (
-        f"{extent(Extent.of(event, planned))}, loss {event.loss_ema:.3f},"
+        f"{extent(Extent.of(event, planned))}, loss {event.loss:.3f},"
         f" lr {event.learning_rate:.1e}, {count(event.tokens_per_second)} tok/s"
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talm_core.errors import Problem
-from talm_core.runtime.render import count, duration, one_line, size
+from talm_core.runtime.render import count, duration, memory, one_line, size
 from talm_core.system.hardware import Room
 from talm_core.training.config import ModelTrainingConfig
 from talm_core.training.estimate import Plan, largest_batch, tokens_at_once
@@ -84,17 +84,17 @@ def reasons(config: ModelTrainingConfig, plan: Plan, speed: Speed | None = None)
         why = f"how often the text is read; beyond {SENSIBLE_EPOCHS} little is learned from it"
         found.append(Reason("epochs", _times(share * plan.epochs), why))
     each = "" if used.processes == 1 else f", in each of {used.processes} processes"
-    moments = "one average for each matrix, two for the rest"
+    muon = config.optimizer == "muon"
+    moments = "one average for each matrix, two for the rest" if muon else "two averages"
     found += [
         Reason(
             "memory",
-            size(used.total),
-            f"weights {size(used.weights)}, gradients {size(used.gradients)}, optimizer"
-            f" {size(used.optimizer)} ({moments if config.optimizer == 'muon' else 'two averages'}"
-            f"), activations {size(used.activations + used.logits)} in"
-            f" {plan.computing.precision} for {tokens_at_once(config):,} tokens at once, the"
-            f" process {size(used.process)}{each}; a copy of the checkpoint being written"
-            f" {size(used.snapshot)}",
+            memory(used.total),
+            f"weights {memory(used.weights)}, gradients {memory(used.gradients)}, optimizer"
+            f" {memory(used.optimizer)} ({moments}), activations"
+            f" {memory(used.activations + used.logits)} in {plan.computing.precision} for"
+            f" {tokens_at_once(config):,} tokens at once, the process {memory(used.process)}{each};"
+            f" a copy of the checkpoint being written {memory(used.snapshot)}",
         ),
         Reason(
             "disk",
@@ -159,7 +159,7 @@ def _memory(config: ModelTrainingConfig, plan: Plan, room: Room) -> list[Concern
     if room.memory is None or need <= room.memory:
         return []
     owner = room.accelerator or "the machine"
-    message = f"needs about {size(need)} of memory, {owner} has {size(room.memory)}"
+    message = f"needs about {memory(need)} of memory, {owner} has {memory(room.memory)}"
     batch = largest_batch(
         config,
         plan.vocab_size,

@@ -38,7 +38,7 @@ def detail(overview: Overview, width: int = 1000) -> str:
     parts = []
     if metrics is not None:
         parts.append(f"step {steps(overview)}")
-        parts.append(f"loss {metrics.loss_ema:.2f}")
+        parts.append(f"loss {metrics.loss:.2f}")
         if overview.phase not in ("", "training"):
             parts.append(line(overview.phase))
         else:

@@ -15,6 +15,7 @@ from talm_tui.charts import plot
 from talm_tui.widgets.format import gib, of_total
 
 _LABEL = "$foreground 65%"
+_AT_ITS_END = "memory at its end"
 _KEY = "█ allocated ▓ reserved ▒ others"
 _KEY_DEVICES = 4
 
@@ -107,13 +108,15 @@ def _bar_and_size(
     return [stacked(parts, total, max(6, width - len(size) - 1)) + Content(f" {size}")]
 
 
-def one_line(history: Sequence[Record], width: int) -> Content:
-    """Everything that matters in one line; what does not fit is left out at its end."""
+def one_line(history: Sequence[Record], width: int, *, over: bool = False) -> Content:
+    """Everything that matters in one line; what does not fit is left out at its end. Of a run that
+    is `over` it says that this is not of now."""
     now = next((r.event for r in reversed(history) if isinstance(r.event, Telemetry)), None)
     if now is None:
         return Content.styled("memory  nothing measured yet"[:width], _LABEL)
     host = of_total(now.host_used, now.host_total)
-    bar = max(8, min(24, width - 56))
+    label = _AT_ITS_END if over else "memory"
+    bar = max(8, min(24, width - 50 - len(label)))
     pieces: list[Content] = []
     several = len(now.devices) > 1
     for i, device in enumerate(now.devices):
@@ -126,9 +129,11 @@ def one_line(history: Sequence[Record], width: int) -> Content:
         pieces.append(Content(f"GPU {i} ") + bar_of + Content(f" {size}{load}"))
     if pieces:
         pieces.append(Content(f"host {host}"))
+        if over:
+            pieces[0] = Content("at its end  ") + pieces[0]
     else:
         bar_of = stacked(_host_parts(now), now.host_total, bar)
-        pieces.append(Content("memory ") + bar_of + Content(f" {host}"))
+        pieces.append(Content(f"{label} ") + bar_of + Content(f" {host}"))
         pieces.append(Content(f"this run {gib(now.process_memory)} GiB"))
     pieces.append(Content(f"cpu {now.cpu:.0%}".replace("%", " %")))
     shown = Content("")
@@ -156,16 +161,19 @@ class MemoryPanel(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.border_title = "memory"
+        self._over = False
         self._history: Sequence[Record] = ()
         self._newest: Record | None = None
         self._lines: list[Content] = []
         self._width = -1
 
-    def show(self, history: Sequence[Record]) -> None:
-        """Show the newest of these records, and the course of all."""
+    def show(self, history: Sequence[Record], *, over: bool = False) -> None:
+        """Show the newest of these records, and the course of all; `over` when the run is."""
         newest = history[-1] if history else None
-        if newest is self._newest:
+        if newest is self._newest and over is self._over:
             return
+        self._over = over
+        self.border_title = _AT_ITS_END if over and newest is not None else "memory"
         lines = len(self._lines)
         self._history, self._newest = history, newest
         self._draw()
@@ -174,7 +182,7 @@ class MemoryPanel(Widget):
     def _draw(self) -> None:
         self._width = self.size.width
         if self.has_class("-line"):
-            self._lines = [one_line(self._history, self._width)]
+            self._lines = [one_line(self._history, self._width, over=self._over)]
         else:
             self._lines = panel(self._history, max(8, self._width))
 

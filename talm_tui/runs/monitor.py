@@ -169,7 +169,7 @@ class Monitor(Vertical):
         for place in ("#run-memory", "#run-memory-line"):
             panel = self.query_one(place, MemoryPanel)
             if panel.display:
-                panel.show(history.telemetry)
+                panel.show(history.telemetry, over=not state.active)
         self.query_one(SampleView).show(history.samples)
         self._fill_page()
 

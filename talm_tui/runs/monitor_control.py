@@ -93,13 +93,15 @@ class MonitorControl(Part):
         run: ShownRun,
         listed: Callable[[], object],
         changed: Callable[[], object],
+        seen: Callable[[], object],
     ) -> None:
         """`listed` shows the letters of the runs in the chart beside their names, `changed` draws
-        the chart."""
+        the chart, `seen` sees to it that the monitor is on the screen."""
         super().__init__(place)
         self._run = run
         self._listed = listed
         self._changed = changed
+        self._seen = seen
         self.overlaid: dict[Artifact, Overlaid] = {}
         self._overlays = OverlayReader(place.post_message)
 
@@ -122,19 +124,24 @@ class MonitorControl(Part):
 
     def action_next_view(self) -> None:
         """The next view."""
+        self._seen()
         views = self.monitor.views
         self.monitor.open_view(views[(views.index(self.monitor.view) + 1) % len(views)])
 
     def action_view(self, view: str) -> None:
-        """A view by its name; back to the chart when it is open already."""
-        self.monitor.open_view("chart" if view == self.monitor.view else view)
+        """A view by its name; back to the chart when it is seen already."""
+        seen = self.monitor.display and view == self.monitor.view
+        self._seen()
+        self.monitor.open_view("chart" if seen else view)
 
     def action_leaf(self, direction: int) -> None:
         """To an older or newer sample, or checkpoint where these are listed."""
+        self._seen()
         self.monitor.leaf(direction)
 
     def action_chart(self, name: str, *arguments: int) -> None:
         """One of the chart's actions, wherever the focus is."""
+        self._seen()
         getattr(self.place.query_one(Chart), f"action_{name}")(*arguments)
 
     def others(self) -> list[Overlaid]:
@@ -183,6 +190,7 @@ class MonitorControl(Part):
 
     def action_next_quantity(self) -> None:
         """Another quantity's chart."""
+        self._seen()
         self.monitor.next_quantity()
 
     def action_export(self) -> None:

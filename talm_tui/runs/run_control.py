@@ -167,9 +167,12 @@ class RunControl(Part):
 
     def action_longer(self) -> None:
         """Ask how many steps a finished run is to have, and train the rest."""
-        run, key = self._run.known, self._run.spec.length
+        run, spec = self._run.known, self._run.spec
         metrics = self._run.history.last_metrics
         done = metrics.step if metrics is not None else 0
+        # With the limit that has ended it, it would be over before its first new step.
+        limited = bool(spec.limit) and metrics is not None and done < metrics.max_steps
+        lifted = {spec.limit: None} if limited else {}
 
         def refused(text: str) -> str:
             return _no_count(text) or ("" if int(text) > done else f"must be more than {done:,}")
@@ -178,11 +181,14 @@ class RunControl(Part):
             if answer is not None:
                 self.look(
                     "resume",
-                    lambda: runner.resumed_config(run.directory, {key: int(answer)}),
+                    lambda: runner.resumed_config(
+                        run.directory, lifted | {spec.length: int(answer)}
+                    ),
                     lambda config: self.talm.start_job(config, resume=True),
                 )
 
-        detail = f"It has trained {done:,} steps. How many are there to be in all?"
+        ended = ", until its time limit, which is lifted" if limited else ""
+        detail = f"It has trained {done:,} steps{ended}. How many are there to be in all?"
         screen = AskScreen(f"Train {run.name} longer", detail, "", refused, yes="trains it")
         self.place.app.push_screen(screen, answered)
 

@@ -76,7 +76,8 @@ class RunFilter(Vertical):
     @property
     def typing(self) -> bool:
         """Whether somebody types what is to be listed."""
-        return self.query_one(Input).has_focus
+        # Not `has_focus`, which the field learns of later than the screen.
+        return self.screen.focused is self.query_one(Input)
 
     def open(self) -> None:
         """Let somebody type."""

@@ -90,7 +90,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         super().__init__()
         self.run = ShownRun()
         self.control = RunControl(self, self.run, self._renamed)
-        self.charts = MonitorControl(self, self.run, self._list, self.redraw_soon)
+        self.charts = MonitorControl(self, self.run, self._list, self.redraw_soon, self._monitor)
         self.checkpoints = CheckpointControl(self, self.run, self.control)
         self.have(self.control, self.checkpoints, self.charts)
         self.redraws = 0
@@ -171,12 +171,12 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def _agree(self, runs: RunList) -> None:
         """Monitor a run that is listed, unless somebody is still typing what is to be listed."""
-        if self.run.artifact is None or self.query_one(RunFilter).typing:
+        if self.run.artifact is None:
             return
         if self.run.artifact in runs.artifacts:
             if runs.chosen is None:
                 runs.choose_run(self.run.artifact)
-        elif runs.artifacts and self._overview() is not None:
+        elif runs.artifacts and self._overview() and not self.query_one(RunFilter).typing:
             self.open(runs.artifacts[0])
 
     def _forget_missing(self) -> None:
@@ -258,8 +258,7 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def on_table_opened(self, message: RunList.Opened) -> None:
         message.stop()
-        if self.has_class("-table"):
-            self.action_table()
+        self._monitor()
 
     # --- the table ---------------------------------------------------------------------------
 
@@ -269,6 +268,11 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
         self.query_one(RunList).focus()
         self._changed()
         self.call_after_refresh(self._tick)
+
+    def _monitor(self) -> None:
+        """Show the monitor, where the table has all of the screen."""
+        if self.has_class("-table"):
+            self.action_table()
 
     def action_filter(self) -> None:
         """Ask which runs to list."""
@@ -288,7 +292,8 @@ too. `{runs.sort}` and `{runs.group}` go through the usual ones. `{runs.rename}`
 
     def on_run_filter_left(self, message: RunFilter.Left) -> None:
         message.stop()
-        self.query_one(RunList).focus()
+        # At once: as long as the field has the focus, nothing else is monitored.
+        self.set_focus(self.query_one(RunList))
         self._agree(self.query_one(RunList))
 
     # --- drawing -----------------------------------------------------------------------------

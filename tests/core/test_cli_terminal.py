@@ -310,3 +310,25 @@ def test_what_lasts_is_said_once_where_there_is_no_terminal(
         "reading 50 %, 1 B of 2 B",
         "reading 100 %, 2 B of 2 B",
     ]
+
+
+def test_memory_is_said_in_the_units_it_is_measured_in() -> None:
+    sizes = (512, 31 * 2**10, 412 * 2**20, 5.62 * 2**30, 2**40)
+    assert [render.memory(size) for size in sizes] == [
+        "512 B",
+        "31 KiB",
+        "412 MiB",
+        "5.62 GiB",
+        "1 TiB",
+    ]
+
+
+def test_numbers_of_a_summary_are_called_the_same_behind_the_name_of_a_stage() -> None:
+    keys = ("n_vocab", "tokenizer_n_vocab", "tokenizer_vocab_size", "pretrain_elapsed", "val_loss")
+    assert [render.label_of(key) for key in keys] == [
+        "with special tokens",
+        "tokenizer with special tokens",
+        "tokenizer vocabulary",
+        "pretrain seconds of training",
+        "val loss",
+    ]

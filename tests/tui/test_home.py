@@ -289,7 +289,7 @@ def test_the_log_tells_each_step_and_goes_on(workspace: Workspace) -> None:
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("l")
-        await until(pilot, lambda: "step 412 of 900, loss 2.840, lr 3.0e-03" in screen_text(app))
+        await until(pilot, lambda: "step 412 of 900, loss 2.922, lr 3.0e-03" in screen_text(app))
         assert "printed by its process" not in screen_text(app)
         long = "word " * 40 + "and then do this"
         notice = Notice(message=long, level="warning")

@@ -293,6 +293,34 @@ def test_a_run_that_is_done_is_trained_longer(workspace: Workspace) -> None:
     play(workspace, story, size=(120, 40), app=app)
 
 
+def test_a_run_that_its_time_limit_ended_is_trained_longer(workspace: Workspace) -> None:
+    settings = PretrainConfig(model_name="short", data_dir="stdlib/all", max_steps=700, minutes=0.5)
+    events = [*canned.run_events(80, 700, name="short"), Finished(seconds=30.0, summary={})]
+    canned.artifact(workspace, settings, events)
+    app = Recorded(workspace)
+
+    async def story(_: TalmApp, pilot: Pilot[None]) -> None:
+        directory = workspace.directory("pretrain", "short")
+        app.open_run(Artifact("pretrain", "short", directory))
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        await until(pilot, lambda: screen.run.over and screen.run.history.last_metrics)
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        dialog = app.screen
+        assert isinstance(dialog, AskScreen)
+        said_of_it = "It has trained 80 steps, until its time limit, which is lifted. "
+        assert dialog._detail.startswith(said_of_it)
+        await pilot.press(*"200", "enter")
+        await until(pilot, lambda: app.started)
+        [(config, resume)] = app.started
+        assert isinstance(config, PretrainConfig)
+        assert (config.max_steps, config.minutes, resume) == (200, None, True)
+
+    play(workspace, story, size=(80, 24), app=app)
+
+
 def test_the_palette_finds_what_other_places_can_do(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         await pilot.press("ctrl+p")

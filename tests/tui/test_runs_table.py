@@ -109,6 +109,21 @@ def test_a_filter_leaves_some_runs_and_the_monitor_agrees(workspace: Workspace) 
     play(workspace, story, size=(120, 40))
 
 
+def test_keys_of_the_monitor_show_it_where_the_table_is_large(workspace: Workspace) -> None:
+    async def story(app: TalmApp, pilot: Pilot[None]) -> None:
+        screen = await enter(app, pilot)
+        for key, view in (("l", "log"), ("l", "log"), ("v", "config"), ("plus", "config")):
+            await pilot.press("enter")
+            await until(pilot, lambda: not screen.monitor.display)
+            await pilot.press(key)
+            await until(pilot, lambda: screen.monitor.display)
+            assert screen.monitor.view == view
+        await pilot.press("l", "l")
+        assert screen.monitor.view == "chart"
+
+    play(workspace, story, size=(80, 24))
+
+
 def test_sorting_and_grouping_by_key_and_by_mouse(workspace: Workspace) -> None:
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
         screen = await enter(app, pilot)

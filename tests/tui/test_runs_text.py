@@ -171,7 +171,7 @@ def test_the_log_page_has_every_step_and_then_what_was_printed() -> None:
     assert page.plain.splitlines() == [
         "14:13:20  pretrain nano",
         "14:13:20  loading 75 %, 3 of 4",
-        "14:13:20  step 10 of 900, loss 3.400, lr 2.1e-03, 41 k tok/s",
+        "14:13:20  step 10 of 900, loss 3.410, lr 2.1e-03, 41 k tok/s",
         "14:13:20  warning: [b]low[/b] disk",
         "14:13:20  step 10: saved checkpoint-000010, 16 MB",
         "14:13:20  failed: full:",
@@ -209,6 +209,9 @@ def test_an_accelerator_is_shown_with_the_host_below() -> None:
     assert text.startswith("GPU 0 ▕")
     assert "41.0/139 GiB  97 % busy  61 °C  640 W   host 4.1/23 GiB   cpu 96 %" in text
     assert len(memory.one_line(told, 50).plain) <= 60
+    # What a run that is done took is not what the machine has now.
+    over = memory.one_line(told, 100, over=True).plain
+    assert over.startswith("at its end  GPU 0 ")
 
 
 def test_two_accelerators_fit_into_a_narrow_line() -> None:

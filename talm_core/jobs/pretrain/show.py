@@ -30,7 +30,8 @@ def brief(item: Overview, count: Count) -> Iterator[str]:
 def asked(config: PretrainConfig) -> Iterator[tuple[str, str]]:
     """What it learns from, and its shape."""
     yield "learns from", config.data_dir
-    shape = f"{config.n_layer} layers x {config.n_embd}, {config.context_len} tokens of context"
+    layers = "layer" if config.n_layer == 1 else "layers"
+    shape = f"{config.n_layer} {layers} x {config.n_embd}, {config.context_len} tokens of context"
     yield "model", shape
 
 

@@ -58,5 +58,6 @@ SPEC = JobSpec(
     saved="talm_core.training.checkpoint:config_of",
     afterwards="talm_core.jobs.pretrain.show:afterwards",
     length="max_steps",
+    limit="minutes",
     goes_on=("train-model", "-n"),
 )
