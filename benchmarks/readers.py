@@ -149,7 +149,7 @@ READERS = (
     ),
     Reader(
         "onnxruntime-genai 0.18.0",
-        ("onnxruntime-genai==0.18.0", "onnx", "onnx-ir", "transformers==4.57.6", *TORCH),
+        ("onnxruntime-genai==0.18.0", "onnx", "onnx-ir", "transformers==5.24.0", *TORCH),
         _ONNX,
     ),
 )
