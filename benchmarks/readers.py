@@ -83,8 +83,10 @@ answer([t.encode(x, add_special_tokens=False) for x in texts])
 """
 _ONNX = """
 import onnxruntime_genai as og
-from onnxruntime_genai.models.builder import create_model
-create_model("", directory, directory + "/onnx", "fp32", "cpu", directory + "/cache")
+import subprocess
+words = ["-i", directory, "-o", directory + "/onnx", "-p", "fp32", "-e", "cpu"]
+words = ["-m", "onnxruntime_genai.models.builder", *words, "-c", directory + "/cache"]
+subprocess.run([sys.executable, *words], check=True)
 t = og.Tokenizer(og.Model(directory + "/onnx"))
 answer([list(map(int, t.encode(x))) for x in texts])
 """
