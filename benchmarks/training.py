@@ -1,11 +1,18 @@
 """How fast training and sampling are, beside what one would write by hand.
 
-    python benchmarks/training.py [--rounds N] [--shape talm ...] [--text tiny-shakespeare.txt]
+    python benchmarks/training.py [--rounds N] [--shape talm ...] [--nanogpt DIR]
+    python benchmarks/training.py --profile [--shape shakespeare]
+    python benchmarks/training.py --text tiny-shakespeare.txt [--best]
 
-The peer is a plain GPT in fp32: LayerNorm, learned positions, GELU, torch's AdamW and its
-cross-entropy, no compiler, the same width, depth, batch and vocabulary. Each contender has a
-process of its own, for talm changes how its process allocates memory. They take turns; a figure is
-the best of all rounds, because whatever else the machine does only ever makes a round slower.
+`talm train-model` runs as people run it, with each optimizer, only without evaluations, samples
+and checkpoints on the way. The peer is nanoGPT's own train.py where its checkout is given, without
+a compiler; else a plain GPT in fp32 that is trained by a loop in a process of its own: LayerNorm,
+learned positions, GELU, torch's AdamW and its cross-entropy. Width, depth, batch, context,
+vocabulary and tokens are the same. They take turns; a figure is the median of the steps in the
+later half of a run, the best of all rounds, for whatever else the machine does only ever makes a
+run slower.
+
+With --profile it says instead where the time of a step of the command goes.
 
 With --text a race follows: from the start of a process to a loss on the last tenth of that text,
 talm's preset `shakespeare-sprint` (tokenizer and data included) beside nanoGPT's recipe for a CPU.
@@ -15,30 +22,35 @@ With --best it is `shakespeare-best` alone, to the lowest loss it says.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import math
+import os
+import pickle
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from talm_core.jobs.pretrain.config import PretrainConfig
 from talm_core.model.generate import stream
 from talm_core.model.transformer import ModelConfig, Transformer
-from talm_core.settings.schema import build
 from talm_core.tokenizer.tokenizer import Tokenizer
 from talm_core.tokenizer.vocabulary import BASE
-from talm_core.training.device import choose, prepare
-from talm_core.training.optim import Optimizers
 
 
 class Shape(NamedTuple):
@@ -54,7 +66,6 @@ SHAPES = {
     "talm": Shape(64, 8, 4, 128, 4100),
     "nano": Shape(128, 4, 4, 128, 4100),
     "shakespeare": Shape(384, 6, 6, 256, 4100),
-    "shakespeare, 65 characters": Shape(384, 6, 6, 256, 65),
 }
 
 
@@ -95,79 +106,207 @@ class PlainGPT(nn.Module):
         return loss
 
 
-def stepper(
-    model: nn.Module, loss: Callable[[], Tensor], move: Callable[[], None]
-) -> Callable[[], None]:
-    def step() -> None:
-        torch.autograd.backward(loss())
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        move()
-        model.zero_grad(set_to_none=True)
-
-    return step
-
-
 def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def contender(kind: str, shape: Shape, wire: Connection) -> None:
-    """Take steps whenever asked; answers with the number format, then seconds a step."""
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "talm_core.cli", *words]
+
+
+def dataset(workspace: Path) -> None:
+    """4,096 tokens and what Python's library is with them."""
+    where = ("--workspace", str(workspace), "--json")
+    for words in (
+        ("train-tokenizer", "--name", "code", "--vocab-size", "4096"),
+        ("prepare-data", "stdlib", "--tokenizer-path", "code"),
+    ):
+        subprocess.run(command(*words, *where), check=True, stdout=subprocess.DEVNULL)
+
+
+def words_of(name: str, shape: Shape, optimizer: str, steps: int) -> list[str]:
+    """What trains this shape, without its evaluations."""
     values = {
-        "model_name": "x",
-        "data_dir": "x",
-        "n_layer": shape.layers,
-        "n_head": shape.heads,
-        "n_embd": shape.width,
-        "context_len": shape.context,
-        "batch_size": BATCH,
-        # The same work on both sides.
-        "optimizer": "adamw",
+        "--name": name,
+        "--data-dir": "stdlib/all",
+        "--n-layer": shape.layers,
+        "--n-head": shape.heads,
+        "--n-embd": shape.width,
+        "--context-len": shape.context,
+        "--batch-size": BATCH,
+        "--max-steps": steps,
+        "--optimizer": optimizer,
+        "--eval-every": 0,
+        "--sample-every": 0,
+        "--checkpoint-every": 0,
     }
-    config = build(PretrainConfig, values)
-    machine = choose(config)
-    batch = torch.randint(shape.vocabulary, (BATCH, shape.context + 1))
-    tokens, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
-    if kind == "talm":
-        prepare(machine)
-        ours = Transformer(ModelConfig.of(config, shape.vocabulary), dtype=machine.dtype)
-        ours.initialise(1)
-        optimizers = Optimizers(ours, config)
-        step = stepper(ours, lambda: ours.loss(tokens, targets), lambda: optimizers.step(1e-3))
-    else:
-        torch.set_num_threads(machine.threads)
-        plain = PlainGPT(shape)
-        optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
-        step = stepper(plain, lambda: plain(tokens, targets), optimizer.step)
-    step()
-    wire.send(machine.precision)
-    while wire.recv():
-        step()  # what the other one left in the caches is not this one's
-        wire.send(min(seconds(step) for _ in range(3)))
+    return ["train-model", *(str(word) for pair in values.items() for word in pair)]
 
 
-def training(name: str, shape: Shape, rounds: int) -> None:
-    context = get_context("spawn")
-    wires: dict[str, Connection] = {}
-    for kind in ("talm", "plain"):
-        wires[kind], theirs = context.Pipe()
-        context.Process(target=contender, args=(kind, shape, theirs), daemon=True).start()
-    precision, _ = (wire.recv() for wire in wires.values())
-    best = dict.fromkeys(wires, float("inf"))
+def later_half(times: list[float]) -> float:
+    """The median seconds of a step in the later half of a run, of when each was done."""
+    steps = [after - before for before, after in pairwise(times)]
+    return median(steps[len(steps) // 2 :])
+
+
+def of_talm(workspace: Path, shape: Shape, optimizer: str, steps: int) -> tuple[float, float]:
+    """Tokens a second of the command, and the GiB it took at most."""
+    name = f"{optimizer}-{time.monotonic_ns()}"
+    words = [*words_of(name, shape, optimizer, steps), "--workspace", str(workspace), "--json"]
+    done: list[tuple[int, float]] = []
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "Metrics":
+                done.append((event["step"], event["elapsed"]))
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+    # Several steps are told at once where they are quick.
+    half = done[len(done) // 2 :]
+    rates = [(b[0] - a[0]) / (b[1] - a[1]) for a, b in pairwise(half)]
+    return median(rates) * BATCH * shape.context, usage.ru_maxrss / 2**20
+
+
+def of_plain(workspace: Path, shape: Shape, steps: int) -> tuple[float, float]:
+    """Tokens a second of the plain loop, and the GiB it took at most."""
+    words = [sys.executable, __file__, "--plain", json.dumps([str(workspace), list(shape), steps])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        times = [float(line) for line in process.stdout]
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+    return BATCH * shape.context / later_half(times), usage.ru_maxrss / 2**20
+
+
+def plain(workspace: str, shape: Shape, steps: int) -> None:
+    """The plain loop: says when each step was done."""
+    files = sorted(Path(workspace, "data", "stdlib", "all").glob("train_*.npy"))
+    tokens = torch.from_numpy(np.load(files[0]).astype(np.int64))
+    model = PlainGPT(shape)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(steps):
+        starts = torch.randint(len(tokens) - shape.context, (BATCH,)).tolist()
+        rows = torch.stack([tokens[start : start + shape.context + 1] for start in starts])
+        loss = model(rows[:, :-1], rows[:, 1:])
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        loss.item()
+        print(time.monotonic(), flush=True)
+
+
+def of_nanogpt(checkout: Path, workspace: Path, shape: Shape, steps: int) -> tuple[float, float]:
+    """Tokens a second of nanoGPT's train.py in a copy of its checkout, and the GiB it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "nanoGPT")
+        shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".git"))
+        data = copy / "data" / "talm"
+        data.mkdir(parents=True)
+        for part in ("train", "val"):
+            files = sorted((workspace / "data" / "stdlib" / "all").glob(f"{part}_*.npy"))
+            np.load(files[0]).astype(np.uint16).tofile(data / f"{part}.bin")
+        meta = {"vocab_size": shape.vocabulary}
+        (data / "meta.pkl").write_bytes(pickle.dumps(meta))
+        values = {
+            "dataset": "talm",
+            "device": "cpu",
+            "compile": False,
+            "eval_interval": 10**6,
+            "eval_iters": 1,
+            "log_interval": 1,
+            "block_size": shape.context,
+            "batch_size": BATCH,
+            "n_layer": shape.layers,
+            "n_head": shape.heads,
+            "n_embd": shape.width,
+            "dropout": 0.0,
+            "gradient_accumulation_steps": 1,
+            "max_iters": steps,
+            "warmup_iters": 10,
+        }
+        words = [sys.executable, "train.py", *(f"--{key}={value}" for key, value in values.items())]
+        with subprocess.Popen(words, cwd=copy, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = re.findall(r"^iter .* time ([0-9.]+)ms", process.stdout.read(), re.MULTILINE)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+    step = median([float(each) / 1000 for each in said][len(said) // 2 :])
+    return BATCH * shape.context / step, usage.ru_maxrss / 2**20
+
+
+def training(name: str, shape: Shape, rounds: int, workspace: Path, nanogpt: Path | None) -> None:
+    """A row for each optimizer, beside the peer."""
+    steps = 40 if shape.width > 200 else 200
+
+    def peer() -> tuple[float, float]:
+        if nanogpt is None:
+            return of_plain(workspace, shape, steps)
+        return of_nanogpt(nanogpt, workspace, shape, steps)
+
+    contenders: dict[str, Callable[[], tuple[float, float]]] = {
+        optimizer: partial(of_talm, workspace, shape, optimizer, steps)
+        for optimizer in ("muon", "adamw")
+    }
+    contenders["peer"] = peer
+    best = dict.fromkeys(contenders, (0.0, 0.0))
     for _ in range(rounds):
-        for kind, wire in wires.items():
-            wire.send(True)
-            best[kind] = min(best[kind], wire.recv())
-    for wire in wires.values():
-        wire.send(False)
-    rates = {kind: BATCH * shape.context / value for kind, value in best.items()}
-    ratio = rates["talm"] / rates["plain"]
-    print(
-        f"| {name} ({precision}) | {rates['talm']:,.0f} | {rates['plain']:,.0f} | {ratio:.2f} |",
-        flush=True,
-    )
+        for kind, measure in contenders.items():
+            best[kind] = max(best[kind], measure())
+    theirs, room = best.pop("peer")
+    for kind, (rate, taken) in best.items():
+        print(
+            f"| {name}, {kind} | {rate:,.0f} | {theirs:,.0f} | {rate / theirs:.2f}"
+            f" | {taken:.2f} | {room:.2f} |",
+            flush=True,
+        )
+
+
+def profiled(name: str, shape: Shape, optimizer: str, workspace: Path) -> None:
+    """Milliseconds of a step of the command by what they went to, medians of the later half."""
+    from talm_core.cli.main import main as talm
+    from talm_core.runtime.driver import Driver
+    from talm_core.training.batches import Batches
+    from talm_core.training.loop import TrainLoop
+    from talm_core.training.metrics import MetricsReader
+    from talm_core.training.optim import Optimizers
+    from talm_core.training.trainer import Trainer
+
+    spent: dict[str, list[float]] = defaultdict(list)
+    parts = {
+        "the whole step": (TrainLoop, "step"),
+        "forward and backward, with data": (Trainer, "forward_backward"),
+        "data": (Batches, "next_batch"),
+        "clip and optimizer": (Trainer, "update"),
+        "optimizer": (Optimizers, "step"),
+        "metrics": (MetricsReader, "read"),
+        "journal": (Driver, "emit"),
+    }
+    for label, (owner, method) in parts.items():
+        setattr(owner, method, _timed(getattr(owner, method), spent[label]))
+    steps = 30
+    words = words_of(f"profile-{optimizer}", shape, optimizer, steps)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        talm([*words, "--workspace", str(workspace), "--json"])
+    for label, times in spent.items():
+        # What is not done in each step counts by its share of one.
+        later = times[len(times) // 2 :]
+        share = median(later) * len(times) / steps if later else 0.0
+        print(f"| {name}, {optimizer} | {label} | {1000 * share:.1f} |", flush=True)
+
+
+def _timed(work: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    def timed(*given: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return work(*given, **named)
+        finally:
+            times.append(time.perf_counter() - began)
+
+    return timed
 
 
 def sampling(rounds: int) -> None:
@@ -223,7 +362,9 @@ def recipe(path: str) -> None:
         optimizer.zero_grad(set_to_none=True)
     rows = val[: (len(val) - 1) // length * length + 1].unfold(0, length + 1, length)
     with torch.inference_mode():
-        losses = [model(part[:, :-1], part[:, 1:]).item() * len(part) for part in rows.split(256)]
+        losses = [
+            model(part[:, :-1], part[:, 1:]).item() * len(part) for part in torch.split(rows, 256)
+        ]
     print(json.dumps(sum(losses) / len(rows)))
 
 
@@ -276,9 +417,21 @@ def main() -> None:
     parser.add_argument("--text", help="a text of about a megabyte to race on")
     parser.add_argument("--best", action="store_true", help="race to the lowest loss, minutes")
     parser.add_argument("--recipe", help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", nargs="*", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT to run beside talm")
+    parser.add_argument("--profile", action="store_true", help="say where a step's time goes")
+    for own in ("--plain", "--profiled"):
+        parser.add_argument(own, type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.plain:
+        workspace, shape, steps = options.plain
+        plain(workspace, Shape(*shape), steps)
+        return
+    if options.profiled:
+        folder, name = options.profiled
+        profiled(name, SHAPES[name], "muon", Path(folder))
+        return
     if options.recipe:
         recipe(options.recipe)
         return
@@ -291,9 +444,20 @@ def main() -> None:
         race(options.text, options.rounds)
         if not options.shape:
             return
-    print("| training, batch 16 | talm tokens/s | plain tokens/s | ratio |\n|---|---|---|---|")
-    for name in options.shape:
-        training(name, SHAPES[name], options.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        dataset(workspace)
+        if options.profile:
+            print("| a step | what | ms |\n|---|---|---|")
+            for name in options.shape:
+                # talm sets its process up once.
+                words = [sys.executable, __file__, "--profiled", json.dumps([folder, name])]
+                subprocess.run(words, check=True)
+            return
+        print("| training, batch 16 | talm tokens/s | peer's | ratio | talm GiB | peer's |")
+        print("|---|---|---|---|---|---|")
+        for name in options.shape:
+            training(name, SHAPES[name], options.rounds, workspace, options.nanogpt)
     print("\n| sampling, 384 x 6 | with cache tokens/s | without | ratio |\n|---|---|---|---|")
     sampling(2)
 
