@@ -86,6 +86,6 @@ def test_names_raced_for_some_seconds_end_in_plain_refusals(tmp_path: Path) -> N
     check(tmp_path, race(tmp_path, 4, 2.5))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_names_raced_by_twenty_for_a_minute(tmp_path: Path) -> None:
     check(tmp_path, race(tmp_path, 20, 60))

@@ -271,7 +271,7 @@ def test_views_by_key_and_by_mouse(workspace: Workspace) -> None:
                 await pilot.press("full_stop")
                 assert "◀ 4/4 ▶" in screen_text(app)
             if screen.monitor.view == "log":
-                assert "step 412 of 900, loss 2.840, lr 3.0e-03, 40.8 k" in screen_text(app)
+                assert "step 412 of 900, loss 2.922, lr 3.0e-03, 40.8 k" in screen_text(app)
             if screen.monitor.view == "config":
                 assert 'model_name = "nano"' in screen_text(app)
             if screen.monitor.view == "checkpoints":
