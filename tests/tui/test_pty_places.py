@@ -47,7 +47,7 @@ def test_every_place_by_mouse(models: Workspace) -> None:
         gone(terminal, "Go to Tokenizer")
         for place, field, value, lines in (
             ("2 Tokenizer", "vocab_size", "4096", "vocab_size +4096"),
-            ("3 Data", "dir_prefix", "base", "dir_prefix +base"),
+            ("3 Data", "dir_prefix", "code-8k", "dir_prefix +code-8k"),
             # As soon as the values are judged, the reason under a field pushes down those below it.
             ("4 Train", "n_embd", "128", _JUDGED),
         ):

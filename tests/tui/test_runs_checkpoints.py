@@ -11,6 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from talm_core.jobs.export.config import ExportConfig
+from talm_core.model import hf, hf_config
+from talm_core.model.transformer import Transformer
 from talm_core.runtime.events import Checkpointed
 from talm_core.storage.workspace import Workspace
 from talm_tui.app import TalmApp
@@ -195,7 +197,7 @@ def test_elsewhere_a_branch_asks_for_the_checkpoint(saved: Workspace) -> None:
 
 
 def model_at(directory: Path) -> None:
-    """What makes a directory a model, but for weights of any use."""
+    """What makes a directory a model, and what is only for going on with it."""
     config = {
         "model_type": "llama",
         "vocab_size": 264,
@@ -204,14 +206,20 @@ def model_at(directory: Path) -> None:
         "hidden_size": 32,
         "intermediate_size": 64,
         "max_position_embeddings": 16,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
     }
     (directory / "config.json").write_text(json.dumps(config))
-    (directory / "model.safetensors").write_bytes(b"weights")
+    shape = hf_config.read_config(directory)
+    model = Transformer(shape)
+    model.initialise(1)
+    hf.save_weights(dict(model.named_parameters()), shape, directory / "model.safetensors")
     (directory / "training.safetensors").write_bytes(b"state")
 
 
 def test_a_checkpoint_is_exported_by_a_process_of_its_own(saved: Workspace) -> None:
-    model_at(saved.directory("pretrain", "nano") / "checkpoint-000300")
+    checkpoint = saved.directory("pretrain", "nano") / "checkpoint-000300"
+    model_at(checkpoint)
     target = saved.root / "exports" / "nano-300-huggingface"
 
     async def story(app: TalmApp, pilot: Pilot[None]) -> None:
@@ -232,7 +240,8 @@ def test_a_checkpoint_is_exported_by_a_process_of_its_own(saved: Workspace) -> N
     assert {file.name for file in target.iterdir()} == {
         *("README.md", "config.json", "model.safetensors")
     }
-    assert (target / "model.safetensors").read_bytes() == b"weights"
+    weights = "model.safetensors"
+    assert (target / weights).read_bytes() == (checkpoint / weights).read_bytes()
 
 
 def test_an_export_is_stopped(saved: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
