@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,19 @@ from tests.faults.cases import HUB, Case, repository
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     if not intercept.available():
         pytest.skip("this system does not tell of the calls of another process")
-    with serving() as server, registered(SPEC):
+    with serving() as server, ExitStack() as stack:
         server.repos[HUB] = repository()
-        with warmed(tmp_path_factory.mktemp("faults"), server.url) as process:
-            yield process
+        # Only while it starts: tests of other things run in this process before the session ends.
+        with registered(SPEC):
+            process = stack.enter_context(warmed(tmp_path_factory.mktemp("faults"), server.url))
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _known() -> Iterator[None]:
+    """The toy kind is known while a test here runs."""
+    with registered(SPEC):
+        yield
 
 
 class Laid:
