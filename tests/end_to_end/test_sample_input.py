@@ -74,6 +74,8 @@ def test_a_terminal_asks_for_one_text_after_the_other(talm: Talm, tmp_path: Path
     command = talm.command(*SHORT)
     with PseudoTerminal(command, env={"TALM_HOME": str(talm.root)}, cwd=tmp_path) as terminal:
         terminal.wait("ctrl-d ends", timeout=60)
+        # What is typed before it asks is echoed by the terminal and shown once more by the prompt.
+        terminal.wait(lambda text: text.count("\n> ") == 1, timeout=60)
         terminal.press("the sum", "enter")
         terminal.wait(lambda text: text.count("\n> ") == 2, timeout=60)
         # What was typed, and what is continued below it.
