@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,12 @@ def test_a_terminal_asks_for_one_text_after_the_other(talm: Talm, tmp_path: Path
         terminal.wait(lambda text: text.count("\n> ") == 2, timeout=60)
         # What was typed, and what is continued below it.
         assert terminal.text.count("the sum") == 2
-        terminal.press("\x03")
-        terminal.wait(lambda text: text.count("\n> ") == 3, timeout=60)
+        # In the moment before readline waits, Python sees an interrupt only with the next key.
+        for _ in range(12):
+            terminal.press("\x03")
+            with suppress(AssertionError):
+                terminal.wait(lambda text: text.count("\n> ") >= 3, timeout=5)
+                break
+        assert terminal.text.count("\n> ") >= 3
         terminal.press("\x04")
         assert terminal.wait_end(timeout=60) == 0
